@@ -1,0 +1,221 @@
+//! The checked configuration, section by section (the names of `conf/memgate.yaml`).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
+use regex::Regex;
+
+use super::Secret;
+
+/// Everything one `memgate.yaml` and the LiteLLM file it names say.
+#[derive(Clone)]
+pub struct Config {
+    pub listen: Vec<Listener>,
+    pub admin: Option<SocketAddr>,
+    /// Opens the admin port beyond loopback for more than health and metrics.
+    pub admin_key: Option<Secret>,
+    pub litellm: LiteLlm,
+    pub direct: Direct,
+    pub cookies: Cookies,
+    pub retry: Retry,
+    pub auth: Auth,
+    pub limits: Limits,
+    pub trusted_proxies: Vec<IpNet>,
+    pub server: Server,
+    /// `model_list` and what belongs to it, as LiteLLM would read it.
+    pub models: Models,
+    /// `user_id_mappings` of LiteLLM's file.
+    pub identity: Identity,
+}
+
+#[derive(Clone)]
+pub struct Listener {
+    pub address: SocketAddr,
+    pub tls: Option<TlsFiles>,
+    /// HTTP/2 without TLS, by prior knowledge. Off by default: such a port has no deadline before its preface.
+    pub h2c: bool,
+}
+
+#[derive(Clone)]
+pub struct TlsFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Scheme, host and port of a server: what a connection is made to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin {
+    pub tls: bool,
+    /// Host name or IP literal (IPv6 without brackets), lower case.
+    pub host: String,
+    pub port: u16,
+}
+
+/// An origin and the path in front of every request path, kept byte for byte (`//` inside it is meant).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BaseUrl {
+    pub origin: Origin,
+    /// Without trailing slash; empty for a bare origin.
+    pub path: String,
+}
+
+#[derive(Clone)]
+pub struct LiteLlm {
+    /// One or more replicas.
+    pub urls: Vec<BaseUrl>,
+    /// Replaces the client's credential towards LiteLLM; `None` passes the client's through.
+    pub api_key: Option<Secret>,
+    pub expose: Expose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expose {
+    /// LiteLLM's inference and discovery paths only.
+    Inference,
+    /// Its UI and admin API as well.
+    All,
+}
+
+#[derive(Clone)]
+pub struct Direct {
+    /// A model whose `api_base` is at or below one of these is called by the gateway itself.
+    pub domains: Vec<String>,
+    /// `host:port` → address, like curl's `--resolve`; SNI and Host stay.
+    pub resolve: BTreeMap<(String, u16), SocketAddr>,
+    /// A CA bundle added to the platform's roots.
+    pub ca_file: Option<PathBuf>,
+    pub max_concurrency: usize,
+}
+
+#[derive(Clone)]
+pub struct Cookies {
+    /// The names that may be captured and shared; any other name never is.
+    pub share: Vec<String>,
+    /// The egress identity that keys the jar beside the upstream.
+    pub egress: String,
+    /// Where the jar is kept over restarts.
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Retry {
+    /// Attempts in all, the first one included.
+    pub attempts: u32,
+    pub initial_delay: Duration,
+    pub max_delay: Duration,
+}
+
+#[derive(Clone)]
+pub struct Auth {
+    /// `general_settings.master_key` of LiteLLM's file, else `LITELLM_MASTER_KEY`.
+    pub master_key: Option<Secret>,
+    /// Ask LiteLLM's `/key/info` about keys we do not know.
+    pub litellm: bool,
+    pub allow_anonymous: bool,
+    /// Host names a request may carry while anonymous callers are allowed, loopback names beside them.
+    pub hosts: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of one held body.
+    pub body: usize,
+    /// Bytes of all held bodies together.
+    pub bodies_in_flight: usize,
+    pub header_timeout: Duration,
+    /// Without 64 KiB of progress.
+    pub body_timeout: Duration,
+    pub connect_timeout: Duration,
+    /// To the upstream's final response head.
+    pub first_byte_timeout: Duration,
+    /// Silence between two reads of an upstream body.
+    pub idle_timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub threads: usize,
+    pub work_stealing: bool,
+    pub pid_file: Option<PathBuf>,
+    pub upgrade_sock: Option<PathBuf>,
+    pub upstream_keepalive_pool_size: usize,
+}
+
+/// LiteLLM's model list, resolved as LiteLLM resolves it.
+#[derive(Clone, Default)]
+pub struct Models {
+    /// Groups of exact and wildcard names, in file order; repeated names are one group.
+    pub groups: Vec<ModelGroup>,
+    /// `router_settings.model_group_alias`.
+    pub aliases: Vec<ModelAlias>,
+}
+
+#[derive(Clone)]
+pub struct ModelAlias {
+    pub name: String,
+    pub target: String,
+    /// Not shown in `/v1/models`.
+    pub hidden: bool,
+}
+
+#[derive(Clone)]
+pub struct ModelGroup {
+    /// `model_name` as written; may hold `*`.
+    pub name: String,
+    pub deployments: Vec<Arc<Deployment>>,
+}
+
+#[derive(Clone)]
+pub struct Deployment {
+    /// `model_info.id`.
+    pub id: Option<String>,
+    /// `litellm_params.model` without a `provider/` prefix; may hold `*` for what the group's `*` captured.
+    pub model: String,
+    /// Share of the group's requests (`litellm_params.weight`, default 1).
+    pub weight: u32,
+    /// `None`: LiteLLM serves it.
+    pub direct: Option<DirectTarget>,
+}
+
+/// How the gateway itself calls a deployment.
+#[derive(Clone)]
+pub struct DirectTarget {
+    /// `api_base` without a trailing `/v1` or `/v1/messages`.
+    pub base: BaseUrl,
+    /// Host of the provider behind the router (`/v3/<provider URL>`), else the host called.
+    pub provider_host: String,
+    pub dialect: ProviderDialect,
+    pub api_key: Option<Secret>,
+    /// `extra_headers`, values marked sensitive.
+    pub extra_headers: Vec<(HeaderName, HeaderValue)>,
+    /// The base's path starts with the router's `/v3/` prefix: such requests need a memory user.
+    pub router: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderDialect {
+    Anthropic,
+    OpenAi,
+}
+
+/// `user_id_mappings`: whose memory a request means.
+#[derive(Clone, Default)]
+pub struct Identity {
+    /// A header whose value is the user id; read first.
+    pub custom_header: Option<HeaderName>,
+    /// In order; the first pattern found in its header wins.
+    pub header_patterns: Vec<HeaderPattern>,
+    pub default_user_id: Option<String>,
+}
+
+#[derive(Clone)]
+pub struct HeaderPattern {
+    pub header: HeaderName,
+    pub pattern: Regex,
+    pub user_id: String,
+}

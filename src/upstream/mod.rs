@@ -4,3 +4,4 @@ pub mod backends;
 pub mod connect_gate;
 pub mod peer;
 pub mod resolve;
+pub mod roots;

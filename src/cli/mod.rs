@@ -1,1 +1,1 @@
-//! To be written.
+//! The command line: `run`, `check`, `demo`, `sim`.

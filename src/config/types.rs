@@ -56,6 +56,14 @@ pub struct Origin {
     pub port: u16,
 }
 
+impl Origin {
+    /// `host[:port]` as a Host header says it: without the scheme's own port.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == if self.tls { 443 } else { 80 } { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
 /// An origin and the path in front of every request path, kept byte for byte (`//` inside it is meant).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BaseUrl {

@@ -8,12 +8,13 @@ use http::{HeaderName, HeaderValue, Uri};
 
 use super::relay::SharedFeed;
 use super::stream::Tail;
-use super::target::Target;
 use crate::auth::Caller;
 use crate::body::Share;
-use crate::gateway::{DirectUpstream, Failure, InFlight, Snapshot};
+use crate::gateway::{DirectUpstream, Failure, Gateway, InFlight, Snapshot};
 use crate::identity::MemoryUser;
 use crate::routing::DirectModel;
+use crate::telemetry::{RequestId, UpstreamMetrics};
+use crate::upstream::backends::Replica;
 use crate::upstream::connect_gate::Turn;
 use crate::wire::Dialect;
 
@@ -23,9 +24,8 @@ pub struct RequestCtx {
     /// Held for its drop: what a drain waits for.
     pub(super) _in_flight: InFlight,
     pub(super) started: Instant,
-    pub(super) request_id: HeaderValue,
+    pub(super) request_id: RequestId,
     pub(super) dialect: Dialect,
-    pub(super) target: Option<Target>,
     pub(super) admitted: Option<Admitted>,
     pub(super) attempt: Attempt,
     pub(super) answered: Answered,
@@ -37,6 +37,7 @@ pub(super) struct Admitted {
     pub caller: Option<Caller>,
     /// The model as the client named it.
     pub model: Option<String>,
+    pub stream: bool,
     pub betas: Vec<String>,
     /// Path and query towards the upstream, for direct requests: `//` inside stays.
     pub uri: Option<Uri>,
@@ -89,6 +90,7 @@ pub(super) struct Attempt {
     /// From 1.
     pub number: u32,
     pub address: Option<SocketAddr>,
+    pub replica: Option<Replica>,
     pub turn: Option<Turn>,
     pub reused: Option<bool>,
     pub http2: bool,
@@ -118,6 +120,36 @@ pub(super) struct Answered {
 }
 
 impl RequestCtx {
+    pub(super) fn new(gateway: &Gateway) -> Self {
+        let snapshot = gateway.snapshot();
+        Self {
+            started: snapshot.clock.now(),
+            snapshot,
+            _in_flight: gateway.traffic.enter(),
+            request_id: RequestId::new(None),
+            dialect: Dialect::OpenAi,
+            admitted: None,
+            attempt: Attempt::default(),
+            answered: Answered::default(),
+        }
+    }
+
+    /// Notes what the request's head says about itself.
+    pub(super) fn hello(&mut self, id: Option<&HeaderValue>, dialect: Dialect) {
+        self.started = self.snapshot.clock.now();
+        if id.is_some() {
+            self.request_id = RequestId::new(id);
+        }
+        self.dialect = dialect;
+    }
+
+    pub(super) fn upstream_metrics(&self) -> Option<&UpstreamMetrics> {
+        match &self.admitted.as_ref()?.way {
+            Way::Direct(way) => Some(&way.upstream.metrics),
+            Way::LiteLlm { .. } => Some(&self.snapshot.litellm.metrics),
+        }
+    }
+
     pub(super) fn direct(&self) -> Option<&DirectWay> {
         match &self.admitted.as_ref()?.way {
             Way::Direct(way) => Some(way),

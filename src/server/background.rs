@@ -1,0 +1,40 @@
+//! What goes on beside the requests? Names and replicas are kept fresh, cookies are kept on disk.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pingora_core::server::ShutdownWatch;
+use pingora_core::services::background::BackgroundService;
+
+use crate::gateway::{Gateway, Snapshot};
+
+/// The background work of the gateway's configuration, until shutdown.
+pub(super) struct Upkeep(pub Arc<Gateway>);
+
+#[async_trait]
+impl BackgroundService for Upkeep {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let snapshot = self.0.snapshot();
+        let backends = Arc::clone(&snapshot.litellm.backends);
+        tokio::select! {
+            () = async { tokio::join!(snapshot.resolver.run(), backends.start(shutdown.clone()), keep_cookies(&snapshot)); } => {}
+            _ = shutdown.wait_for(|stop| *stop) => {}
+        }
+    }
+}
+
+/// Takes up the cookies of the last run; without them the gateway begins with an empty jar.
+pub(super) fn load_cookies(snapshot: &Snapshot) {
+    let Some(file) = &snapshot.config.cookies.file else { return };
+    match snapshot.jars.load(file, snapshot.clock.wall()) {
+        Ok(loaded) => log::info!(target: "memgate::cookies", "{}: {loaded:?}", file.display()),
+        Err(error) => log::error!(target: "memgate::cookies", "{error}"),
+    }
+}
+
+pub(super) fn save_cookies(snapshot: &Snapshot) {
+    let Some(file) = &snapshot.config.cookies.file else { return };
+    if let Err(error) = snapshot.jars.save(file, snapshot.clock.wall()) {
+        log::error!(target: "memgate::cookies", "{error}");
+    }
+}

@@ -1,12 +1,16 @@
 //! What goes on beside the requests? Names and replicas are kept fresh, cookies are kept on disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
 
 use crate::gateway::{Gateway, Snapshot};
+
+/// Changes within this time are one save.
+const SAVE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The background work of the gateway's configuration, until shutdown.
 pub(super) struct Upkeep(pub Arc<Gateway>);
@@ -36,5 +40,21 @@ pub(super) fn save_cookies(snapshot: &Snapshot) {
     let Some(file) = &snapshot.config.cookies.file else { return };
     if let Err(error) = snapshot.jars.save(file, snapshot.clock.wall()) {
         log::error!(target: "memgate::cookies", "{error}");
+    }
+}
+
+/// Saves soon after a change; changes that come together are saved together.
+async fn keep_cookies(snapshot: &Arc<Snapshot>) {
+    if snapshot.config.cookies.file.is_none() {
+        return std::future::pending().await;
+    }
+    loop {
+        snapshot.jars.changed().await;
+        snapshot.clock.sleep(SAVE_PAUSE).await;
+        let snapshot = Arc::clone(snapshot);
+        let saved = tokio::task::spawn_blocking(move || save_cookies(&snapshot)).await;
+        if let Err(error) = saved {
+            log::error!(target: "memgate::cookies", "saving stopped: {error}");
+        }
     }
 }

@@ -4,3 +4,5 @@ mod envelope;
 mod json;
 
 pub use envelope::{Envelope, MAX_MODEL, ScanError};
+mod stub;
+pub use stub::*;

@@ -1,6 +1,7 @@
 //! The checked configuration, section by section (the names of `conf/memgate.yaml`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,6 +62,13 @@ impl Origin {
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == if self.tls { 443 } else { 80 } { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.origin.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.origin.authority(), self.path)
     }
 }
 

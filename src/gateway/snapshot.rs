@@ -1,9 +1,10 @@
 //! Everything that is built from one configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 
 use crate::auth::KeyRing;
 use crate::body::Budget;
@@ -14,6 +15,7 @@ use crate::identity::IdentityRules;
 use crate::routing::{DirectModel, RouteTable};
 use crate::telemetry::{Metrics, UpstreamMetrics};
 use crate::upstream::backends::Backends;
+use crate::upstream::litellm_client::LiteLlmClient;
 use crate::upstream::peer::DirectServer;
 use crate::upstream::resolve::Resolver;
 use crate::upstream::retry::RetryPolicy;
@@ -33,11 +35,14 @@ pub struct Snapshot {
     pub retry: RetryPolicy,
     /// By [`DirectModel::index`].
     direct: Vec<Arc<DirectUpstream>>,
+    /// Direct models that were named on LiteLLM's paths: warned of once each.
+    elsewhere: Mutex<HashSet<String>>,
 }
 
 /// LiteLLM and what is counted of it.
 pub struct LiteLlm {
     pub backends: Arc<Backends>,
+    pub client: LiteLlmClient,
     pub metrics: UpstreamMetrics,
 }
 
@@ -56,6 +61,8 @@ pub struct DirectUpstream {
 pub enum BuildError {
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error("the client for LiteLLM: {0}")]
+    Client(reqwest::Error),
     #[error("the keys' client for LiteLLM: {0}")]
     Keys(String),
     #[error("api_base host {0:?} is not a host name")]
@@ -77,6 +84,7 @@ impl Snapshot {
         });
         let litellm = LiteLlm {
             backends: Arc::new(Backends::new(replicas.collect())),
+            client: LiteLlmClient::new(&config.litellm.urls).map_err(BuildError::Client)?,
             metrics: metrics.upstream("litellm", "litellm"),
         };
         Ok(Self {
@@ -92,7 +100,19 @@ impl Snapshot {
             routes,
             litellm,
             direct,
+            elsewhere: Mutex::default(),
         })
+    }
+
+    /// A direct model was named on a path that only LiteLLM serves: beside cookies, limits and memory.
+    pub fn note_direct_elsewhere(&self, model: &str) {
+        self.metrics.direct_model_elsewhere();
+        if self.elsewhere.lock().insert(model.to_owned()) {
+            log::warn!(
+                target: "memgate::routing",
+                "direct model {model:?} was named on a path that LiteLLM serves: such requests do not pass the gateway's own route"
+            );
+        }
     }
 
     pub fn upstream_of(&self, model: &DirectModel) -> Option<&Arc<DirectUpstream>> {

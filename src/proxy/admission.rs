@@ -135,7 +135,7 @@ async fn pass_through(session: &mut Session, ctx: &RequestCtx, model: Option<&st
 
 async fn authenticate(session: &Session, ctx: &RequestCtx, route: Option<&Route>) -> Result<Caller, Rejection> {
     let headers = &session.req_header().headers;
-    ctx.snapshot.authenticate(headers, route).await.map_err(Rejection::Caller)
+    ctx.snapshot.keys.authenticate(headers, route).await.map_err(Rejection::Caller)
 }
 
 /// The direct way, where the gateway itself speaks the request's dialect to this model.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue, Uri};
+use parking_lot::Mutex;
 
+use super::judge::Finding;
 use super::relay::SharedFeed;
 use super::stream::Tail;
 use crate::auth::Caller;
@@ -117,6 +119,8 @@ pub(super) struct Answered {
     /// Set while an event stream that we could end with an error event passes.
     pub stream: Option<Tail>,
     pub broken_stream: Option<&'static str>,
+    /// What the judge of a kept answer found.
+    pub finding: Arc<Mutex<Finding>>,
 }
 
 impl RequestCtx {

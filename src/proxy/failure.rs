@@ -6,7 +6,7 @@ use pingora_proxy::{FailToProxy, Session};
 
 use super::context::{RequestCtx, Way};
 use super::relay::{AGAIN, Expired};
-use super::{relay, reply};
+use super::{record, relay, reply};
 use crate::gateway::{Failure, Rejection};
 use crate::upstream::outcome::{Outcome, Phase};
 
@@ -22,7 +22,7 @@ pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BE
     }
     ctx.answered.failure = Some(failure);
     let untried = match ctx.admitted.as_ref().map(|admitted| &admitted.way) {
-        Some(Way::LiteLlm { tried }) => ctx.snapshot.backends.choose(tried).is_some(),
+        Some(Way::LiteLlm { tried }) => ctx.snapshot.litellm.backends.choose(tried).is_some(),
         _ => true,
     };
     let again = untried && failure != Failure::Tls && judge(ctx, Outcome::of_transport(Phase::Connect));
@@ -34,7 +34,13 @@ pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BE
 pub(super) fn broke(session: &Session, ctx: &mut RequestCtx, mut error: BError, reused: bool) -> BError {
     error.set_retry(false);
     if *error.etype() == ErrorType::Custom(AGAIN) {
-        error.set_retry(ctx.answered.wait.is_some());
+        let finding = std::mem::take(&mut *ctx.answered.finding.lock());
+        ctx.answered.outcome = finding.outcome;
+        ctx.answered.wait = finding.again;
+        error.set_retry(finding.again.is_some());
+        if let (Some(reason), Some(_)) = (finding.outcome, finding.again) {
+            retried(ctx, reason);
+        }
         return error;
     }
     match ctx.feed().and_then(|feed| feed.lock().expired()) {
@@ -91,9 +97,18 @@ fn is_stale_and_harmless(session: &Session, ctx: &RequestCtx, reused: bool) -> b
 /// Whether the policy wants another attempt; the wait is noted.
 fn judge(ctx: &mut RequestCtx, outcome: Outcome) -> bool {
     ctx.answered.outcome = Some(outcome.as_str());
-    let verdict = ctx.snapshot.judge(&outcome, ctx.attempt.number, false);
-    ctx.answered.wait = verdict;
-    ctx.answered.wait.is_some()
+    ctx.answered.wait = ctx.snapshot.retry.judge(&outcome, ctx.attempt.number, false);
+    let again = ctx.answered.wait.is_some();
+    if again {
+        retried(ctx, outcome.as_str());
+    }
+    again
+}
+
+/// The attempt is over and another one follows.
+fn retried(ctx: &RequestCtx, reason: &'static str) {
+    ctx.snapshot.metrics.retried(reason);
+    record::note_attempt(ctx);
 }
 
 /// Tells the client, in whatever way is left.
@@ -128,7 +143,7 @@ async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) {
     if ctx.answered.client_left {
         return;
     }
-    let request_id = ctx.request_id.to_str().unwrap_or_default();
+    let request_id = ctx.request_id.as_str();
     let event = tail.error_event(ctx.dialect, "the upstream broke off in mid-stream", request_id);
     if let Err(error) = session.write_response_body(Some(event), true).await {
         log::debug!(target: "memgate::proxy", "the error event was not delivered: {error}");

@@ -89,7 +89,7 @@ async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
             ctx.attempt.turn = Some(server.gate.pass().await);
             server.peer().ok_or(Failure::Unresolved)
         }
-        Way::LiteLlm { tried } => match snapshot.backends.choose(tried) {
+        Way::LiteLlm { tried } => match snapshot.litellm.backends.choose(tried) {
             Some(replica) => {
                 tried.push(replica.address);
                 let peer = litellm_peer(&replica.base.origin, replica.address, &snapshot.config.limits);
@@ -184,7 +184,7 @@ fn write_direct_head(head: &mut RequestHeader, admitted: &Admitted, way: &Direct
         head.insert_header(name.clone(), value.clone())?;
     }
     if let Some(user) = &way.user {
-        head.insert_header(names::USER_ID, user.header_value())?;
+        head.insert_header(names::USER_ID, user.header())?;
     }
     Ok(())
 }
@@ -241,7 +241,7 @@ fn write_litellm_head(
         head.insert_header("x-forwarded-for", clients)?;
     }
     head.insert_header(header::HOST, replica.base.origin.authority())?;
-    head.insert_header(names::REQUEST_ID, ctx.request_id.clone())?;
+    head.insert_header(names::REQUEST_ID, ctx.request_id.header())?;
     if let Some(key) = &ctx.snapshot.config.litellm.api_key {
         for name in &CREDENTIALS {
             head.remove_header(name);

@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::HeaderMap;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -131,20 +130,10 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        end: bool,
+        _end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<Option<Duration>> {
-        response::pass_body(body.as_deref(), end, ctx);
-        Ok(None)
-    }
-
-    async fn response_trailer_filter(
-        &self,
-        _session: &mut Session,
-        _trailers: &mut HeaderMap,
-        ctx: &mut RequestCtx,
-    ) -> Result<Option<Bytes>> {
-        response::pass_body(None, true, ctx);
+        response::pass_body(body.as_deref(), ctx);
         Ok(None)
     }
 

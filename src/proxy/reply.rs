@@ -24,7 +24,7 @@ pub(super) async fn error(session: &mut Session, ctx: &RequestCtx, answer: &Answ
     if session.response_written().is_some_and(|head| !head.status.is_informational()) {
         return Ok(());
     }
-    let request_id = ctx.request_id.to_str().unwrap_or_default();
+    let request_id = ctx.request_id.as_str();
     let body = error_body(ctx.dialect, answer.kind, answer.code, &answer.message, request_id);
     let mut head = ResponseHeader::build(answer.status, Some(8))?;
     head.insert_header(header::CONTENT_TYPE, JSON)?;
@@ -64,7 +64,7 @@ async fn write(session: &mut Session, ctx: &RequestCtx, mut head: ResponseHeader
 
 /// The gateway's own response headers : request id, route, attempts, body, memory.
 pub(super) fn stamp(head: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
-    head.insert_header(names::REQUEST_ID, ctx.request_id.clone())?;
+    head.insert_header(names::REQUEST_ID, ctx.request_id.header())?;
     head.insert_header(names::ROUTE, HeaderValue::from_static(ctx.route()))?;
     if ctx.attempt.number > 0 {
         head.insert_header(names::ATTEMPTS, ctx.attempt.number)?;

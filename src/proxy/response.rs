@@ -5,7 +5,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::context::{RequestCtx, names};
+use super::context::RequestCtx;
 use super::stream::Tail;
 use super::{judge, reply};
 use crate::cookies::Site;
@@ -36,8 +36,8 @@ pub(super) fn arrived(session: &mut Session, head: &mut ResponseHeader, ctx: &mu
         note_memory(head, ctx);
     }
     let status = head.status;
+    ctx.answered.outcome = Some(if status.is_success() { "ok" } else { "answered" });
     if status.is_success() {
-        ctx.answered.outcome = Some("ok");
         ctx.answered.stream = Tail::of(&head.headers);
     }
     if status.as_u16() >= 300 {
@@ -81,7 +81,7 @@ fn capture_cookies(head: &mut ResponseHeader, ctx: &mut RequestCtx) {
     let site = Site { host: way.upstream.host(), path, secure: true };
     let captured = way.upstream.jar.capture(&head.headers, &site, wall);
     for name in &captured.names {
-        ctx.snapshot.metrics.cookie_captured(name);
+        ctx.snapshot.metrics.captured_cookie(name);
     }
     ctx.answered.cookies_captured = captured.changed;
     head.remove_header(&header::SET_COOKIE);
@@ -100,6 +100,13 @@ fn note_memory(head: &ResponseHeader, ctx: &mut RequestCtx) {
     } else {
         "unchanged"
     });
+}
+
+/// Remembers how a stream stands, in case it breaks.
+pub(super) fn pass_body(bytes: Option<&[u8]>, ctx: &mut RequestCtx) {
+    if let (Some(bytes), Some(tail)) = (bytes, ctx.answered.stream.as_mut()) {
+        tail.pass(bytes);
+    }
 }
 
 /// Makes an upstream's head ours on its way to the client.

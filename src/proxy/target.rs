@@ -87,20 +87,7 @@ fn model_in_path(path: &str) -> Option<String> {
 }
 
 fn percent_decoded(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let rest = bytes.as_slice();
-        let decoded = (byte == b'%').then(|| rest.first_chunk::<2>()).flatten().and_then(|digits| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            u8::from_str_radix(digits, 16).ok()
-        });
-        if decoded.is_some() {
-            bytes.nth(1);
-        }
-        out.push(decoded.unwrap_or(byte));
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 fn inspect(head: &RequestHeader) -> Result<(), Rejection> {

@@ -20,8 +20,9 @@ impl BackgroundService for Upkeep {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let snapshot = self.0.snapshot();
         let backends = Arc::clone(&snapshot.litellm.backends);
+        let health = backends.start(shutdown.clone());
         tokio::select! {
-            () = async { tokio::join!(snapshot.resolver.run(), backends.start(shutdown.clone()), keep_cookies(&snapshot)); } => {}
+            _ = async { tokio::join!(snapshot.resolver.run(), health, keep_cookies(&snapshot)) } => {}
             _ = shutdown.wait_for(|stop| *stop) => {}
         }
     }

@@ -2,6 +2,10 @@
 
 pub mod backends;
 pub mod connect_gate;
+pub mod edge_error;
+pub mod litellm_client;
+pub mod outcome;
 pub mod peer;
 pub mod resolve;
+pub mod retry;
 pub mod roots;

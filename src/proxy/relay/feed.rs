@@ -91,9 +91,6 @@ impl Feed {
         self.expired = None;
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.body.len()
-    }
 
     /// The answer is an error: send no more of the body, and keep the answer for `judge` if there is one.
     pub(crate) fn stop(&mut self, judge: Option<Judge>) {

@@ -18,6 +18,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 
 pub(crate) use feed::{Decision, Expired, Feed, Judge};
+pub(crate) use session::AGAIN;
 use session::Relay;
 
 /// What the hooks and the wrapped session share; both run on one task, so the lock never waits.

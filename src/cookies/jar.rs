@@ -310,3 +310,7 @@ mod tests;
 #[cfg(test)]
 #[path = "rfc6265_tests.rs"]
 mod rfc6265;
+
+#[cfg(test)]
+#[path = "oracle_tests.rs"]
+mod oracle;

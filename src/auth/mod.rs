@@ -1,5 +1,6 @@
 //! Who calls? There is no [`Caller`] unless someone proved who it is.
 
+mod admin_key;
 mod allowed;
 mod anonymous;
 mod cache;
@@ -10,6 +11,7 @@ mod litellm;
 mod presented;
 mod refusal;
 
+pub use admin_key::bears;
 pub use caller::Caller;
 pub use keyring::{Attempt, KeyRing, Question};
 pub use litellm::{ClientError, LiteLlmApi, LiteLlmClient, Reply, Unreachable};

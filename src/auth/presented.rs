@@ -4,6 +4,8 @@ use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
+use crate::config::Secret;
+
 const LITELLM: HeaderName = HeaderName::from_static("x-litellm-api-key");
 const AZURE: HeaderName = HeaderName::from_static("api-key");
 const ANTHROPIC: HeaderName = HeaderName::from_static("x-api-key");
@@ -21,6 +23,11 @@ pub struct Presented<'r> {
 }
 
 impl<'r> Presented<'r> {
+    /// The first credential, as LiteLLM would read it.
+    pub fn first(&self) -> Option<Secret> {
+        self.credentials.first().map(|key| Secret::new(*key))
+    }
+
     /// `authority`: of the request's target, where HTTP/2 says its host.
     pub fn of(headers: &'r HeaderMap, authority: Option<&'r str>) -> Self {
         let host = headers.get(HOST).and_then(|host| host.to_str().ok());

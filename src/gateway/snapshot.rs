@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use parking_lot::Mutex;
 
-use crate::auth::KeyRing;
+use crate::auth::{ClientError, KeyRing, LiteLlmApi, LiteLlmClient};
 use crate::body::Budget;
 use crate::clock::Clock;
 use crate::config::{Config, Origin};
@@ -15,7 +15,6 @@ use crate::identity::IdentityRules;
 use crate::routing::{DirectModel, RouteTable};
 use crate::telemetry::{Metrics, UpstreamMetrics};
 use crate::upstream::backends::Backends;
-use crate::upstream::litellm_client::LiteLlmClient;
 use crate::upstream::peer::DirectServer;
 use crate::upstream::resolve::Resolver;
 use crate::upstream::retry::RetryPolicy;
@@ -42,7 +41,8 @@ pub struct Snapshot {
 /// LiteLLM and what is counted of it.
 pub struct LiteLlm {
     pub backends: Arc<Backends>,
-    pub client: LiteLlmClient,
+    /// For questions of the gateway's own.
+    pub api: Arc<dyn LiteLlmApi>,
     pub metrics: UpstreamMetrics,
 }
 
@@ -61,10 +61,8 @@ pub struct DirectUpstream {
 pub enum BuildError {
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-    #[error("the client for LiteLLM: {0}")]
-    Client(reqwest::Error),
-    #[error("the keys' client for LiteLLM: {0}")]
-    Keys(String),
+    #[error(transparent)]
+    LiteLlm(#[from] ClientError),
     #[error("api_base host {0:?} is not a host name")]
     Host(String),
 }
@@ -82,14 +80,17 @@ impl Snapshot {
         let replicas = config.litellm.urls.iter().filter_map(|url| {
             Some((url.clone(), resolver.host(&url.origin.host, url.origin.port)?))
         });
+        let api: Arc<dyn LiteLlmApi> =
+            Arc::new(LiteLlmClient::new(&config.litellm.urls, config.direct.ca_file.as_deref())?);
+        let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&api));
         let litellm = LiteLlm {
             backends: Arc::new(Backends::new(replicas.collect())),
-            client: LiteLlmClient::new(&config.litellm.urls).map_err(BuildError::Client)?,
+            api: Arc::clone(&api),
             metrics: metrics.upstream("litellm", "litellm"),
         };
         Ok(Self {
             identity: IdentityRules::new(&config.identity),
-            keys: KeyRing::new(&config).map_err(|error| BuildError::Keys(error.to_string()))?,
+            keys: KeyRing::new(&config.auth, &config.litellm, asked, Arc::clone(&clock)),
             bodies: Budget::new(config.limits.bodies_in_flight),
             retry: RetryPolicy::new(config.retry),
             resolver: Arc::new(resolver),

@@ -14,11 +14,12 @@ use super::context::{Admitted, BodyMode, DirectWay, Held, RequestCtx, Way, names
 use super::relay::Feed;
 use super::target::{Target, is_inference};
 use super::{local, reply};
-use crate::auth::Caller;
+use crate::auth::{Caller, Presented};
 use crate::body::{DecodeBounds, Encoding, Envelope, Share, decode};
 use crate::config::{Expose, ProviderDialect};
 use crate::gateway::Rejection;
-use crate::routing::Route;
+use crate::identity::MemoryUser;
+use crate::routing::{Route, qualified};
 use crate::wire::Dialect;
 
 /// Seconds an idle client connection is kept.
@@ -86,7 +87,7 @@ async fn route(session: &mut Session, ctx: &RequestCtx, target: &Target) -> Resu
         (None, None) => None,
         _ => Some(authenticate(session, ctx, Some(&route)).await?),
     };
-    let way = direct_way(session, ctx, target, &route)?;
+    let way = direct_way(session, ctx, target, &route, caller.as_ref())?;
     let rename = match way {
         // LiteLLM has the model under its public name.
         None if route.direct().is_some() => Some(&*route.name),
@@ -133,9 +134,24 @@ async fn pass_through(session: &mut Session, ctx: &RequestCtx, model: Option<&st
     })
 }
 
-async fn authenticate(session: &Session, ctx: &RequestCtx, route: Option<&Route>) -> Result<Caller, Rejection> {
-    let headers = &session.req_header().headers;
-    ctx.snapshot.keys.authenticate(headers, route).await.map_err(Rejection::Caller)
+/// Whoever calls, and whether he may use the model that is meant.
+pub(super) async fn authenticate(
+    session: &Session,
+    ctx: &RequestCtx,
+    route: Option<&Route>,
+) -> Result<Caller, Rejection> {
+    let caller = ctx.snapshot.keys.authenticate(&presented(session)).await.map_err(Rejection::Caller)?;
+    if let Some(route) = route {
+        let names: Vec<&str> = route.names().collect();
+        let qualified = names.iter().find_map(|name| qualified(name));
+        caller.may_use(&names, qualified.as_deref()).map_err(Rejection::Caller)?;
+    }
+    Ok(caller)
+}
+
+pub(super) fn presented(session: &Session) -> Presented<'_> {
+    let head = session.req_header();
+    Presented::of(&head.headers, head.uri.authority().map(http::uri::Authority::as_str))
 }
 
 /// The direct way, where the gateway itself speaks the request's dialect to this model.
@@ -144,6 +160,7 @@ fn direct_way(
     ctx: &RequestCtx,
     target: &Target,
     route: &Route,
+    caller: Option<&Caller>,
 ) -> Result<Option<DirectWay>, Rejection> {
     let Some(model) = route.direct() else { return Ok(None) };
     if *target == Target::ChatCompletions || model.target.dialect != ProviderDialect::Anthropic {
@@ -152,8 +169,10 @@ fn direct_way(
     let Some(upstream) = ctx.snapshot.upstream_of(model) else { return Ok(None) };
     let user = match model.target.router {
         true => {
-            let resolved = ctx.snapshot.identity.resolve(&session.req_header().headers);
-            Some(resolved.ok_or(Rejection::NoMemoryUser)?.user)
+            let headers = &session.req_header().headers;
+            let of_key = caller.and_then(Caller::user).and_then(MemoryUser::new);
+            let user = of_key.or_else(|| Some(ctx.snapshot.identity.resolve(headers)?.user));
+            Some(user.ok_or(Rejection::NoMemoryUser)?)
         }
         false => None,
     };

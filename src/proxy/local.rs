@@ -3,16 +3,16 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora_proxy::Session;
 use serde_json::json;
 
+use super::admission::{authenticate, presented};
 use super::body::Unread;
 use super::context::{RequestCtx, names};
-use super::forward::CREDENTIALS;
 use super::reply;
 use super::target::Target;
+use crate::auth::Refusal;
 use crate::gateway::Rejection;
 
 /// Answers one of the gateway's own paths.
@@ -45,7 +45,7 @@ fn memory_routing(session: &Session, ctx: &RequestCtx) -> Result<String, Rejecti
 /// Direct models and LiteLLM's own list; what we know when LiteLLM cannot be asked.
 async fn models(session: &Session, ctx: &RequestCtx, id: Option<&str>) -> Result<String, Rejection> {
     let head = session.req_header();
-    let theirs = ctx.snapshot.litellm.client.models(&credentials(&head.headers)).await;
+    let theirs = litellm_models(session, ctx).await?;
     let list = ModelList::merge(ctx.snapshot.routes.models(), theirs.as_deref());
     let anthropic = head.headers.contains_key(names::ANTHROPIC_VERSION);
     let rendered = match (id, anthropic) {
@@ -57,9 +57,21 @@ async fn models(session: &Session, ctx: &RequestCtx, id: Option<&str>) -> Result
     rendered.ok_or_else(|| Rejection::UnknownModel(id.unwrap_or_default().to_owned()))
 }
 
-/// What the client proves itself with towards LiteLLM.
-fn credentials(headers: &HeaderMap) -> HeaderMap {
-    CREDENTIALS.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect()
+/// LiteLLM's list as the caller may see it; `None` when it cannot be had.
+async fn litellm_models(session: &Session, ctx: &RequestCtx) -> Result<Option<Bytes>, Rejection> {
+    let key = match &ctx.snapshot.config.litellm.api_key {
+        Some(ours) => {
+            authenticate(session, ctx, None).await?;
+            Some(ours.clone())
+        }
+        None => presented(session).first(),
+    };
+    let Some(key) = key else { return Ok(None) };
+    match ctx.snapshot.litellm.api.get("/v1/models", &key).await {
+        Ok(reply) if reply.status == 401 || reply.status == 403 => Err(Rejection::Caller(Refusal::Unknown)),
+        Ok(reply) => Ok((reply.status == 200).then_some(reply.body)),
+        Err(_unreachable) => Ok(None),
+    }
 }
 
 fn peer_ip(session: &Session) -> Option<IpAddr> {

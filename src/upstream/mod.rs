@@ -3,7 +3,6 @@
 pub mod backends;
 pub mod connect_gate;
 pub mod edge_error;
-pub mod litellm_client;
 pub mod outcome;
 pub mod peer;
 pub mod resolve;

@@ -1,1 +1,12 @@
-//! To be written.
+//! Where does a request for this model go, and under which name?
+
+mod describe;
+mod name;
+mod route;
+mod table;
+mod wildcard;
+
+pub use describe::{Description, Way};
+pub use route::{DirectModel, Route, Rule, Upstream};
+pub use table::{ListedModel, RouteTable};
+pub use wildcard::qualified;

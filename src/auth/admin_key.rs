@@ -11,7 +11,10 @@ use crate::config::Secret;
 pub fn bears(headers: &HeaderMap, key: &Secret) -> bool {
     let expected = fingerprint(key.reveal());
     let presented = Presented::of(headers, None);
-    presented.credentials.iter().any(|credential| fingerprint(credential).ct_eq(&expected).into())
+    presented
+        .credentials
+        .iter()
+        .any(|credential| fingerprint(credential).ct_eq(&expected).into())
 }
 
 #[cfg(test)]
@@ -21,7 +24,11 @@ mod tests {
     #[test]
     fn only_the_key_itself_opens() {
         let key = Secret::new("sk-operator");
-        let with = |value: &'static str| [(http::header::AUTHORIZATION, value.parse().unwrap())].into_iter().collect();
+        let with = |value: &'static str| {
+            [(http::header::AUTHORIZATION, value.parse().unwrap())]
+                .into_iter()
+                .collect()
+        };
 
         assert!(bears(&with("Bearer sk-operator"), &key));
         assert!(!bears(&with("Bearer sk-operato"), &key));

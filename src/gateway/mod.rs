@@ -20,7 +20,10 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn new(snapshot: Snapshot) -> Self {
-        Self { snapshot: ArcSwap::from_pointee(snapshot), traffic: Arc::default() }
+        Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            traffic: Arc::default(),
+        }
     }
 
     /// A request keeps the one it began with.

@@ -18,7 +18,9 @@ pub enum Rejection {
     UnknownModel(String),
     Body(ScanError),
     Encoding(DecodeError),
-    BodyTooLarge { limit: usize },
+    BodyTooLarge {
+        limit: usize,
+    },
     BodyTooSlow,
     BodiesFull,
     Caller(Refusal),
@@ -87,30 +89,50 @@ impl Rejection {
         match self {
             Self::Head(reason) => Answer::new(400, "bad_request", *reason),
             Self::Method(allow) => {
-                let mut answer = Answer::new(405, "method_not_allowed", format!("this path takes {allow}"));
+                let mut answer = Answer::new(
+                    405,
+                    "method_not_allowed",
+                    format!("this path takes {allow}"),
+                );
                 answer.allow = Some(allow);
                 answer
             }
-            Self::Expectation => Answer::new(417, "expectation_failed", "the only expectation met is 100-continue"),
+            Self::Expectation => Answer::new(
+                417,
+                "expectation_failed",
+                "the only expectation met is 100-continue",
+            ),
             Self::NotExposed => Answer::new(
                 404,
                 "not_exposed",
                 "this path is not open here: the gateway passes LiteLLM's inference paths only; `litellm.expose: all` in its configuration opens the rest",
             ),
-            Self::UnknownModel(id) => Answer::new(404, "model_not_found", format!("there is no model {id:?} here")),
+            Self::UnknownModel(id) => Answer::new(
+                404,
+                "model_not_found",
+                format!("there is no model {id:?} here"),
+            ),
             Self::Body(error) => Answer::new(400, "bad_body", error.to_string()),
             Self::Encoding(error) => Answer::new(error.status(), "bad_encoding", error.to_string()),
-            Self::BodyTooLarge { limit } => {
-                Answer::new(413, "body_too_large", format!("the body is larger than the {limit} bytes allowed (`limits.body`)"))
-            }
-            Self::BodyTooSlow => Answer::new(408, "body_too_slow", "the body came too slowly (`limits.body_timeout`)"),
+            Self::BodyTooLarge { limit } => Answer::new(
+                413,
+                "body_too_large",
+                format!("the body is larger than the {limit} bytes allowed (`limits.body`)"),
+            ),
+            Self::BodyTooSlow => Answer::new(
+                408,
+                "body_too_slow",
+                "the body came too slowly (`limits.body_timeout`)",
+            ),
             Self::BodiesFull => Answer::new(
                 503,
                 "bodies_in_flight",
                 "the gateway holds as many request bodies as it may (`limits.bodies_in_flight`)",
             )
             .again_after(1),
-            Self::Caller(refusal) => Answer::new(refusal.status(), refusal.code(), refusal.to_string()),
+            Self::Caller(refusal) => {
+                Answer::new(refusal.status(), refusal.code(), refusal.to_string())
+            }
             Self::NoMemoryUser => Answer::new(
                 400,
                 "no_memory_user",

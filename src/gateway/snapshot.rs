@@ -72,16 +72,33 @@ impl Snapshot {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(clock.wall())?);
         let routes = RouteTable::new(&config.models);
-        let called = routes.direct().iter().map(|model| &model.target.base.origin);
+        let called = routes
+            .direct()
+            .iter()
+            .map(|model| &model.target.base.origin);
         let hosts = called.chain(config.litellm.urls.iter().map(|url| &url.origin));
-        let resolver = Resolver::new(hosts.map(|o| (o.host.clone(), o.port)), &config.direct.resolve);
+        let resolver = Resolver::new(
+            hosts.map(|o| (o.host.clone(), o.port)),
+            &config.direct.resolve,
+        );
         let jars = Arc::new(CookieJars::new(&config.cookies.share));
-        let direct = Lanes { config: &config, resolver: &resolver, jars: &jars, metrics: &metrics }.build(&routes)?;
+        let direct = Lanes {
+            config: &config,
+            resolver: &resolver,
+            jars: &jars,
+            metrics: &metrics,
+        }
+        .build(&routes)?;
         let replicas = config.litellm.urls.iter().filter_map(|url| {
-            Some((url.clone(), resolver.host(&url.origin.host, url.origin.port)?))
+            Some((
+                url.clone(),
+                resolver.host(&url.origin.host, url.origin.port)?,
+            ))
         });
-        let api: Arc<dyn LiteLlmApi> =
-            Arc::new(LiteLlmClient::new(&config.litellm.urls, config.direct.ca_file.as_deref())?);
+        let api: Arc<dyn LiteLlmApi> = Arc::new(LiteLlmClient::new(
+            &config.litellm.urls,
+            config.direct.ca_file.as_deref(),
+        )?);
         let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&api));
         let litellm = LiteLlm {
             backends: Arc::new(Backends::new(replicas.collect())),
@@ -161,15 +178,24 @@ impl Lanes<'_> {
 
     fn server(&self, origin: &Origin) -> Result<DirectServer, BuildError> {
         let unknown = || BuildError::Host(origin.host.clone());
-        let host = self.resolver.host(&origin.host, origin.port).ok_or_else(unknown)?;
+        let host = self
+            .resolver
+            .host(&origin.host, origin.port)
+            .ok_or_else(unknown)?;
         Ok(DirectServer::new(origin.clone(), host, &self.config.limits))
     }
 
-    fn upstream(&self, server: Arc<DirectServer>, lane: String) -> Result<DirectUpstream, BuildError> {
+    fn upstream(
+        &self,
+        server: Arc<DirectServer>,
+        lane: String,
+    ) -> Result<DirectUpstream, BuildError> {
         let authority = server.origin.authority();
         let unknown = |_| BuildError::Host(server.origin.host.clone());
         Ok(DirectUpstream {
-            jar: self.jars.jar(&server.origin.host, &self.config.cookies.egress),
+            jar: self
+                .jars
+                .jar(&server.origin.host, &self.config.cookies.egress),
             authority: HeaderValue::try_from(authority.as_str()).map_err(unknown)?,
             metrics: self.metrics.upstream(&authority, &lane),
             server,
@@ -181,7 +207,11 @@ impl Lanes<'_> {
 /// `host called → provider behind it`, or the host alone where it is the provider.
 fn lane_name(origin: &Origin, provider: &str) -> String {
     let called = origin.authority();
-    if origin.host == provider { called } else { format!("{called} → {provider}") }
+    if origin.host == provider {
+        called
+    } else {
+        format!("{called} → {provider}")
+    }
 }
 
 impl DirectUpstream {

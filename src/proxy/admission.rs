@@ -37,7 +37,10 @@ pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
     session.set_total_drain_timeout(Some(DRAIN));
     session.set_ignore_info_resp(true);
     let head = session.req_header();
-    ctx.hello(head.headers.get(names::REQUEST_ID), Dialect::of_path(head.uri.path()));
+    ctx.hello(
+        head.headers.get(names::REQUEST_ID),
+        Dialect::of_path(head.uri.path()),
+    );
 }
 
 /// Admits the request (`false`: Pingora goes on), or answers it here.
@@ -74,7 +77,11 @@ async fn decide(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Ad
 }
 
 /// A request that its body's model routes.
-async fn route(session: &mut Session, ctx: &RequestCtx, target: &Target) -> Result<Admitted, Unread> {
+async fn route(
+    session: &mut Session,
+    ctx: &RequestCtx,
+    target: &Target,
+) -> Result<Admitted, Unread> {
     let snapshot = &ctx.snapshot;
     if session.req_header().headers.contains_key(names::MEMORY) {
         return Err(Rejection::MemorySwitch.into());
@@ -93,7 +100,10 @@ async fn route(session: &mut Session, ctx: &RequestCtx, target: &Target) -> Resu
         None if route.direct().is_some() => Some(&*route.name),
         _ => route.model.as_deref(),
     };
-    let uri = way.as_ref().map(|way| direct_uri(session, way)).transpose()?;
+    let uri = way
+        .as_ref()
+        .map(|way| direct_uri(session, way))
+        .transpose()?;
     Ok(Admitted {
         way: way.map_or(Way::LiteLlm { tried: Vec::new() }, Way::Direct),
         caller,
@@ -106,9 +116,14 @@ async fn route(session: &mut Session, ctx: &RequestCtx, target: &Target) -> Resu
 }
 
 /// A request that goes to LiteLLM as it is, its body streamed.
-async fn pass_through(session: &mut Session, ctx: &RequestCtx, model: Option<&str>) -> Result<Admitted, Unread> {
+async fn pass_through(
+    session: &mut Session,
+    ctx: &RequestCtx,
+    model: Option<&str>,
+) -> Result<Admitted, Unread> {
     let config = &ctx.snapshot.config;
-    if config.litellm.expose == Expose::Inference && !is_inference(session.req_header().uri.path()) {
+    if config.litellm.expose == Expose::Inference && !is_inference(session.req_header().uri.path())
+    {
         return Err(Rejection::NotExposed.into());
     }
     let caller = match &config.litellm.api_key {
@@ -121,7 +136,10 @@ async fn pass_through(session: &mut Session, ctx: &RequestCtx, model: Option<&st
         ctx.snapshot.note_direct_elsewhere(model);
     }
     if session.req_header().headers.contains_key(header::EXPECT) {
-        session.write_continue_response().await.map_err(Unread::Gone)?;
+        session
+            .write_continue_response()
+            .await
+            .map_err(Unread::Gone)?;
     }
     Ok(Admitted {
         way: Way::LiteLlm { tried: Vec::new() },
@@ -140,18 +158,28 @@ pub(super) async fn authenticate(
     ctx: &RequestCtx,
     route: Option<&Route>,
 ) -> Result<Caller, Rejection> {
-    let caller = ctx.snapshot.keys.authenticate(&presented(session)).await.map_err(Rejection::Caller)?;
+    let caller = ctx
+        .snapshot
+        .keys
+        .authenticate(&presented(session))
+        .await
+        .map_err(Rejection::Caller)?;
     if let Some(route) = route {
         let names: Vec<&str> = route.names().collect();
         let qualified = names.iter().find_map(|name| qualified(name));
-        caller.may_use(&names, qualified.as_deref()).map_err(Rejection::Caller)?;
+        caller
+            .may_use(&names, qualified.as_deref())
+            .map_err(Rejection::Caller)?;
     }
     Ok(caller)
 }
 
 pub(super) fn presented(session: &Session) -> Presented<'_> {
     let head = session.req_header();
-    Presented::of(&head.headers, head.uri.authority().map(http::uri::Authority::as_str))
+    Presented::of(
+        &head.headers,
+        head.uri.authority().map(http::uri::Authority::as_str),
+    )
 }
 
 /// The direct way, where the gateway itself speaks the request's dialect to this model.
@@ -162,11 +190,15 @@ fn direct_way(
     route: &Route,
     caller: Option<&Caller>,
 ) -> Result<Option<DirectWay>, Rejection> {
-    let Some(model) = route.direct() else { return Ok(None) };
+    let Some(model) = route.direct() else {
+        return Ok(None);
+    };
     if *target == Target::ChatCompletions || model.target.dialect != ProviderDialect::Anthropic {
         return Ok(None);
     }
-    let Some(upstream) = ctx.snapshot.upstream_of(model) else { return Ok(None) };
+    let Some(upstream) = ctx.snapshot.upstream_of(model) else {
+        return Ok(None);
+    };
     let user = match model.target.router {
         true => {
             let headers = &session.req_header().headers;
@@ -176,7 +208,11 @@ fn direct_way(
         }
         false => None,
     };
-    Ok(Some(DirectWay { model: Arc::clone(model), upstream: Arc::clone(upstream), user }))
+    Ok(Some(DirectWay {
+        model: Arc::clone(model),
+        upstream: Arc::clone(upstream),
+        user,
+    }))
 }
 
 /// The configured path in front of the request's, both byte for byte; a memory user in the query goes.
@@ -189,8 +225,14 @@ fn direct_uri(session: &Session, way: &DirectWay) -> Result<Uri, Rejection> {
         .filter(|pair| !pair.is_empty() && pair.split('=').next() != Some("userId"))
         .collect();
     let mark = if query.is_empty() { "" } else { "?" };
-    let uri = format!("{}{}{mark}{}", way.model.target.base.path, asked.path(), query.join("&"));
-    uri.parse().map_err(|_unsound| Rejection::Head("the query is not valid"))
+    let uri = format!(
+        "{}{}{mark}{}",
+        way.model.target.base.path,
+        asked.path(),
+        query.join("&")
+    );
+    uri.parse()
+        .map_err(|_unsound| Rejection::Head("the query is not valid"))
 }
 
 /// A body as it came, and decompressed where it came compressed.
@@ -202,11 +244,18 @@ struct Parcel {
 
 impl Parcel {
     fn open(session: &Session, sent: Bytes, share: Share, limit: usize) -> Result<Self, Rejection> {
-        let coding = session.req_header().headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+        let coding = session
+            .req_header()
+            .headers
+            .get(header::CONTENT_ENCODING)
+            .map(HeaderValue::as_bytes);
         let plain = match Encoding::of(coding).map_err(Rejection::Encoding)? {
             Encoding::Identity => None,
             encoding => {
-                let bounds = DecodeBounds { max_bytes: limit, max_ratio: MAX_RATIO };
+                let bounds = DecodeBounds {
+                    max_bytes: limit,
+                    max_ratio: MAX_RATIO,
+                };
                 Some(decode(encoding, &sent, bounds).map_err(Rejection::Encoding)?)
             }
         };
@@ -227,7 +276,17 @@ impl Parcel {
         };
         let limits = &ctx.snapshot.config.limits;
         let length = bytes.len();
-        let feed = Feed::new(bytes, limits.first_byte_timeout, limits.idle_timeout, ctx.snapshot.clock.now());
-        Held { feed: Arc::new(Mutex::new(feed)), length, mode, share: Some(self.share) }
+        let feed = Feed::new(
+            bytes,
+            limits.first_byte_timeout,
+            limits.idle_timeout,
+            ctx.snapshot.clock.now(),
+        );
+        Held {
+            feed: Arc::new(Mutex::new(feed)),
+            length,
+            mode,
+            share: Some(self.share),
+        }
     }
 }

@@ -34,16 +34,26 @@ impl From<Rejection> for Unread {
 }
 
 /// The whole body and its share of `limits.bodies_in_flight`.
-pub(super) async fn read(session: &mut Session, limits: &Limits, budget: &Budget) -> Result<(Bytes, Share), Unread> {
+pub(super) async fn read(
+    session: &mut Session,
+    limits: &Limits,
+    budget: &Budget,
+) -> Result<(Bytes, Share), Unread> {
     let declared = declared_length(session)?;
     if declared.is_some_and(|length| length > limits.body) {
         return Err(Rejection::BodyTooLarge { limit: limits.body }.into());
     }
     let full = |_| Unread::Rejected(Rejection::BodiesFull);
-    let mut share = budget.reserve(declared.unwrap_or(CHUNKED_START), PATIENCE).await.map_err(full)?;
+    let mut share = budget
+        .reserve(declared.unwrap_or(CHUNKED_START), PATIENCE)
+        .await
+        .map_err(full)?;
     if session.req_header().headers.contains_key(header::EXPECT) {
         // Pingora does not answer it, and the client waits for the answer.
-        session.write_continue_response().await.map_err(Unread::Gone)?;
+        session
+            .write_continue_response()
+            .await
+            .map_err(Unread::Gone)?;
     }
     let mut whole = Gathered::new(declared.unwrap_or_default());
     let mut pace = Pace::new(limits.body_timeout, Instant::now());
@@ -64,9 +74,16 @@ pub(super) async fn read(session: &mut Session, limits: &Limits, budget: &Budget
 }
 
 fn declared_length(session: &Session) -> Result<Option<usize>, Rejection> {
-    let Some(value) = session.req_header().headers.get(header::CONTENT_LENGTH) else { return Ok(None) };
-    let digits = value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
-    let Some(digits) = digits else { return Err(Rejection::Head("Content-Length must be a number")) };
+    let Some(value) = session.req_header().headers.get(header::CONTENT_LENGTH) else {
+        return Ok(None);
+    };
+    let digits = value
+        .to_str()
+        .ok()
+        .filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+    let Some(digits) = digits else {
+        return Err(Rejection::Head("Content-Length must be a number"));
+    };
     // A number too large for the machine is too large for any limit.
     Ok(Some(digits.parse().unwrap_or(usize::MAX)))
 }
@@ -75,7 +92,9 @@ async fn next_piece(session: &mut Session, pace: &Pace) -> Result<Option<Bytes>,
     let read = tokio::time::timeout_at(pace.deadline().into(), session.read_request_body()).await;
     match read {
         Err(_elapsed) => Err(Rejection::BodyTooSlow.into()),
-        Ok(Err(error)) if *error.etype() == ErrorType::ReadTimedout => Err(Rejection::BodyTooSlow.into()),
+        Ok(Err(error)) if *error.etype() == ErrorType::ReadTimedout => {
+            Err(Rejection::BodyTooSlow.into())
+        }
         Ok(Err(error)) if *error.etype() == ErrorType::InvalidHTTPHeader => {
             Err(Rejection::Head("the body's framing is not valid HTTP").into())
         }
@@ -94,7 +113,12 @@ struct Pace {
 
 impl Pace {
     fn new(timeout: Duration, now: Instant) -> Self {
-        Self { timeout, window_since: now, window_bytes: 0, last: now + WHOLE_BODY }
+        Self {
+            timeout,
+            window_since: now,
+            window_bytes: 0,
+            last: now + WHOLE_BODY,
+        }
     }
 
     fn progress(&mut self, bytes: usize, now: Instant) {

@@ -25,13 +25,19 @@ pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BE
         Some(Way::LiteLlm { tried }) => ctx.snapshot.litellm.backends.choose(tried).is_some(),
         _ => true,
     };
-    let again = untried && failure != Failure::Tls && judge(ctx, Outcome::of_transport(Phase::Connect));
+    let again =
+        untried && failure != Failure::Tls && judge(ctx, Outcome::of_transport(Phase::Connect));
     error.set_retry(again);
     error
 }
 
 /// An attempt broke after its connection was there.
-pub(super) fn broke(session: &Session, ctx: &mut RequestCtx, mut error: BError, reused: bool) -> BError {
+pub(super) fn broke(
+    session: &Session,
+    ctx: &mut RequestCtx,
+    mut error: BError,
+    reused: bool,
+) -> BError {
     error.set_retry(false);
     if *error.etype() == ErrorType::Custom(AGAIN) {
         let finding = std::mem::take(&mut *ctx.answered.finding.lock());
@@ -82,9 +88,13 @@ pub(super) fn broke(session: &Session, ctx: &mut RequestCtx, mut error: BError, 
 
 /// RFC 9113 8.7: REFUSED_STREAM, and a graceful GOAWAY below our stream, mean that nothing was processed.
 fn is_unprocessed(error: &Error) -> bool {
-    let Some(cause) = error.root_cause().downcast_ref::<h2::Error>() else { return false };
-    let refused = cause.is_reset() && cause.is_remote() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
-    let away = cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR);
+    let Some(cause) = error.root_cause().downcast_ref::<h2::Error>() else {
+        return false;
+    };
+    let refused =
+        cause.is_reset() && cause.is_remote() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
+    let away =
+        cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR);
     refused || away
 }
 
@@ -97,7 +107,10 @@ fn is_stale_and_harmless(session: &Session, ctx: &RequestCtx, reused: bool) -> b
 /// Whether the policy wants another attempt; the wait is noted.
 fn judge(ctx: &mut RequestCtx, outcome: Outcome) -> bool {
     ctx.answered.outcome = Some(outcome.as_str());
-    ctx.answered.wait = ctx.snapshot.retry.judge(&outcome, ctx.attempt.number, false);
+    ctx.answered.wait = ctx
+        .snapshot
+        .retry
+        .judge(&outcome, ctx.attempt.number, false);
     let again = ctx.answered.wait.is_some();
     if again {
         retried(ctx, outcome.as_str());
@@ -112,17 +125,29 @@ fn retried(ctx: &RequestCtx, reason: &'static str) {
 }
 
 /// Tells the client, in whatever way is left.
-pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
+pub(super) async fn answer(
+    session: &mut Session,
+    error: &Error,
+    ctx: &mut RequestCtx,
+) -> FailToProxy {
     if let Some(feed) = ctx.feed() {
         relay::unwrap(session, feed);
     }
-    let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+    let begun = session
+        .response_written()
+        .is_some_and(|head| !head.status.is_informational());
     if begun {
         end_stream(session, ctx).await;
-        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        return FailToProxy {
+            error_code: 0,
+            can_reuse_downstream: false,
+        };
     }
     if ctx.answered.client_left {
-        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        return FailToProxy {
+            error_code: 0,
+            can_reuse_downstream: false,
+        };
     }
     let failure = ctx.answered.failure.unwrap_or(match error.esource() {
         ErrorSource::Upstream => Failure::Broken,
@@ -134,17 +159,26 @@ pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Reque
     if let Err(error) = reply::reject(session, ctx, &rejection).await {
         log::debug!(target: "memgate::proxy", "the error answer was not delivered: {error}");
     }
-    FailToProxy { error_code: status, can_reuse_downstream: false }
+    FailToProxy {
+        error_code: status,
+        can_reuse_downstream: false,
+    }
 }
 
 /// A plain event stream ends with an error event; anything else is cut, so that nobody takes it for whole.
 async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) {
-    let Some(tail) = ctx.answered.stream.take() else { return };
+    let Some(tail) = ctx.answered.stream.take() else {
+        return;
+    };
     if ctx.answered.client_left {
         return;
     }
     let request_id = ctx.request_id.as_str();
-    let event = tail.error_event(ctx.dialect, "the upstream broke off in mid-stream", request_id);
+    let event = tail.error_event(
+        ctx.dialect,
+        "the upstream broke off in mid-stream",
+        request_id,
+    );
     if let Err(error) = session.write_response_body(Some(event), true).await {
         log::debug!(target: "memgate::proxy", "the error event was not delivered: {error}");
     }

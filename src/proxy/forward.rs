@@ -21,7 +21,8 @@ use crate::gateway::Failure;
 use crate::upstream::peer::litellm_peer;
 
 /// One for everybody: Cloudflare binds its cookies to it.
-const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("memgate/", env!("CARGO_PKG_VERSION")));
+const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("memgate/", env!("CARGO_PKG_VERSION")));
 const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 /// How long an upload waits for an early answer beyond the round trip, and at most.
 const EARLY_ANSWER_SLACK: Duration = Duration::from_millis(20);
@@ -46,15 +47,27 @@ const PRIVATE: [HeaderName; 6] = [
     HeaderName::from_static("true-client-ip"),
     header::EXPECT,
 ];
-const PRIVATE_PREFIXES: [&str; 6] =
-    ["x-memgate-", "x-litellm-", "x-supermemory-", "x-sm-", "cf-", "x-forwarded-"];
+const PRIVATE_PREFIXES: [&str; 6] = [
+    "x-memgate-",
+    "x-litellm-",
+    "x-supermemory-",
+    "x-sm-",
+    "cf-",
+    "x-forwarded-",
+];
 
 /// The peer of the next attempt, after the wait that the last one earned.
-pub(super) async fn next_attempt(session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+pub(super) async fn next_attempt(
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+) -> Result<Box<HttpPeer>> {
     if let Some(wait) = ctx.answered.wait.take() {
         wait_or_leave(session, ctx, wait).await?;
     }
-    ctx.attempt = super::context::Attempt { number: ctx.attempt.number + 1, ..Default::default() };
+    ctx.attempt = super::context::Attempt {
+        number: ctx.attempt.number + 1,
+        ..Default::default()
+    };
     ctx.answered.head_at = None;
     let peer = choose_peer(ctx).await?;
     ctx.attempt.address = peer._address.as_inet().copied();
@@ -92,7 +105,11 @@ async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
         Way::LiteLlm { tried } => match snapshot.litellm.backends.choose(tried) {
             Some(replica) => {
                 tried.push(replica.address);
-                let peer = litellm_peer(&replica.base.origin, replica.address, &snapshot.config.limits);
+                let peer = litellm_peer(
+                    &replica.base.origin,
+                    replica.address,
+                    &snapshot.config.limits,
+                );
                 ctx.attempt.replica = Some(replica);
                 Ok(peer)
             }
@@ -125,17 +142,27 @@ fn round_trip(digest: Option<&Digest>) -> Duration {
 }
 
 /// Turns the client's head into the upstream's.
-pub(super) fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<()> {
+pub(super) fn write_head(
+    session: &Session,
+    head: &mut RequestHeader,
+    ctx: &mut RequestCtx,
+) -> Result<()> {
     ctx.attempt.http2 = head.version == Version::HTTP_2;
     ctx.attempt.written = true;
     let wall = ctx.snapshot.clock.wall();
-    let Some(admitted) = ctx.admitted.as_ref() else { return Ok(()) };
+    let Some(admitted) = ctx.admitted.as_ref() else {
+        return Ok(());
+    };
     match &admitted.way {
         Way::Direct(way) => {
             way.upstream.server.gate.learned(ctx.attempt.http2);
             strip_private(head);
             write_direct_head(head, admitted, way)?;
-            let site = Site { host: way.upstream.host(), path: head.uri.path(), secure: true };
+            let site = Site {
+                host: way.upstream.host(),
+                path: head.uri.path(),
+                secure: true,
+            };
             if let Some(cookies) = way.upstream.jar.header(&site, wall) {
                 head.insert_header(header::COOKIE, cookies.value)?;
                 ctx.attempt.cookies_sent = cookies.names;
@@ -143,7 +170,9 @@ pub(super) fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut 
         }
         Way::LiteLlm { .. } => write_litellm_head(session, head, admitted, ctx)?,
     }
-    let Some(admitted) = ctx.admitted.as_ref() else { return Ok(()) };
+    let Some(admitted) = ctx.admitted.as_ref() else {
+        return Ok(());
+    };
     add_betas(head, &admitted.betas)?;
     if let Some(held) = &admitted.held {
         write_framing(head, held)?;
@@ -155,7 +184,11 @@ fn strip_private(head: &mut RequestHeader) {
     let private: Vec<HeaderName> = head
         .headers
         .keys()
-        .filter(|name| PRIVATE_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix)))
+        .filter(|name| {
+            PRIVATE_PREFIXES
+                .iter()
+                .any(|prefix| name.as_str().starts_with(prefix))
+        })
         .cloned()
         .collect();
     for name in private.iter().chain(&PRIVATE).chain(&CREDENTIALS) {
@@ -171,13 +204,19 @@ fn write_direct_head(head: &mut RequestHeader, admitted: &Admitted, way: &Direct
     head.insert_header(header::USER_AGENT, USER_AGENT)?;
     write_accept(head)?;
     let target = &way.model.target;
-    if target.dialect == ProviderDialect::Anthropic && !head.headers.contains_key(names::ANTHROPIC_VERSION) {
+    if target.dialect == ProviderDialect::Anthropic
+        && !head.headers.contains_key(names::ANTHROPIC_VERSION)
+    {
         head.insert_header(names::ANTHROPIC_VERSION, ANTHROPIC_VERSION)?;
     }
     if let Some(key) = &target.api_key {
         match target.dialect {
-            ProviderDialect::Anthropic => head.insert_header(names::API_KEY, sensitive(key, "")?)?,
-            ProviderDialect::OpenAi => head.insert_header(header::AUTHORIZATION, sensitive(key, "Bearer ")?)?,
+            ProviderDialect::Anthropic => {
+                head.insert_header(names::API_KEY, sensitive(key, "")?)?
+            }
+            ProviderDialect::OpenAi => {
+                head.insert_header(header::AUTHORIZATION, sensitive(key, "Bearer ")?)?
+            }
         }
     }
     for (name, value) in &target.extra_headers {
@@ -194,7 +233,9 @@ fn write_accept(head: &mut RequestHeader) -> Result<()> {
     let wider = match head.headers.get(header::ACCEPT).map(HeaderValue::as_bytes) {
         None | Some(b"") => HeaderValue::from_static("application/json"),
         Some(b"*/*") => HeaderValue::from_static("application/json, */*;q=0.9"),
-        Some(b"text/event-stream") => HeaderValue::from_static("application/json, text/event-stream"),
+        Some(b"text/event-stream") => {
+            HeaderValue::from_static("application/json, text/event-stream")
+        }
         Some(_) => return Ok(()),
     };
     head.insert_header(header::ACCEPT, wider)
@@ -203,7 +244,10 @@ fn write_accept(head: &mut RequestHeader) -> Result<()> {
 fn sensitive(secret: &Secret, prefix: &str) -> Result<HeaderValue> {
     let text = format!("{prefix}{}", secret.reveal());
     let Ok(mut value) = HeaderValue::from_str(&text) else {
-        return Error::e_explain(ErrorType::InternalError, "a configured key is not a header value");
+        return Error::e_explain(
+            ErrorType::InternalError,
+            "a configured key is not a header value",
+        );
     };
     value.set_sensitive(true);
     Ok(value)
@@ -215,22 +259,35 @@ fn write_litellm_head(
     admitted: &Admitted,
     ctx: &RequestCtx,
 ) -> Result<()> {
-    let Some(replica) = &ctx.attempt.replica else { return Ok(()) };
+    let Some(replica) = &ctx.attempt.replica else {
+        return Ok(());
+    };
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-    let path = if path.starts_with('/') || path == "*" { path } else { "/" };
+    let path = if path.starts_with('/') || path == "*" {
+        path
+    } else {
+        "/"
+    };
     if !replica.base.path.is_empty() || head.uri.authority().is_some() {
         let uri = format!("{}{path}", replica.base.path).parse();
-        head.set_uri(uri.map_err(|e| Error::because(ErrorType::InternalError, "joining LiteLLM's path", e))?);
+        head.set_uri(
+            uri.map_err(|e| Error::because(ErrorType::InternalError, "joining LiteLLM's path", e))?,
+        );
     }
     let forwarded_for = forwarded_for(session, head, &ctx.snapshot.config.trusted_proxies);
     let proto = if is_tls(session) { "https" } else { "http" };
     let ours: Vec<HeaderName> = head
         .headers
         .keys()
-        .filter(|name| name.as_str().starts_with("x-memgate-") || name.as_str().starts_with("x-forwarded-"))
+        .filter(|name| {
+            name.as_str().starts_with("x-memgate-") || name.as_str().starts_with("x-forwarded-")
+        })
         .cloned()
         .collect();
-    for name in ours.iter().chain(&[header::FORWARDED, PRIVATE[3].clone(), header::EXPECT]) {
+    for name in ours
+        .iter()
+        .chain(&[header::FORWARDED, PRIVATE[3].clone(), header::EXPECT])
+    {
         head.remove_header(name);
     }
     if let Some(host) = head.remove_header(&header::HOST) {
@@ -253,11 +310,20 @@ fn write_litellm_head(
 }
 
 /// The chain of clients: what a trusted proxy said, and who spoke to us.
-fn forwarded_for(session: &Session, head: &RequestHeader, trusted: &[ipnet::IpNet]) -> Option<String> {
+fn forwarded_for(
+    session: &Session,
+    head: &RequestHeader,
+    trusted: &[ipnet::IpNet],
+) -> Option<String> {
     let peer = peer_ip(session)?;
-    let said = head.headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+    let said = head
+        .headers
+        .get("x-forwarded-for")
+        .and_then(|value| value.to_str().ok());
     match said {
-        Some(said) if trusted.iter().any(|network| network.contains(&peer)) => Some(format!("{said}, {peer}")),
+        Some(said) if trusted.iter().any(|network| network.contains(&peer)) => {
+            Some(format!("{said}, {peer}"))
+        }
         _ => Some(peer.to_string()),
     }
 }
@@ -270,7 +336,9 @@ fn peer_ip(session: &Session) -> Option<IpAddr> {
 }
 
 fn is_tls(session: &Session) -> bool {
-    session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
+    session
+        .digest()
+        .is_some_and(|digest| digest.ssl_digest.is_some())
 }
 
 /// Adds, never overwrites: the client's betas stay.
@@ -279,10 +347,20 @@ fn add_betas(head: &mut RequestHeader, betas: &[String]) -> Result<()> {
         return Ok(());
     }
     let named = |list: &HeaderValue| list.to_str().map(str::to_owned).ok();
-    let mut all: Vec<String> = head.headers.get_all(names::ANTHROPIC_BETA).iter().filter_map(named).collect();
+    let mut all: Vec<String> = head
+        .headers
+        .get_all(names::ANTHROPIC_BETA)
+        .iter()
+        .filter_map(named)
+        .collect();
     let present = all.join(",");
     let known: Vec<&str> = present.split(',').map(str::trim).collect();
-    all.extend(betas.iter().filter(|beta| !known.contains(&beta.as_str())).cloned());
+    all.extend(
+        betas
+            .iter()
+            .filter(|beta| !known.contains(&beta.as_str()))
+            .cloned(),
+    );
     head.insert_header(names::ANTHROPIC_BETA, all.join(","))
 }
 
@@ -305,7 +383,8 @@ pub(super) fn pass_body(body: &mut Option<Bytes>, end: bool, ctx: &RequestCtx) -
         && feed.lock().is_stopped()
     {
         // Ends the upload without END_STREAM; Pingora swallows the error and reads the answer on.
-        return Error::e_explain(ErrorType::InternalError, "answered early").map_err(|e| e.into_up());
+        return Error::e_explain(ErrorType::InternalError, "answered early")
+            .map_err(|e| e.into_up());
     }
     if empty && end {
         // Written to a chunked upstream it would be a second terminator.

@@ -54,10 +54,18 @@ impl Case {
         let outcome = Outcome::of_answer(status, &head.headers, &body);
         let edge = edge_error::read(status, &head.headers, &body);
         if let Some(edge) = &edge {
-            self.snapshot.metrics.edge_error(edge.zone.as_deref(), edge.code);
+            self.snapshot
+                .metrics
+                .edge_error(edge.zone.as_deref(), edge.code);
         }
-        let again = self.snapshot.retry.judge(&outcome, self.attempt, self.fresh_cookies);
-        *self.finding.lock() = Finding { outcome: Some(outcome.as_str()), again };
+        let again = self
+            .snapshot
+            .retry
+            .judge(&outcome, self.attempt, self.fresh_cookies);
+        *self.finding.lock() = Finding {
+            outcome: Some(outcome.as_str()),
+            again,
+        };
         if again.is_some() {
             return Decision::Again;
         }
@@ -72,7 +80,10 @@ impl Case {
         let status = head.status.as_u16();
         let (code, message) = match edge {
             Some(edge) => ("edge_error", edge_error::explain(edge)),
-            None => ("upstream_error", "the upstream's error answer could not be read whole".to_owned()),
+            None => (
+                "upstream_error",
+                "the upstream's error answer could not be read whole".to_owned(),
+            ),
         };
         let kind = ErrorKind::of_status(status);
         let body = error_body(self.dialect, kind, code, &message, &self.request_id);
@@ -87,7 +98,11 @@ impl Case {
 }
 
 fn reframe(head: &mut ResponseHeader, length: usize, edge: Option<&EdgeError>) -> Result<()> {
-    for name in [header::CONTENT_ENCODING, header::TRANSFER_ENCODING, header::CONTENT_LANGUAGE] {
+    for name in [
+        header::CONTENT_ENCODING,
+        header::TRANSFER_ENCODING,
+        header::CONTENT_LANGUAGE,
+    ] {
         head.remove_header(&name);
     }
     head.insert_header(header::CONTENT_TYPE, JSON)?;

@@ -53,7 +53,11 @@ impl ProxyHttp for Proxy {
     /// None: answers are not compressed here.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
         admission::greet(session, ctx);
         Ok(())
     }
@@ -62,7 +66,11 @@ impl ProxyHttp for Proxy {
         admission::admit(session, ctx).await
     }
 
-    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestCtx,
+    ) -> Result<Box<HttpPeer>> {
         forward::next_attempt(session, ctx).await
     }
 
@@ -148,7 +156,12 @@ impl ProxyHttp for Proxy {
         failure::broke(session, ctx, error, reused)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut RequestCtx,
+    ) -> FailToProxy {
         failure::answer(session, error, ctx).await
     }
 

@@ -23,7 +23,12 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     }
     note_attempt(ctx);
     let time = clock::stamp(ctx.snapshot.clock.wall());
-    let cookies: Vec<&str> = ctx.attempt.cookies_sent.iter().map(String::as_str).collect();
+    let cookies: Vec<&str> = ctx
+        .attempt
+        .cookies_sent
+        .iter()
+        .map(String::as_str)
+        .collect();
     let head = session.req_header();
     let record = AccessRecord {
         time: &time,
@@ -31,10 +36,20 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
         asked: Asked {
             method: head.method.as_str(),
             path: head.uri.path(),
-            protocol: if head.version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" },
+            protocol: if head.version == Version::HTTP_2 {
+                "HTTP/2"
+            } else {
+                "HTTP/1.1"
+            },
             dialect: ctx.dialect.as_str(),
-            model: ctx.admitted.as_ref().and_then(|admitted| admitted.model.as_deref()),
-            stream: ctx.admitted.as_ref().is_some_and(|admitted| admitted.stream),
+            model: ctx
+                .admitted
+                .as_ref()
+                .and_then(|admitted| admitted.model.as_deref()),
+            stream: ctx
+                .admitted
+                .as_ref()
+                .is_some_and(|admitted| admitted.stream),
         },
         person: person(ctx),
         answer: answer(session, error, ctx),
@@ -54,7 +69,11 @@ pub(super) fn note_attempt(ctx: &RequestCtx) {
     if ctx.attempt.number == 0 {
         return;
     }
-    let outcome = ctx.answered.outcome.unwrap_or(if ctx.answered.client_left { "client_left" } else { "answered" });
+    let outcome = ctx.answered.outcome.unwrap_or(if ctx.answered.client_left {
+        "client_left"
+    } else {
+        "answered"
+    });
     if let Some(metrics) = ctx.upstream_metrics() {
         metrics.attempted(outcome);
     }
@@ -62,15 +81,29 @@ pub(super) fn note_attempt(ctx: &RequestCtx) {
 
 fn person(ctx: &RequestCtx) -> Person<'_> {
     Person {
-        caller: ctx.admitted.as_ref().and_then(|admitted| admitted.caller.as_ref()).map(|caller| caller.name()),
-        user: ctx.direct().and_then(|way| way.user.as_ref()).map(|user| user.as_str()),
+        caller: ctx
+            .admitted
+            .as_ref()
+            .and_then(|admitted| admitted.caller.as_ref())
+            .map(|caller| caller.name()),
+        user: ctx
+            .direct()
+            .and_then(|way| way.user.as_ref())
+            .map(|user| user.as_str()),
         memory: ctx.answered.memory,
     }
 }
 
 fn answer<'a>(session: &Session, error: Option<&Error>, ctx: &'a RequestCtx) -> Answer<'a> {
-    let status = session.response_written().map_or(0, |head| head.status.as_u16());
-    let outcome = match (ctx.answered.client_left, ctx.answered.broken_stream, ctx.answered.refused, error) {
+    let status = session
+        .response_written()
+        .map_or(0, |head| head.status.as_u16());
+    let outcome = match (
+        ctx.answered.client_left,
+        ctx.answered.broken_stream,
+        ctx.answered.refused,
+        error,
+    ) {
         (true, ..) => "client_left",
         (_, Some(_), ..) => "broken",
         (_, _, Some(_), _) if ctx.attempt.number == 0 => "refused",
@@ -85,8 +118,16 @@ fn answer<'a>(session: &Session, error: Option<&Error>, ctx: &'a RequestCtx) -> 
         },
         status,
         outcome,
-        reason: ctx.answered.broken_stream.or(ctx.answered.refused).or(ctx.answered.outcome.filter(|word| *word != "ok")),
-        body: ctx.admitted.as_ref().and_then(|admitted| admitted.held.as_ref()).map(|held| held.mode.as_str()),
+        reason: ctx
+            .answered
+            .broken_stream
+            .or(ctx.answered.refused)
+            .or(ctx.answered.outcome.filter(|word| *word != "ok")),
+        body: ctx
+            .admitted
+            .as_ref()
+            .and_then(|admitted| admitted.held.as_ref())
+            .map(|held| held.mode.as_str()),
     }
 }
 
@@ -99,9 +140,15 @@ fn upstream_name(ctx: &RequestCtx) -> Option<&str> {
 
 fn spent(session: &Session, ctx: &RequestCtx) -> Spent {
     let now = ctx.snapshot.clock.now();
-    let first_byte = ctx.answered.head_at.map(|at| at.saturating_duration_since(ctx.started));
+    let first_byte = ctx
+        .answered
+        .head_at
+        .map(|at| at.saturating_duration_since(ctx.started));
     // What lies between the request's arrival and its first head upstream is ours, waits between attempts aside.
-    let overhead = ctx.answered.sent_at.map(|at| at.saturating_duration_since(ctx.started));
+    let overhead = ctx
+        .answered
+        .sent_at
+        .map(|at| at.saturating_duration_since(ctx.started));
     Spent {
         bytes_in: session.body_bytes_read() as u64,
         bytes_out: session.body_bytes_sent() as u64,

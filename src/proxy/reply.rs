@@ -13,7 +13,11 @@ use crate::wire::error_body;
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Answers with an error in the caller's dialect. What stands unread of the request ends the connection.
-pub(super) async fn reject(session: &mut Session, ctx: &mut RequestCtx, rejection: &Rejection) -> Result<()> {
+pub(super) async fn reject(
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+    rejection: &Rejection,
+) -> Result<()> {
     let answer = rejection.answer();
     ctx.answered.refused = Some(answer.code);
     error(session, ctx, &answer).await
@@ -21,11 +25,20 @@ pub(super) async fn reject(session: &mut Session, ctx: &mut RequestCtx, rejectio
 
 /// Writes an error answer, unless an answer has begun already.
 pub(super) async fn error(session: &mut Session, ctx: &RequestCtx, answer: &Answer) -> Result<()> {
-    if session.response_written().is_some_and(|head| !head.status.is_informational()) {
+    if session
+        .response_written()
+        .is_some_and(|head| !head.status.is_informational())
+    {
         return Ok(());
     }
     let request_id = ctx.request_id.as_str();
-    let body = error_body(ctx.dialect, answer.kind, answer.code, &answer.message, request_id);
+    let body = error_body(
+        ctx.dialect,
+        answer.kind,
+        answer.code,
+        &answer.message,
+        request_id,
+    );
     let mut head = ResponseHeader::build(answer.status, Some(8))?;
     head.insert_header(header::CONTENT_TYPE, JSON)?;
     if let Some(wait) = answer.retry_after {
@@ -50,12 +63,19 @@ pub(super) async fn json(session: &mut Session, ctx: &RequestCtx, body: Bytes) -
     write(session, ctx, head, body).await
 }
 
-async fn write(session: &mut Session, ctx: &RequestCtx, mut head: ResponseHeader, body: Bytes) -> Result<()> {
+async fn write(
+    session: &mut Session,
+    ctx: &RequestCtx,
+    mut head: ResponseHeader,
+    body: Bytes,
+) -> Result<()> {
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
     head.insert_header(header::CACHE_CONTROL, "no-store")?;
     stamp(&mut head, ctx)?;
     let bodiless = session.req_header().method == http::Method::HEAD || body.is_empty();
-    session.write_response_header(Box::new(head), bodiless).await?;
+    session
+        .write_response_header(Box::new(head), bodiless)
+        .await?;
     if !bodiless {
         session.write_response_body(Some(body), true).await?;
     }
@@ -69,7 +89,11 @@ pub(super) fn stamp(head: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
     if ctx.attempt.number > 0 {
         head.insert_header(names::ATTEMPTS, ctx.attempt.number)?;
     }
-    if let Some(held) = ctx.admitted.as_ref().and_then(|admitted| admitted.held.as_ref()) {
+    if let Some(held) = ctx
+        .admitted
+        .as_ref()
+        .and_then(|admitted| admitted.held.as_ref())
+    {
         head.insert_header(names::BODY, HeaderValue::from_static(held.mode.as_str()))?;
     }
     if let Some(memory) = ctx.answered.memory {

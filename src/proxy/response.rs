@@ -25,7 +25,11 @@ const PRIVATE: [HeaderName; 6] = [
 ];
 
 /// Reads an upstream head, informational ones included, before anything is done with it.
-pub(super) fn arrived(session: &mut Session, head: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+pub(super) fn arrived(
+    session: &mut Session,
+    head: &mut ResponseHeader,
+    ctx: &mut RequestCtx,
+) -> Result<()> {
     if head.status.is_informational() {
         return informational(session, head, ctx);
     }
@@ -36,7 +40,11 @@ pub(super) fn arrived(session: &mut Session, head: &mut ResponseHeader, ctx: &mu
         note_memory(head, ctx);
     }
     let status = head.status;
-    ctx.answered.outcome = Some(if status.is_success() { "ok" } else { "answered" });
+    ctx.answered.outcome = Some(if status.is_success() {
+        "ok"
+    } else {
+        "answered"
+    });
     if status.is_success() {
         ctx.answered.stream = Tail::of(&head.headers);
     }
@@ -57,14 +65,19 @@ fn informational(session: &Session, head: &ResponseHeader, ctx: &mut RequestCtx)
     let unasked = upgrade && (ctx.direct().is_some() || !session.is_upgrade_req());
     if unasked || ctx.attempt.informational > INFORMATIONAL_MAX {
         ctx.answered.failure = Some(Failure::Invalid);
-        return Error::e_explain(ErrorType::InvalidHTTPHeader, "unasked informational answer").map_err(|e| e.into_up());
+        return Error::e_explain(ErrorType::InvalidHTTPHeader, "unasked informational answer")
+            .map_err(|e| e.into_up());
     }
     Ok(())
 }
 
 /// From now on no further attempt is possible: the body and its share of the budget go.
 pub(super) fn release_body(ctx: &mut RequestCtx) {
-    if let Some(held) = ctx.admitted.as_mut().and_then(|admitted| admitted.held.as_mut()) {
+    if let Some(held) = ctx
+        .admitted
+        .as_mut()
+        .and_then(|admitted| admitted.held.as_mut())
+    {
         held.feed.lock().release();
         held.share = None;
     }
@@ -77,8 +90,16 @@ fn capture_cookies(head: &mut ResponseHeader, ctx: &mut RequestCtx) {
     }
     let wall = ctx.snapshot.clock.wall();
     let Some(way) = ctx.direct() else { return };
-    let path = ctx.admitted.as_ref().and_then(|admitted| admitted.uri.as_ref()).map_or("/", http::Uri::path);
-    let site = Site { host: way.upstream.host(), path, secure: true };
+    let path = ctx
+        .admitted
+        .as_ref()
+        .and_then(|admitted| admitted.uri.as_ref())
+        .map_or("/", http::Uri::path);
+    let site = Site {
+        host: way.upstream.host(),
+        path,
+        secure: true,
+    };
     let captured = way.upstream.jar.capture(&head.headers, &site, wall);
     for name in &captured.names {
         ctx.snapshot.metrics.captured_cookie(name);
@@ -92,7 +113,10 @@ fn note_memory(head: &ResponseHeader, ctx: &mut RequestCtx) {
     if !ctx.direct().is_some_and(|way| way.model.target.router) {
         return;
     }
-    let modified = head.headers.get("x-supermemory-context-modified").map(HeaderValue::as_bytes);
+    let modified = head
+        .headers
+        .get("x-supermemory-context-modified")
+        .map(HeaderValue::as_bytes);
     ctx.answered.memory = Some(if head.headers.contains_key("x-supermemory-error") {
         "error"
     } else if modified == Some(b"true") {

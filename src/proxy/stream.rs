@@ -14,8 +14,12 @@ impl Tail {
     /// For a plain event stream; any other body, and an encoded one, cannot take an event.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let kind = headers.get(header::CONTENT_TYPE)?.as_bytes();
-        let is_events = kind.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"));
-        let plain = headers.get(header::CONTENT_ENCODING).is_none_or(|v| v.as_bytes() == b"identity")
+        let is_events = kind
+            .get(..17)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"));
+        let plain = headers
+            .get(header::CONTENT_ENCODING)
+            .is_none_or(|v| v.as_bytes() == b"identity")
             && !headers.contains_key(header::CONTENT_LENGTH);
         (is_events && plain).then_some(Self { last: *b"\0\0\n\n" })
     }
@@ -31,7 +35,13 @@ impl Tail {
     /// where the stream was cut inside an event.
     pub(super) fn error_event(&self, dialect: Dialect, message: &str, request_id: &str) -> Bytes {
         let between_events = self.last.ends_with(b"\n\n") || self.last.ends_with(b"\r\n\r\n");
-        let body = error_body(dialect, ErrorKind::Api, "upstream_broken", message, request_id);
+        let body = error_body(
+            dialect,
+            ErrorKind::Api,
+            "upstream_broken",
+            message,
+            request_id,
+        );
         let body = String::from_utf8_lossy(&body);
         // An unfinished event cannot be taken back. Named `error` after the fact it is one.
         let start = match (between_events, dialect) {
@@ -51,15 +61,36 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()))
+            .collect()
     }
 
     #[test]
     fn only_a_plain_event_stream_can_take_an_error_event() {
-        assert!(Tail::of(&headers(&[("content-type", "text/event-stream; charset=utf-8")])).is_some());
+        assert!(
+            Tail::of(&headers(&[(
+                "content-type",
+                "text/event-stream; charset=utf-8"
+            )]))
+            .is_some()
+        );
         assert!(Tail::of(&headers(&[("content-type", "application/json")])).is_none());
-        assert!(Tail::of(&headers(&[("content-type", "text/event-stream"), ("content-encoding", "gzip")])).is_none());
-        assert!(Tail::of(&headers(&[("content-type", "text/event-stream"), ("content-length", "5")])).is_none());
+        assert!(
+            Tail::of(&headers(&[
+                ("content-type", "text/event-stream"),
+                ("content-encoding", "gzip")
+            ]))
+            .is_none()
+        );
+        assert!(
+            Tail::of(&headers(&[
+                ("content-type", "text/event-stream"),
+                ("content-length", "5")
+            ]))
+            .is_none()
+        );
     }
 
     #[test]
@@ -71,7 +102,10 @@ mod tests {
 
         let event = tail.error_event(Dialect::Anthropic, "gone", "r1");
 
-        assert!(event.starts_with(b"event: error\ndata: {\"type\":\"error\""), "{event:?}");
+        assert!(
+            event.starts_with(b"event: error\ndata: {\"type\":\"error\""),
+            "{event:?}"
+        );
         assert!(event.ends_with(b"\n\n"));
     }
 

@@ -30,7 +30,9 @@ impl BackgroundService for Upkeep {
 
 /// Takes up the cookies of the last run; without them the gateway begins with an empty jar.
 pub(super) fn load_cookies(snapshot: &Snapshot) {
-    let Some(file) = &snapshot.config.cookies.file else { return };
+    let Some(file) = &snapshot.config.cookies.file else {
+        return;
+    };
     match snapshot.jars.load(file, snapshot.clock.wall()) {
         Ok(loaded) => log::info!(target: "memgate::cookies", "{}: {loaded:?}", file.display()),
         Err(error) => log::error!(target: "memgate::cookies", "{error}"),
@@ -38,7 +40,9 @@ pub(super) fn load_cookies(snapshot: &Snapshot) {
 }
 
 pub(super) fn save_cookies(snapshot: &Snapshot) {
-    let Some(file) = &snapshot.config.cookies.file else { return };
+    let Some(file) = &snapshot.config.cookies.file else {
+        return;
+    };
     if let Err(error) = snapshot.jars.save(file, snapshot.clock.wall()) {
         log::error!(target: "memgate::cookies", "{error}");
     }

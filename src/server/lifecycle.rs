@@ -79,13 +79,26 @@ impl Signals {
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
                 harmless: [
-                    (signal(SignalKind::hangup())?, "SIGHUP: reloading is not supported in this version"),
-                    (signal(SignalKind::user_defined1())?, "SIGUSR1: there is no log file to reopen"),
-                    (signal(SignalKind::quit())?, "SIGQUIT: handing over is not supported in this version"),
+                    (
+                        signal(SignalKind::hangup())?,
+                        "SIGHUP: reloading is not supported in this version",
+                    ),
+                    (
+                        signal(SignalKind::user_defined1())?,
+                        "SIGUSR1: there is no log file to reopen",
+                    ),
+                    (
+                        signal(SignalKind::quit())?,
+                        "SIGQUIT: handing over is not supported in this version",
+                    ),
                 ],
             })
         };
-        open().inspect_err(|error| log::error!(target: "memgate::server", "no signal handlers: {error}")).ok()
+        open()
+            .inspect_err(
+                |error| log::error!(target: "memgate::server", "no signal handlers: {error}"),
+            )
+            .ok()
     }
 
     async fn stop(&mut self) {

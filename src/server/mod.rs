@@ -40,7 +40,10 @@ const ATTEMPTS_MAX: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("cannot listen on {address}: {error}")]
-    Bind { address: SocketAddr, error: io::Error },
+    Bind {
+        address: SocketAddr,
+        error: io::Error,
+    },
     #[error("{file}: {reason}", file = file.display())]
     Certificate { file: PathBuf, reason: String },
     #[error("direct.ca_file: {0}")]
@@ -76,18 +79,39 @@ impl Bound {
     pub fn new(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         // Pingora installs the same provider; the first one stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let roots = config.direct.ca_file.as_deref().map(RootBundle::merged).transpose().map_err(StartError::Roots)?;
+        let roots = config
+            .direct
+            .ca_file
+            .as_deref()
+            .map(RootBundle::merged)
+            .transpose()
+            .map_err(StartError::Roots)?;
         let mut sockets = Sockets::new();
-        let listeners =
-            config.listen.iter().map(|listener| sockets.bind_listener(listener)).collect::<Result<Vec<_>, _>>()?;
-        let admin = config.admin.map(|address| sockets.bind(address)).transpose()?;
+        let listeners = config
+            .listen
+            .iter()
+            .map(|listener| sockets.bind_listener(listener))
+            .collect::<Result<Vec<_>, _>>()?;
+        let admin = config
+            .admin
+            .map(|address| sockets.bind(address))
+            .transpose()?;
         let snapshot = Snapshot::build(config, clock)?;
         background::load_cookies(&snapshot);
-        Ok(Self { gateway: Arc::new(Gateway::new(snapshot)), sockets, listeners, admin, roots })
+        Ok(Self {
+            gateway: Arc::new(Gateway::new(snapshot)),
+            sockets,
+            listeners,
+            admin,
+            roots,
+        })
     }
 
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|listener| listener.address).collect()
+        self.listeners
+            .iter()
+            .map(|listener| listener.address)
+            .collect()
     }
 
     pub fn admin(&self) -> Option<SocketAddr> {
@@ -109,33 +133,55 @@ impl Bound {
                 log::error!(target: "memgate::server", "{error}");
             }
         });
-        Running { addresses, admin, gateway, stop, thread: Some(thread) }
+        Running {
+            addresses,
+            admin,
+            gateway,
+            stop,
+            thread: Some(thread),
+        }
     }
 
     fn serve(self, asked: watch::Receiver<bool>, signals: bool) -> Result<(), StartError> {
         let snapshot = self.gateway.snapshot();
         prime(&snapshot)?;
-        let mut server = Server::new_with_opt_and_conf(None, server_conf(&snapshot.config, self.roots.as_ref()));
+        let mut server =
+            Server::new_with_opt_and_conf(None, server_conf(&snapshot.config, self.roots.as_ref()));
         let (close, closing) = watch::channel(false);
         let fds = self.sockets.into_shared();
-        let (h2c, plain): (Vec<_>, Vec<_>) = self.listeners.into_iter().partition(|listener| listener.h2c);
+        let (h2c, plain): (Vec<_>, Vec<_>) = self
+            .listeners
+            .into_iter()
+            .partition(|listener| listener.h2c);
         for (listeners, h2c) in [(plain, false), (h2c, true)] {
             if !listeners.is_empty() {
                 let service = data_service(&server.configuration, &self.gateway, listeners, h2c);
-                server.add_service(Ours { service, fds: fds.clone(), closing: Some(closing.clone()) });
+                server.add_service(Ours {
+                    service,
+                    fds: fds.clone(),
+                    closing: Some(closing.clone()),
+                });
             }
         }
         if let Some(address) = self.admin {
             let mut service = admin::service(Arc::clone(&self.gateway));
             service.add_tcp(&address.to_string());
             service.threads = Some(1);
-            server.add_service(Ours { service, fds, closing: None });
+            server.add_service(Ours {
+                service,
+                fds,
+                closing: None,
+            });
         }
         let mut upkeep = background_service("upkeep", Upkeep(Arc::clone(&self.gateway)));
         upkeep.threads = Some(1);
         server.add_service(upkeep);
-        let shutdown_signal =
-            Box::new(Lifecycle { traffic: Arc::clone(&self.gateway.traffic), listeners: close, asked, signals });
+        let shutdown_signal = Box::new(Lifecycle {
+            traffic: Arc::clone(&self.gateway.traffic),
+            listeners: close,
+            asked,
+            signals,
+        });
         server.run(RunArgs { shutdown_signal });
         background::save_cookies(&snapshot);
         Ok(())
@@ -167,7 +213,10 @@ impl Drop for Running {
 
 /// Names and replicas as they are now, so that the first request finds them.
 fn prime(snapshot: &Snapshot) -> Result<(), StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
     runtime.block_on(async {
         snapshot.resolver.prime(DNS_PATIENCE).await;
         snapshot.litellm.backends.refresh().await;
@@ -192,7 +241,10 @@ fn server_conf(config: &Config, roots: Option<&RootBundle>) -> ServerConf {
 }
 
 fn path_or(path: Option<&std::path::Path>, otherwise: &str) -> String {
-    path.map_or_else(|| otherwise.to_owned(), |path| path.to_string_lossy().into_owned())
+    path.map_or_else(
+        || otherwise.to_owned(),
+        |path| path.to_string_lossy().into_owned(),
+    )
 }
 
 fn data_service(
@@ -226,9 +278,16 @@ struct Ours<S> {
 
 #[async_trait]
 impl<S: PingoraService> PingoraService for Ours<S> {
-    async fn start_service(&mut self, _fds: Option<ListenFds>, shutdown: ShutdownWatch, listeners_per_fd: usize) {
+    async fn start_service(
+        &mut self,
+        _fds: Option<ListenFds>,
+        shutdown: ShutdownWatch,
+        listeners_per_fd: usize,
+    ) {
         let shutdown = self.closing.take().unwrap_or(shutdown);
-        self.service.start_service(Some(self.fds.clone()), shutdown, listeners_per_fd).await;
+        self.service
+            .start_service(Some(self.fds.clone()), shutdown, listeners_per_fd)
+            .await;
     }
 
     fn name(&self) -> &str {

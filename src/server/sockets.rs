@@ -41,9 +41,16 @@ impl Sockets {
         Ok(address)
     }
 
-    pub(super) fn bind_listener(&mut self, listener: &Listener) -> Result<BoundListener, StartError> {
+    pub(super) fn bind_listener(
+        &mut self,
+        listener: &Listener,
+    ) -> Result<BoundListener, StartError> {
         let tls = listener.tls.as_ref().map(tls_settings).transpose()?;
-        Ok(BoundListener { address: self.bind(listener.address)?, tls, h2c: listener.h2c })
+        Ok(BoundListener {
+            address: self.bind(listener.address)?,
+            tls,
+            h2c: listener.h2c,
+        })
     }
 
     pub(super) fn into_shared(self) -> ListenFds {
@@ -52,7 +59,11 @@ impl Sockets {
 }
 
 fn listen(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -72,11 +83,15 @@ fn tls_settings(files: &TlsFiles) -> Result<TlsSettings, StartError> {
     };
     let (cert, key) = (files.cert.to_string_lossy(), files.key.to_string_lossy());
     let mut settings = TlsSettings::intermediate(&cert, &key).map_err(|e| certificate(&e))?;
-    settings.set_certificate_chain_file(&cert).map_err(|e| certificate(&e))?;
-    settings.set_private_key_file(&key).map_err(|e| StartError::Certificate {
-        file: files.key.clone(),
-        reason: e.to_string(),
-    })?;
+    settings
+        .set_certificate_chain_file(&cert)
+        .map_err(|e| certificate(&e))?;
+    settings
+        .set_private_key_file(&key)
+        .map_err(|e| StartError::Certificate {
+            file: files.key.clone(),
+            reason: e.to_string(),
+        })?;
     settings.enable_h2();
     Ok(settings)
 }

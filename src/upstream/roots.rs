@@ -16,14 +16,26 @@ impl RootBundle {
     pub fn merged(extra: &Path) -> io::Result<Self> {
         let own = fs::read(extra)?;
         let wrong = |error: &dyn std::fmt::Display| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", extra.display()))
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{}: {error}", extra.display()),
+            )
         };
-        let parsed: Vec<_> = CertificateDer::pem_slice_iter(&own).collect::<Result<_, _>>().map_err(|e| wrong(&e))?;
+        let parsed: Vec<_> = CertificateDer::pem_slice_iter(&own)
+            .collect::<Result<_, _>>()
+            .map_err(|e| wrong(&e))?;
         if parsed.is_empty() {
             return Err(wrong(&"no certificate in it"));
         }
-        let mut file = tempfile::Builder::new().prefix("memgate-roots-").suffix(".pem").tempfile()?;
-        for certificate in rustls_native_certs::load_native_certs().certs.iter().chain(&parsed) {
+        let mut file = tempfile::Builder::new()
+            .prefix("memgate-roots-")
+            .suffix(".pem")
+            .tempfile()?;
+        for certificate in rustls_native_certs::load_native_certs()
+            .certs
+            .iter()
+            .chain(&parsed)
+        {
             file.write_all(pem(certificate).as_bytes())?;
         }
         file.flush()?;
@@ -63,9 +75,14 @@ mod tests {
         let bundle = RootBundle::merged(file.path()).unwrap();
 
         let merged = fs::read(bundle.path()).unwrap();
-        let merged: Vec<_> = CertificateDer::pem_slice_iter(&merged).collect::<Result<_, _>>().unwrap();
+        let merged: Vec<_> = CertificateDer::pem_slice_iter(&merged)
+            .collect::<Result<_, _>>()
+            .unwrap();
         assert!(merged.contains(own.cert.der()));
-        assert_eq!(merged.len(), rustls_native_certs::load_native_certs().certs.len() + 1);
+        assert_eq!(
+            merged.len(),
+            rustls_native_certs::load_native_certs().certs.len() + 1
+        );
     }
 
     #[test]
@@ -74,6 +91,9 @@ mod tests {
 
         let refusal = RootBundle::merged(file.path()).err().unwrap();
 
-        assert!(refusal.to_string().contains("no certificate in it"), "{refusal}");
+        assert!(
+            refusal.to_string().contains("no certificate in it"),
+            "{refusal}"
+        );
     }
 }

@@ -91,7 +91,6 @@ impl Feed {
         self.expired = None;
     }
 
-
     /// The answer is an error: send no more of the body, and keep the answer for `judge` if there is one.
     pub(crate) fn stop(&mut self, judge: Option<Judge>) {
         self.stopped = true;

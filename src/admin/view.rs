@@ -100,3 +100,149 @@ fn jar_shown(jar: &Jar) -> Value {
         .collect();
     json!({"upstream": jar.host(), "egress": jar.egress(), "cookies": cookies})
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use crate::clock::{Clock, ManualClock};
+    use crate::config::{
+        Auth, BaseUrl, Config, Cookies, Deployment, Direct, DirectTarget, Expose, Identity, Limits,
+        LiteLlm, ModelGroup, Models, Origin, ProviderDialect, Retry, Server,
+    };
+
+    use super::*;
+
+    fn origin(host: &str) -> Origin {
+        Origin {
+            tls: true,
+            host: host.into(),
+            port: 443,
+        }
+    }
+
+    fn models() -> Models {
+        let target = DirectTarget {
+            base: BaseUrl {
+                origin: origin("api.example.com"),
+                path: "/v3/https://api.anthropic.com".into(),
+            },
+            provider_host: "api.anthropic.com".into(),
+            dialect: ProviderDialect::Anthropic,
+            api_key: Some(Secret::new("sk-provider")),
+            extra_headers: Vec::new(),
+            router: true,
+        };
+        let deployment = Deployment {
+            id: None,
+            model: "claude-sonnet".into(),
+            weight: 1,
+            direct: Some(target),
+        };
+        Models {
+            groups: vec![ModelGroup {
+                name: "sonnet".into(),
+                deployments: vec![Arc::new(deployment)],
+            }],
+            aliases: Vec::new(),
+        }
+    }
+
+    fn limits() -> Limits {
+        let second = Duration::from_secs(1);
+        Limits {
+            body: 1024,
+            bodies_in_flight: 4096,
+            header_timeout: second,
+            body_timeout: second,
+            connect_timeout: second,
+            first_byte_timeout: second,
+            idle_timeout: second,
+        }
+    }
+
+    fn config(admin: &str, master: Option<&str>) -> Config {
+        Config {
+            listen: Vec::new(),
+            admin: admin.parse().ok(),
+            admin_key: Some(Secret::new("sk-admin")),
+            litellm: LiteLlm {
+                urls: Vec::new(),
+                api_key: None,
+                expose: Expose::Inference,
+            },
+            direct: Direct {
+                domains: vec!["example.com".into()],
+                resolve: BTreeMap::new(),
+                ca_file: None,
+                max_concurrency: 8,
+            },
+            cookies: Cookies {
+                share: vec!["__cf_bm".into()],
+                egress: "default".into(),
+                file: None,
+            },
+            retry: Retry {
+                attempts: 1,
+                initial_delay: Duration::ZERO,
+                max_delay: Duration::ZERO,
+            },
+            auth: Auth {
+                master_key: master.map(Secret::new),
+                litellm: false,
+                allow_anonymous: false,
+                hosts: Vec::new(),
+            },
+            limits: limits(),
+            trusted_proxies: Vec::new(),
+            server: Server {
+                threads: 1,
+                work_stealing: false,
+                pid_file: None,
+                upgrade_sock: None,
+                upstream_keepalive_pool_size: 1,
+            },
+            models: models(),
+            identity: Identity::default(),
+        }
+    }
+
+    fn view(config: Config) -> GatewayView {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+        let snapshot = Snapshot::build(config, clock).unwrap_or_else(|error| panic!("{error}"));
+        GatewayView::new(Arc::new(Gateway::new(snapshot)))
+    }
+
+    #[test]
+    fn status_shows_routes_lanes_and_jars_and_no_secret() {
+        let view = view(config("127.0.0.1:0", Some("sk-master")));
+        let status = view.status();
+
+        assert_eq!(status["ready"], true);
+        assert_eq!(status["routes"][0]["ways"][0]["model"], "claude-sonnet");
+        assert_eq!(status["jars"][0]["upstream"], "api.example.com");
+        assert_eq!(
+            status["in_flight"]["lanes"]["api.example.com → api.anthropic.com"],
+            0
+        );
+        assert!(!status.to_string().contains("sk-"));
+    }
+
+    #[test]
+    fn it_is_unready_when_no_route_can_serve_and_from_the_moment_a_drain_begins() {
+        let able = view(config("127.0.0.1:0", Some("sk-master")));
+        let unable = view(config("127.0.0.1:0", None));
+
+        able.gateway.traffic.begin_drain();
+
+        assert_eq!(able.unready(), ["draining"]);
+        assert_eq!(unable.unready(), ["no route can serve"]);
+    }
+
+    #[test]
+    fn a_port_beyond_loopback_is_known_as_such() {
+        assert!(view(config("[::1]:0", None)).on_loopback());
+        assert!(!view(config("0.0.0.0:0", None)).on_loopback());
+    }
+}

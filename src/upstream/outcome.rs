@@ -27,7 +27,7 @@ pub enum Outcome {
         retry_after: Option<Duration>,
     },
     /// No whole answer came.
-    Transport { phase: Phase, timed_out: bool },
+    Transport(Phase),
 }
 
 /// Kinds of API errors, Anthropic's words first (its "Errors" page), OpenAI's where they say the same.
@@ -52,11 +52,13 @@ pub enum ProviderError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// DNS, TCP or TLS: nothing of the request was written.
-    Connecting,
+    Connect,
     /// HTTP/2 says that it was not worked on: REFUSED_STREAM, or GOAWAY below our stream.
-    Refused,
-    /// Some of the request was written, or all of it, and no answer began.
-    Sent,
+    Unprocessed,
+    /// Some of the request was written, or all of it, and the connection broke.
+    Written,
+    /// It was written, and no answer began in time.
+    Silent,
     /// The answer began and broke off.
     Answering,
 }
@@ -91,15 +93,15 @@ impl Outcome {
         }
     }
 
-    pub fn of_transport(phase: Phase, timed_out: bool) -> Self {
-        Self::Transport { phase, timed_out }
+    pub fn of_transport(phase: Phase) -> Self {
+        Self::Transport(phase)
     }
 
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Provider { retry_after, .. } | Self::Unproved { retry_after, .. } => *retry_after,
             Self::Edge(error) => error.retry_after,
-            Self::Answered | Self::Transport { .. } => None,
+            Self::Answered | Self::Transport(_) => None,
         }
     }
 
@@ -110,7 +112,7 @@ impl Outcome {
             Self::Provider { error, .. } => error.as_str(),
             Self::Edge(error) => error.class().as_str(),
             Self::Unproved { .. } => "unproved_error",
-            Self::Transport { phase, timed_out } => phase.label(*timed_out),
+            Self::Transport(phase) => phase.as_str(),
         }
     }
 }
@@ -181,15 +183,13 @@ impl ProviderError {
 }
 
 impl Phase {
-    fn label(self, timed_out: bool) -> &'static str {
-        match (self, timed_out) {
-            (Self::Connecting, false) => "connect_failed",
-            (Self::Connecting, true) => "connect_timeout",
-            (Self::Refused, _) => "stream_refused",
-            (Self::Sent, false) => "connection_lost",
-            (Self::Sent, true) => "answer_timeout",
-            (Self::Answering, false) => "truncated",
-            (Self::Answering, true) => "stalled",
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect_failed",
+            Self::Unprocessed => "unprocessed",
+            Self::Written => "connection_lost",
+            Self::Silent => "first_byte_timeout",
+            Self::Answering => "truncated",
         }
     }
 }

@@ -177,19 +177,14 @@ fn a_packed_error_of_the_api_is_read() {
 #[test]
 fn each_way_a_connection_fails_has_its_own_label() {
     let phases = [
-        Phase::Connecting,
-        Phase::Refused,
-        Phase::Sent,
+        Phase::Connect,
+        Phase::Unprocessed,
+        Phase::Written,
+        Phase::Silent,
         Phase::Answering,
     ];
-    let labels: std::collections::BTreeSet<_> = phases
-        .into_iter()
-        .flat_map(|phase| [false, true].map(|late| Outcome::of_transport(phase, late).as_str()))
-        .collect();
 
-    assert_eq!(
-        labels.len(),
-        7,
-        "a refused stream is never late: {labels:?}"
-    );
+    let labels = phases.map(|phase| Outcome::of_transport(phase).as_str());
+
+    assert_eq!(std::collections::BTreeSet::from(labels).len(), phases.len());
 }

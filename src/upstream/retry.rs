@@ -143,11 +143,10 @@ fn repeat(outcome: &Outcome, attempt: &Attempt<'_>) -> Repeat {
             (529, wait) => Repeat::After(wait.unwrap_or_default(), Reason::ProviderRefused),
             _ => Repeat::Never,
         },
-        Outcome::Transport {
-            phase: Phase::Connecting | Phase::Refused,
-            ..
-        } => Repeat::After(Duration::ZERO, Reason::NotSent),
-        Outcome::Answered | Outcome::Transport { .. } => Repeat::Never,
+        Outcome::Transport(Phase::Connect | Phase::Unprocessed) => {
+            Repeat::After(Duration::ZERO, Reason::NotSent)
+        }
+        Outcome::Answered | Outcome::Transport(_) => Repeat::Never,
     }
 }
 

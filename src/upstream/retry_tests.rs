@@ -65,8 +65,8 @@ const SAFE: &str = "
     429 of whomever               | 429                              | 7  | 7 provider_refused
     529                           | 529 api overloaded_error         | -  | 0 provider_refused
     529 as a mere status          | 529                              | 2  | 2 provider_refused
-    no connection                 | connecting                       | -  | 0 not_sent
-    a stream refused              | refused                          | -  | 0 not_sent
+    no connection                 | connect                          | -  | 0 not_sent
+    a stream refused              | unprocessed                      | -  | 0 not_sent
 ";
 
 const UNSAFE: &str = "
@@ -97,7 +97,8 @@ const UNSAFE: &str = "
     403 of the API                         | 403 api permission_error         | 1
     403 of the edge                        | 403 edge 1020 api.supermemory.ai | 1
     a request too large                    | 413 api request_too_large        | 1
-    a reset after the request              | sent                             | -
+    a reset after the request              | written                          | -
+    no answer in time                      | silent                           | -
     an answer cut short                    | answering                        | -
 ";
 
@@ -117,10 +118,11 @@ fn outcome(ended: &str, retry_after: &str) -> Outcome {
     let (status, body) = ended.split_once(' ').unwrap_or((ended, ""));
     let (kind, rest) = body.split_once(' ').unwrap_or((body, ""));
     let status = match status {
-        "connecting" => return Outcome::of_transport(Phase::Connecting, false),
-        "refused" => return Outcome::of_transport(Phase::Refused, false),
-        "sent" => return Outcome::of_transport(Phase::Sent, false),
-        "answering" => return Outcome::of_transport(Phase::Answering, false),
+        "connect" => return Outcome::of_transport(Phase::Connect),
+        "unprocessed" => return Outcome::of_transport(Phase::Unprocessed),
+        "written" => return Outcome::of_transport(Phase::Written),
+        "silent" => return Outcome::of_transport(Phase::Silent),
+        "answering" => return Outcome::of_transport(Phase::Answering),
         status => status.parse().unwrap(),
     };
     match (kind, rest.split_once(' ')) {
@@ -215,7 +217,7 @@ fn a_longer_wait_than_allowed_is_told_and_not_slept() {
 
 #[test]
 fn attempts_end_and_a_begun_answer_ends_them() {
-    let outcome = Outcome::of_transport(Phase::Connecting, false);
+    let outcome = Outcome::of_transport(Phase::Connect);
     let is_retried = |attempt| policy().judge(&outcome, &attempt, 0.0) != Verdict::Deliver;
 
     assert!(is_retried(Attempt {
@@ -234,7 +236,7 @@ fn attempts_end_and_a_begun_answer_ends_them() {
 
 #[test]
 fn jitter_doubles_with_each_attempt_up_to_the_cap() {
-    let lost = Outcome::of_transport(Phase::Connecting, false);
+    let lost = Outcome::of_transport(Phase::Connect);
     let patient = RetryPolicy::new(config::Retry {
         attempts: u32::MAX,
         initial_delay: SECOND,

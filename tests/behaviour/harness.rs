@@ -37,7 +37,8 @@ impl TestGateway {
         edge.write_ca(ca.path()).unwrap();
         let mut config = default_config();
         config.direct.ca_file = Some(ca.path().to_owned());
-        config.direct.resolve = BTreeMap::from([(("api.supermemory.ai".to_owned(), 443), edge.addr())]);
+        config.direct.resolve =
+            BTreeMap::from([(("api.supermemory.ai".to_owned(), 443), edge.addr())]);
         Builder { config, ca }
     }
 
@@ -58,12 +59,19 @@ impl TestGateway {
     }
 
     pub fn post(&self, path: &str) -> reqwest::RequestBuilder {
-        self.http.post(self.url(path)).bearer_auth(MASTER).header("content-type", "application/json")
+        self.http
+            .post(self.url(path))
+            .bearer_auth(MASTER)
+            .header("content-type", "application/json")
     }
 
     /// One plain turn with the direct model.
     pub async fn message(&self, text: &str) -> reqwest::Response {
-        self.post("/v1/messages").body(turn(text).to_string()).send().await.unwrap()
+        self.post("/v1/messages")
+            .body(turn(text).to_string())
+            .send()
+            .await
+            .unwrap()
     }
 
     pub fn stop(mut self) {
@@ -87,7 +95,11 @@ impl Builder {
         let bound = Bound::new(self.config, Arc::new(SystemClock)).unwrap();
         let running = bound.spawn();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        TestGateway { running: Some(running), http, _ca: self.ca }
+        TestGateway {
+            running: Some(running),
+            http,
+            _ca: self.ca,
+        }
     }
 }
 
@@ -96,15 +108,30 @@ pub fn turn(text: &str) -> Value {
 }
 
 pub fn base_url(addr: SocketAddr) -> BaseUrl {
-    BaseUrl { origin: Origin { tls: false, host: addr.ip().to_string(), port: addr.port() }, path: String::new() }
+    BaseUrl {
+        origin: Origin {
+            tls: false,
+            host: addr.ip().to_string(),
+            port: addr.port(),
+        },
+        path: String::new(),
+    }
 }
 
 fn default_config() -> Config {
     Config {
-        listen: vec![Listener { address: "127.0.0.1:0".parse().unwrap(), tls: None, h2c: false }],
+        listen: vec![Listener {
+            address: "127.0.0.1:0".parse().unwrap(),
+            tls: None,
+            h2c: false,
+        }],
         admin: Some("127.0.0.1:0".parse().unwrap()),
         admin_key: None,
-        litellm: memgate::config::LiteLlm { urls: vec![], api_key: None, expose: Expose::Inference },
+        litellm: memgate::config::LiteLlm {
+            urls: vec![],
+            api_key: None,
+            expose: Expose::Inference,
+        },
         direct: Direct {
             domains: vec!["supermemory.ai".into()],
             resolve: BTreeMap::new(),
@@ -112,12 +139,23 @@ fn default_config() -> Config {
             max_concurrency: 512,
         },
         cookies: Cookies {
-            share: ["cf_clearance", "__cf_bm", "_cfuvid", "__cfruid"].map(str::to_owned).to_vec(),
+            share: ["cf_clearance", "__cf_bm", "_cfuvid", "__cfruid"]
+                .map(str::to_owned)
+                .to_vec(),
             egress: "default".into(),
             file: None,
         },
-        retry: Retry { attempts: 3, initial_delay: Duration::from_millis(5), max_delay: Duration::from_millis(50) },
-        auth: Auth { master_key: Some(Secret::new(MASTER)), litellm: false, allow_anonymous: false, hosts: vec![] },
+        retry: Retry {
+            attempts: 3,
+            initial_delay: Duration::from_millis(5),
+            max_delay: Duration::from_millis(50),
+        },
+        auth: Auth {
+            master_key: Some(Secret::new(MASTER)),
+            litellm: false,
+            allow_anonymous: false,
+            hosts: vec![],
+        },
         limits: Limits {
             body: 32 << 20,
             bodies_in_flight: 1 << 30,
@@ -135,8 +173,18 @@ fn default_config() -> Config {
             upgrade_sock: None,
             upstream_keepalive_pool_size: 128,
         },
-        models: Models { groups: vec![ModelGroup { name: MODEL.into(), deployments: vec![Arc::new(direct_model())] }], aliases: vec![] },
-        identity: Identity { custom_header: None, header_patterns: vec![], default_user_id: Some("team".into()) },
+        models: Models {
+            groups: vec![ModelGroup {
+                name: MODEL.into(),
+                deployments: vec![Arc::new(direct_model())],
+            }],
+            aliases: vec![],
+        },
+        identity: Identity {
+            custom_header: None,
+            header_patterns: vec![],
+            default_user_id: Some("team".into()),
+        },
     }
 }
 
@@ -147,13 +195,20 @@ fn direct_model() -> Deployment {
         weight: 1,
         direct: Some(DirectTarget {
             base: BaseUrl {
-                origin: Origin { tls: true, host: "api.supermemory.ai".into(), port: 443 },
+                origin: Origin {
+                    tls: true,
+                    host: "api.supermemory.ai".into(),
+                    port: 443,
+                },
                 path: "/v3/https://api.anthropic.com".into(),
             },
             provider_host: "api.anthropic.com".into(),
             dialect: ProviderDialect::Anthropic,
             api_key: Some(Secret::new(PROVIDER_KEY)),
-            extra_headers: vec![("x-supermemory-api-key".parse().unwrap(), SUPERMEMORY_KEY.parse().unwrap())],
+            extra_headers: vec![(
+                "x-supermemory-api-key".parse().unwrap(),
+                SUPERMEMORY_KEY.parse().unwrap(),
+            )],
             router: true,
         }),
     }

@@ -13,7 +13,9 @@ const VARIABLES: [(&str, &str); 5] = [
 ];
 
 fn conf(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("conf").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("conf")
+        .join(name)
 }
 
 fn load(sources: &Sources) -> Loaded {
@@ -32,7 +34,10 @@ fn a_litellm_file_alone_is_enough() {
     let sonnet = &config.models.groups[0].deployments[0];
     let target = sonnet.direct.as_ref().unwrap();
     assert_eq!(sonnet.model, "claude-sonnet-4-5-20250929");
-    assert_eq!(target.base.path, "/v3/https://api.anthropic.com", "`//` is meant");
+    assert_eq!(
+        target.base.path, "/v3/https://api.anthropic.com",
+        "`//` is meant"
+    );
     assert_eq!(target.provider_host, "api.anthropic.com");
     assert!(config.auth.master_key.is_some());
     assert_eq!(loaded.warnings, [], "the example is one to follow");

@@ -6,9 +6,11 @@ use std::sync::Arc;
 /// How LiteLLM marks a value that is taken from the environment; the whole string starts with it.
 pub(super) const PREFIX: &str = "os.environ/";
 
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// A lookup of environment variables, passed in so that no test touches the process's own.
 #[derive(Clone)]
-pub struct Env(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct Env(Arc<Lookup>);
 
 impl Env {
     /// The process environment; a value that is not UTF-8 counts as unset.

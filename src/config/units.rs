@@ -29,8 +29,8 @@ pub(super) fn size(text: &str) -> Option<u64> {
 /// In the largest unit that needs no fraction, as one would write it.
 pub(super) fn show_duration(value: Duration) -> String {
     let millis = value.as_millis();
-    for (unit, length) in [("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
-        if millis > 0 && millis % length == 0 {
+    for (unit, length) in [("h", 3_600_000_u128), ("m", 60_000), ("s", 1000)] {
+        if millis > 0 && millis.is_multiple_of(length) {
             return format!("{}{unit}", millis / length);
         }
     }

@@ -153,7 +153,7 @@ impl Builder<'_> {
     fn scalar(&mut self, tag: Option<&str>, text: String, plain: bool, place: &Place) -> Value {
         let core = tag.map(|tag| tag.strip_prefix("tag:yaml.org,2002:").unwrap_or(tag));
         let value = match core {
-            _ if plain => return self.plain(&text, place),
+            _ if plain || core == Some("!") => return self.plain(&text, place),
             None | Some("str") => return Value::Str(text),
             Some("null") => return Value::Null,
             Some("int") => scalar::int(&text).flatten().map(Value::Int),

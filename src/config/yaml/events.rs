@@ -21,12 +21,56 @@ pub(super) fn place(file: &Arc<str>, mark: Mark) -> Place {
 pub(super) fn read(bytes: &[u8], file: &Arc<str>) -> Result<Vec<Event>, Finding> {
     let text = printable(bytes, file)?;
     // The parser panics on one malformed form (`[!a, b]`); a wrong file must not end the program.
-    catch_unwind(AssertUnwindSafe(|| parse(text, file))).unwrap_or_else(|_panic| {
+    let parsed = catch_unwind(AssertUnwindSafe(|| parse(text, file)));
+    let events = parsed.unwrap_or_else(|_panic| {
         Err(Finding {
             place: Place::top(file),
             message: "a tag (`!…`) is malformed, put a blank after it or remove it".to_owned(),
         })
-    })
+    })?;
+    match stray_tab(text, &events) {
+        None => Ok(events),
+        Some(at) => Err(Finding {
+            place: place_after(text.get(..at).unwrap_or_default(), file),
+            message: "a tab, which PyYAML refuses outside quotes and comments; use blanks"
+                .to_owned(),
+        }),
+    }
+}
+
+/// The first tab that stands neither in a quoted or block scalar nor in a comment. The parser lets some
+/// of them pass.
+fn stray_tab(text: &str, events: &[Event]) -> Option<usize> {
+    let mut scalars = events.iter().filter_map(|event| match event.data {
+        EventData::Scalar { style, .. } => Some((span(event), style != ScalarStyle::Plain)),
+        _ => None,
+    });
+    let (mut last, mut next) = (0, scalars.next());
+    for (at, _) in text.match_indices('\t') {
+        while let Some((scalar, _)) = next.as_ref().filter(|(scalar, _)| scalar.end <= at) {
+            last = scalar.end;
+            next = scalars.next();
+        }
+        let (inside, opaque) = next.as_ref().map_or((false, false), |(scalar, opaque)| {
+            (scalar.contains(&at), *opaque)
+        });
+        let line = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+        let gap = text.get(line.max(last)..at).unwrap_or_default();
+        let fine = if inside {
+            opaque
+        } else {
+            gap.starts_with('#') || gap.contains(" #")
+        };
+        if !fine {
+            return Some(at);
+        }
+    }
+    None
+}
+
+fn span(event: &Event) -> std::ops::Range<usize> {
+    let index = |mark: Mark| usize::try_from(mark.index).unwrap_or(usize::MAX);
+    index(event.start_mark)..index(event.end_mark)
 }
 
 fn parse(text: &str, file: &Arc<str>) -> Result<Vec<Event>, Finding> {
@@ -80,23 +124,24 @@ fn grammar_message(error: &libyaml_safer::Error) -> String {
     }
 }
 
-/// A block scalar on a last line without a line break has none at its end either.
+/// A block scalar on a last line without a line break has none at its end either; a last line of blanks
+/// is a part of it only if the value shows it.
 fn mend(event: &mut Event, text: &str) {
-    let unfinished = text
-        .rsplit('\n')
-        .next()
-        .is_some_and(|line| !line.trim().is_empty());
+    let last_line = text.rsplit('\n').next().unwrap_or_default();
     let at_the_end = event.end_mark.index >= text.len() as u64;
     if let EventData::Scalar {
         value,
         style: ScalarStyle::Literal | ScalarStyle::Folded,
         ..
     } = &mut event.data
-        && unfinished
+        && !last_line.is_empty()
         && at_the_end
-        && value.ends_with('\n')
+        && let Some(content) = value.strip_suffix('\n')
     {
-        value.pop();
+        let is_blank = |line: &str| line.trim().is_empty();
+        if !is_blank(last_line) || content.rsplit('\n').next().is_some_and(is_blank) {
+            value.pop();
+        }
     }
 }
 

@@ -9,3 +9,6 @@ pub(super) use build::{Document, parse};
 pub(super) use events::MAX_BYTES;
 pub(super) use node::{Entry, Node, Value};
 pub(super) use scalar::{Plain, resolve};
+
+#[cfg(test)]
+mod tests;

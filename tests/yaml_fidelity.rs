@@ -45,14 +45,14 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The Python named by `MEMGATE_PYTHON`, else the one that `scripts/setup-python` makes.
+/// The Python named by `MEMGATE_PYTHON`, else the one that `scripts/setup` makes.
 fn python() -> PathBuf {
     let python = std::env::var_os("MEMGATE_PYTHON")
-        .map_or_else(|| root().join("target/venv/bin/python"), PathBuf::from);
+        .map_or_else(|| root().join(".cache/venv/bin/python"), PathBuf::from);
     let has_yaml = Command::new(&python).args(["-c", "import yaml"]).output();
     assert!(
         has_yaml.is_ok_and(|output| output.status.success()),
-        "{} has no PyYAML to compare with: run scripts/setup-python, or set MEMGATE_PYTHON",
+        "{} has no PyYAML to compare with: run scripts/setup, or set MEMGATE_PYTHON",
         python.display()
     );
     python

@@ -1,1 +1,19 @@
-//! To be written.
+//! Who calls? There is no [`Caller`] unless someone proved who it is.
+
+mod admin_key;
+mod allowed;
+mod anonymous;
+mod cache;
+mod caller;
+mod key_info;
+mod keyring;
+mod litellm;
+mod presented;
+mod refusal;
+
+pub use admin_key::bears;
+pub use caller::Caller;
+pub use keyring::{Attempt, KeyRing, Question};
+pub use litellm::{ClientError, LiteLlmApi, LiteLlmClient, Reply, Unreachable};
+pub use presented::Presented;
+pub use refusal::Refusal;

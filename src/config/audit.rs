@@ -134,7 +134,7 @@ fn place_of<'a>(root: &'a Node, model: &str) -> Option<&'a Place> {
 }
 
 /// LiteLLM tries wildcards from the longest to the shortest, so a short one can only be reached by what no
-/// longer one takes; and it tries the ids of deployments before all names.
+/// longer one takes.
 fn report_shadowed(config: &Config, root: &Node, notes: &mut Notes) {
     let groups = &config.models.groups;
     let wildcards: Vec<&str> = groups
@@ -148,22 +148,6 @@ fn report_shadowed(config: &Config, root: &Node, notes: &mut Notes) {
             .find(|rival| rival.len() > name.len() && takes_all(rival, name));
         if let (Some(rival), Some(place)) = (rival, place_of(root, name)) {
             notes.warn(place, format!("`{name}` is never reached, the longer `{rival}` takes all of its names; remove one of them"));
-        }
-    }
-    let ids = groups.iter().flat_map(|group| {
-        group
-            .deployments
-            .iter()
-            .filter_map(move |d| Some((group, d.id.as_deref()?)))
-    });
-    for (owner, id) in ids {
-        let hidden = groups
-            .iter()
-            .find(|group| group.name == id && group.name != owner.name);
-        if let (Some(group), Some(place)) =
-            (hidden, hidden.and_then(|group| place_of(root, &group.name)))
-        {
-            notes.warn(place, format!("`{}` is also the id of a deployment of `{}`, which is called instead; rename one of them", group.name, owner.name));
         }
     }
 }

@@ -37,6 +37,8 @@ impl Sources {
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Finding>,
+    /// Every file that was read: ours, LiteLLM's and what that includes.
+    pub files: Vec<PathBuf>,
     /// Per direct model, LiteLLM's features that its requests do without.
     pub skipped: Vec<Skipped>,
 }
@@ -69,11 +71,13 @@ impl Config {
             &mut notes,
         );
         let skipped = file.skipped.clone();
+        let files = sources.config.iter().chain(&file.files).cloned().collect();
         let config = assemble(own, file, &mut notes);
         let warnings = notes.into_warnings()?;
         Ok(Loaded {
             config,
             warnings,
+            files,
             skipped,
         })
     }
@@ -102,7 +106,6 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         listen: own.listen,
         admin: own.admin,
         admin_key: own.admin_key,
-        litellm_path: own.litellm.config.as_ref().map(|(_, path)| path.clone()),
         litellm: own.litellm.settings,
         direct: own.direct,
         cookies: own.cookies,

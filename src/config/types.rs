@@ -1,6 +1,7 @@
 //! The checked configuration, section by section (the names of `conf/memgate.yaml`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,8 +20,6 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// Opens the admin port beyond loopback for more than health and metrics.
     pub admin_key: Option<Secret>,
-    /// LiteLLM's own file, if there is one.
-    pub litellm_path: Option<PathBuf>,
     pub litellm: LiteLlm,
     pub direct: Direct,
     pub cookies: Cookies,
@@ -56,6 +55,29 @@ pub struct Origin {
     /// Host name or IP literal (IPv6 without brackets), lower case.
     pub host: String,
     pub port: u16,
+}
+
+impl Origin {
+    /// `host[:port]` as a Host header says it: without the scheme's own port.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
+        };
+        if self.port == if self.tls { 443 } else { 80 } {
+            host
+        } else {
+            format!("{host}:{}", self.port)
+        }
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.origin.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.origin.authority(), self.path)
+    }
 }
 
 /// An origin and the path in front of every request path, kept byte for byte (`//` inside it is meant).

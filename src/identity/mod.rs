@@ -1,1 +1,7 @@
-//! To be written.
+//! Whose memory does a request mean?
+
+mod rules;
+mod user;
+
+pub use rules::{By, IdentityRules, Info, MatchedPattern, Resolved};
+pub use user::MemoryUser;

@@ -1,1 +1,300 @@
-//! To be written.
+//! How does the gateway come up and go down? Sockets, services, background work, stopping.
+
+mod background;
+mod lifecycle;
+mod sockets;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::apps::HttpServerOptions;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{ListenFds, RunArgs, Server, ShutdownWatch};
+use pingora_core::services::Service as PingoraService;
+use pingora_core::services::background::background_service;
+use pingora_core::services::listening::Service;
+use pingora_proxy::{HttpProxy, ProxyServiceBuilder};
+use tokio::sync::watch;
+
+use self::background::Upkeep;
+use self::lifecycle::Lifecycle;
+use self::sockets::{BoundListener, Sockets};
+use crate::admin;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gateway::{BuildError, Gateway, Snapshot};
+use crate::proxy::Proxy;
+use crate::upstream::roots::RootBundle;
+
+/// How long the first look-up of upstream names may hold the start up.
+const DNS_PATIENCE: Duration = Duration::from_secs(3);
+/// Attempts Pingora makes at most; the retry policy stays below it.
+const ATTEMPTS_MAX: usize = 16;
+
+/// Why the gateway did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {error}")]
+    Bind {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error("{file}: {reason}", file = file.display())]
+    Certificate { file: PathBuf, reason: String },
+    #[error("direct.ca_file: {0}")]
+    Roots(io::Error),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error("cookies.file: {0}")]
+    Cookies(String),
+    #[error("no runtime: {0}")]
+    Runtime(io::Error),
+}
+
+/// A gateway that holds its sockets and is ready to serve.
+pub struct Bound {
+    gateway: Arc<Gateway>,
+    sockets: Sockets,
+    listeners: Vec<BoundListener>,
+    admin: Option<SocketAddr>,
+    roots: Option<RootBundle>,
+}
+
+/// A gateway that serves on a thread of its own; dropping it stops it.
+pub struct Running {
+    pub addresses: Vec<SocketAddr>,
+    pub admin: Option<SocketAddr>,
+    pub gateway: Arc<Gateway>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Bound {
+    /// Builds everything the configuration asks for and takes the sockets.
+    pub fn new(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        // Pingora installs the same provider; the first one stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let roots = config
+            .direct
+            .ca_file
+            .as_deref()
+            .map(RootBundle::merged)
+            .transpose()
+            .map_err(StartError::Roots)?;
+        let mut sockets = Sockets::new();
+        let listeners = config
+            .listen
+            .iter()
+            .map(|listener| sockets.bind_listener(listener))
+            .collect::<Result<Vec<_>, _>>()?;
+        let admin = config
+            .admin
+            .map(|address| sockets.bind(address))
+            .transpose()?;
+        let snapshot = Snapshot::build(config, clock)?;
+        background::load_cookies(&snapshot);
+        Ok(Self {
+            gateway: Arc::new(Gateway::new(snapshot)),
+            sockets,
+            listeners,
+            admin,
+            roots,
+        })
+    }
+
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .map(|listener| listener.address)
+            .collect()
+    }
+
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Serves until a signal says stop.
+    pub fn run(self) -> Result<(), StartError> {
+        let (_stop, asked) = watch::channel(false);
+        self.serve(asked, true)
+    }
+
+    /// Serves on a thread of its own, without touching the process's signals.
+    pub fn spawn(self) -> Running {
+        let (stop, asked) = watch::channel(false);
+        let (addresses, admin, gateway) = (self.addresses(), self.admin, Arc::clone(&self.gateway));
+        let thread = std::thread::spawn(move || {
+            if let Err(error) = self.serve(asked, false) {
+                log::error!(target: "memgate::server", "{error}");
+            }
+        });
+        Running {
+            addresses,
+            admin,
+            gateway,
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    fn serve(self, asked: watch::Receiver<bool>, signals: bool) -> Result<(), StartError> {
+        let snapshot = self.gateway.snapshot();
+        prime(&snapshot)?;
+        let mut server =
+            Server::new_with_opt_and_conf(None, server_conf(&snapshot.config, self.roots.as_ref()));
+        let (close, closing) = watch::channel(false);
+        let fds = self.sockets.into_shared();
+        let (h2c, plain): (Vec<_>, Vec<_>) = self
+            .listeners
+            .into_iter()
+            .partition(|listener| listener.h2c);
+        for (listeners, h2c) in [(plain, false), (h2c, true)] {
+            if !listeners.is_empty() {
+                let service = data_service(&server.configuration, &self.gateway, listeners, h2c);
+                server.add_service(Ours {
+                    service,
+                    fds: fds.clone(),
+                    closing: Some(closing.clone()),
+                });
+            }
+        }
+        if let Some(address) = self.admin {
+            let mut service = admin::service(Arc::clone(&self.gateway));
+            service.add_tcp(&address.to_string());
+            service.threads = Some(1);
+            server.add_service(Ours {
+                service,
+                fds,
+                closing: None,
+            });
+        }
+        let mut upkeep = background_service("upkeep", Upkeep(Arc::clone(&self.gateway)));
+        upkeep.threads = Some(1);
+        server.add_service(upkeep);
+        let shutdown_signal = Box::new(Lifecycle {
+            traffic: Arc::clone(&self.gateway.traffic),
+            listeners: close,
+            asked,
+            signals,
+        });
+        server.run(RunArgs { shutdown_signal });
+        background::save_cookies(&snapshot);
+        Ok(())
+    }
+}
+
+impl Running {
+    /// Stops as a signal would, and waits for the end.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        // A server that is gone already need not be told.
+        let _ = self.stop.send(true);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!(target: "memgate::server", "the server's thread panicked");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Names and replicas as they are now, so that the first request finds them.
+fn prime(snapshot: &Snapshot) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
+    runtime.block_on(async {
+        snapshot.resolver.prime(DNS_PATIENCE).await;
+        snapshot.litellm.backends.refresh().await;
+    });
+    Ok(())
+}
+
+fn server_conf(config: &Config, roots: Option<&RootBundle>) -> ServerConf {
+    let server = &config.server;
+    let mut conf = ServerConf {
+        threads: server.threads,
+        work_stealing: server.work_stealing,
+        upstream_keepalive_pool_size: server.upstream_keepalive_pool_size,
+        ca_file: roots.map(|bundle| bundle.path().to_string_lossy().into_owned()),
+        max_retries: ATTEMPTS_MAX,
+        ..ServerConf::default()
+    };
+    // Both are only used when daemonizing or taking over, which we do not; their defaults are world-writable places.
+    conf.pid_file = path_or(server.pid_file.as_deref(), "/nonexistent/memgate.pid");
+    conf.upgrade_sock = path_or(server.upgrade_sock.as_deref(), "/nonexistent/memgate.sock");
+    conf
+}
+
+fn path_or(path: Option<&std::path::Path>, otherwise: &str) -> String {
+    path.map_or_else(
+        || otherwise.to_owned(),
+        |path| path.to_string_lossy().into_owned(),
+    )
+}
+
+fn data_service(
+    conf: &Arc<ServerConf>,
+    gateway: &Arc<Gateway>,
+    listeners: Vec<BoundListener>,
+    h2c: bool,
+) -> Service<HttpProxy<Proxy>> {
+    let mut options = HttpServerOptions::default();
+    options.h2c = h2c;
+    let mut service = ProxyServiceBuilder::new(conf, Proxy::new(Arc::clone(gateway)))
+        .name(if h2c { "data-h2c" } else { "data" })
+        .server_options(options)
+        .build();
+    for listener in listeners {
+        let address = listener.address.to_string();
+        match listener.tls {
+            Some(tls) => service.add_tls_with_settings(&address, None, tls),
+            None => service.add_tcp(&address),
+        }
+    }
+    service
+}
+
+/// A service on our sockets, with a close of its own: Pingora's ends the process with it.
+struct Ours<S> {
+    service: S,
+    fds: ListenFds,
+    closing: Option<ShutdownWatch>,
+}
+
+#[async_trait]
+impl<S: PingoraService> PingoraService for Ours<S> {
+    async fn start_service(
+        &mut self,
+        _fds: Option<ListenFds>,
+        shutdown: ShutdownWatch,
+        listeners_per_fd: usize,
+    ) {
+        let shutdown = self.closing.take().unwrap_or(shutdown);
+        self.service
+            .start_service(Some(self.fds.clone()), shutdown, listeners_per_fd)
+            .await;
+    }
+
+    fn name(&self) -> &str {
+        self.service.name()
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.service.threads()
+    }
+}

@@ -1,1 +1,12 @@
-//! To be written.
+//! What do we count and write? One record per finished request, and the counters that are made from it.
+
+mod metrics;
+mod record;
+mod request_id;
+mod requests;
+mod upstreams;
+
+pub use metrics::Metrics;
+pub use record::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Upstreamed};
+pub use request_id::RequestId;
+pub use upstreams::{InFlight, UpstreamMetrics};

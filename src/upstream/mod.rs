@@ -1,1 +1,10 @@
-//! To be written.
+//! What stands behind the gateway: where a server is, how it is connected to, and what its answers mean.
+
+pub mod backends;
+pub mod connect_gate;
+pub mod edge_error;
+pub mod outcome;
+pub mod peer;
+pub mod resolve;
+pub mod retry;
+pub mod roots;

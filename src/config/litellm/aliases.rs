@@ -7,7 +7,7 @@ use super::values::Values;
 use crate::config::types::{ModelAlias, ModelGroup};
 use crate::config::yaml::Value;
 
-/// `litellm_settings.model_alias_map`, which is looked up first, and `router_settings.model_group_alias`.
+/// `router_settings.model_group_alias`, and behind it `litellm_settings.model_alias_map`, which wins.
 pub(super) fn read(root: &Node, groups: &[ModelGroup], values: &mut Values) -> Vec<ModelAlias> {
     let setting = |section: &str, key: &str| {
         root.present(section)
@@ -39,7 +39,7 @@ pub(super) fn read(root: &Node, groups: &[ModelGroup], values: &mut Values) -> V
         })
         .collect();
     report_strays(root, &of_groups, groups, values);
-    mapped.into_iter().chain(of_groups).collect()
+    of_groups.into_iter().chain(mapped).collect()
 }
 
 fn entries(node: Option<&Node>, what: &str, values: &mut Values) -> Vec<ModelAlias> {

@@ -18,7 +18,10 @@ struct Pending {
 }
 
 /// The root file with everything it includes: lists are extended, any other value is replaced whole.
-pub(super) fn merged((said_at, path): &(Place, PathBuf), notes: &mut Notes) -> Option<Node> {
+pub(super) fn merged(
+    (said_at, path): &(Place, PathBuf),
+    notes: &mut Notes,
+) -> Option<(Node, Vec<PathBuf>)> {
     let root_path = normal(path);
     let mut root = mapping(path, said_at, notes)?;
     let mut seen = vec![root_path.clone()];
@@ -50,7 +53,7 @@ pub(super) fn merged((said_at, path): &(Place, PathBuf), notes: &mut Notes) -> O
         pending.extend(take_includes(&mut included, &chain, notes));
         merge(&mut root, included);
     }
-    Some(root)
+    Some((root, seen))
 }
 
 fn mapping(path: &Path, said_at: &Place, notes: &mut Notes) -> Option<Node> {

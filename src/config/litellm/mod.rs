@@ -10,6 +10,8 @@ mod models;
 mod provider;
 mod values;
 
+use std::path::PathBuf;
+
 use super::Env;
 use super::finding::{Finding, Notes, Place};
 use super::types::{Identity, Models};
@@ -24,6 +26,8 @@ pub(super) use values::Values;
 pub(super) struct LiteLlmFile {
     /// The tree with all includes merged; `None` when there is no file.
     pub root: Option<Node>,
+    /// The files that make up the tree.
+    pub files: Vec<PathBuf>,
     pub models: Models,
     pub identity: Identity,
     pub master_key: Option<Secret>,
@@ -32,12 +36,12 @@ pub(super) struct LiteLlmFile {
 
 /// Reads the file and what it includes. `domains` tell which models the gateway calls itself.
 pub(super) fn read(
-    named: &(Place, std::path::PathBuf),
+    named: &(Place, PathBuf),
     domains: &[String],
     env: &Env,
     notes: &mut Notes,
 ) -> LiteLlmFile {
-    let Some(root) = include::merged(named, notes) else {
+    let Some((root, files)) = include::merged(named, notes) else {
         return LiteLlmFile::default();
     };
     let mut values = Values::new(&root, env, notes);
@@ -51,6 +55,7 @@ pub(super) fn read(
         master_key,
         skipped,
         root: Some(root),
+        files,
     }
 }
 

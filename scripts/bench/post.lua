@@ -1,0 +1,10 @@
+-- Posts the file named by the first argument as JSON.
+function init(arguments)
+  local file = assert(io.open(arguments[1], "rb"))
+  wrk.body = file:read("*a")
+  file:close()
+  wrk.method = "POST"
+  wrk.headers["Content-Type"] = "application/json"
+  wrk.headers["Authorization"] = "Bearer sk-bench"
+  wrk.headers["anthropic-version"] = "2023-06-01"
+end

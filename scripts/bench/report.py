@@ -1,0 +1,55 @@
+"""How are the samples told? As ratios to the bare Pingora proxy, with the medians and the spread that they come from."""
+
+import os
+import statistics
+import subprocess
+
+from . import idle
+from .load import CONNECTIONS, WORKLOADS, Sample
+
+PEER = "bare Pingora"
+
+
+def markdown(samples: dict, memory: dict[str, float], rounds: int, seconds: int, dropped: int) -> str:
+    proxies = list(memory)
+    lines = [
+        "# What memgate costs",
+        "",
+        "Written by `scripts/bench/run`. CPU time per request: user and system time of the proxy's whole process tree, divided by the requests answered.",
+        "",
+        f"| CPU µs per request, median (min–max) and ÷ {PEER} | " + " | ".join(proxies) + " |",
+        "|---|" + "---|" * len(proxies),
+    ]
+    for workload in WORKLOADS:
+        cells = [cell(samples, workload.name, name) for name in proxies]
+        lines.append(f"| {workload.name} | " + " | ".join(cells) + " |")
+    cells = [f"{value:.1f} ({value - memory[PEER]:+.1f})" for value in memory.values()]
+    lines.append(f"| KiB resident per open stream, {idle.STREAMS:,} of them (− {PEER}) | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", *method(rounds, seconds, dropped), ""])
+
+
+def cell(samples: dict, workload: str, name: str) -> str:
+    micros = [one.cpu_per_request * 1e6 for one in samples[workload, name]]
+    peer = statistics.median(one.cpu_per_request * 1e6 for one in samples[workload, PEER])
+    middle = statistics.median(micros)
+    return f"{middle:.1f} ({min(micros):.1f}–{max(micros):.1f}), **{middle / peer:.2f}×**"
+
+
+def method(rounds: int, seconds: int, dropped: int) -> list[str]:
+    return [
+        f"How: {os.cpu_count()} cores shared by the load generator (wrk, {CONNECTIONS} keep-alive connections, at saturation), one mock upstream "
+        f"(`examples/mock_upstream.rs`) and the proxy; loopback, HTTP/1.1. {rounds} rounds of {seconds} s, every proxy in every round, each after a warm-up of 1 s. "
+        f"A round in which other processes used more than 20 % of the machine is dropped and repeated ({dropped} were).",
+        "",
+        "What the proxies do: all use every core, keep their upstream connections and write no access log (memgate: `RUST_LOG=warn`). nginx and memgate hold the request body "
+        "before they send it on, HAProxy and the bare proxy pass it through. memgate also reads the model's name in the body, routes by it, and counts. Measured is its plain HTTP "
+        "route to LiteLLM, `POST /v1/messages`; the direct route adds TLS to the upstream, which none of the peers has here.",
+        "The bare proxy is `examples/bare_proxy.rs`: same Pingora, same release profile, same allocator. Ratios travel between machines, absolute numbers do not.",
+        "",
+        f"Versions: {version('nginx', '-v')}, {version('haproxy', '-v')}, {version('wrk', '-v')}.",
+    ]
+
+
+def version(program: str, flag: str) -> str:
+    done = subprocess.run([program, flag], capture_output=True, text=True)
+    return " ".join((done.stdout + done.stderr).splitlines()[0].split("-")[0].split()[:3]).removeprefix("nginx version: ")

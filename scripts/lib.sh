@@ -1,0 +1,29 @@
+# Sourced by the other scripts: where things are, and one progress line per step.
+set -euo pipefail
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=$repo/.cache
+venv=$cache/venv
+export PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
+cd "$repo"
+
+die() { printf '%s\n' "$*" >&2; exit 1; }
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# step WHAT COMMAND…: runs quietly, says how long it took, shows the output only if it failed.
+step() {
+  local what=$1 began=$SECONDS log
+  shift
+  log=$(mktemp)
+  printf '%-58s ' "$what …"
+  if "$@" >"$log" 2>&1 </dev/null; then
+    printf 'ok, %d s\n' $((SECONDS - began))
+    rm -f "$log"
+  else
+    printf 'FAILED after %d s\n' $((SECONDS - began))
+    tail -n 60 "$log" >&2
+    rm -f "$log"
+    return 1
+  fi
+}

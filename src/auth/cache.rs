@@ -1,0 +1,94 @@
+//! What did LiteLLM say about this key a moment ago? A thousand requests at once ask it once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+
+use super::Refusal;
+use super::caller::Key;
+use super::presented::Fingerprint;
+
+const GOOD: Duration = Duration::from_secs(60);
+const BAD: Duration = Duration::from_secs(10);
+/// An outage is noticed to be over soon, and yet not every request waits for it anew.
+const UNASKED: Duration = Duration::from_secs(1);
+const MOST: usize = 10_000;
+
+pub(super) type Verdict = Result<Arc<Key>, Refusal>;
+
+#[derive(Default)]
+pub(super) struct Cache(Mutex<HashMap<Fingerprint, Arc<Slot>>>);
+
+/// A key that is being asked about, or was.
+#[derive(Default)]
+pub(super) struct Slot(OnceCell<Known>);
+
+struct Known {
+    verdict: Verdict,
+    until: Instant,
+}
+
+impl Cache {
+    pub fn peek(&self, key: &Fingerprint, now: Instant) -> Option<Verdict> {
+        let slots = self.0.lock();
+        let known = slots.get(key)?.0.get()?;
+        (known.until > now).then(|| known.verdict.clone())
+    }
+
+    /// The place where everybody who asks about this key now waits.
+    pub fn slot(&self, key: &Fingerprint, now: Instant) -> Arc<Slot> {
+        let mut slots = self.0.lock();
+        if let Some(slot) = slots.get(key).filter(|slot| slot.lives(now)) {
+            return Arc::clone(slot);
+        }
+        if slots.len() >= MOST {
+            make_room(&mut slots, now);
+        }
+        let slot = Arc::<Slot>::default();
+        slots.insert(*key, Arc::clone(&slot));
+        slot
+    }
+}
+
+impl Slot {
+    /// The verdict; the first who comes asks, and if that one leaves, the next does.
+    pub async fn verdict(
+        &self,
+        ask: impl Future<Output = Verdict>,
+        now: impl Fn() -> Instant,
+    ) -> Verdict {
+        let known = self.0.get_or_init(|| async {
+            let verdict = ask.await;
+            let until = now() + life(&verdict);
+            Known { verdict, until }
+        });
+        known.await.verdict.clone()
+    }
+
+    fn lives(&self, now: Instant) -> bool {
+        self.0.get().is_none_or(|known| known.until > now)
+    }
+
+    fn is_good(&self) -> bool {
+        self.0.get().is_some_and(|known| known.verdict.is_ok())
+    }
+}
+
+fn life(verdict: &Verdict) -> Duration {
+    match verdict {
+        Ok(_) => GOOD,
+        Err(Refusal::CannotAsk) => UNASKED,
+        Err(_) => BAD,
+    }
+}
+
+/// Made-up keys must not push out good ones.
+fn make_room(slots: &mut HashMap<Fingerprint, Arc<Slot>>, now: Instant) {
+    slots.retain(|_, slot| slot.lives(now) && slot.is_good());
+    if slots.len() >= MOST {
+        slots.clear();
+    }
+}

@@ -1,0 +1,43 @@
+//! `memgate run`: serves until it is told to stop.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{SourceArgs, fail};
+use crate::clock::SystemClock;
+use crate::config::{Config, Loaded};
+use crate::server::Bound;
+
+#[derive(Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    sources: SourceArgs,
+}
+
+pub(super) fn run(args: RunArgs) -> ExitCode {
+    let Loaded {
+        config, warnings, ..
+    } = match Config::load(&args.sources.sources()) {
+        Ok(loaded) => loaded,
+        Err(faults) => return fail(format_args!("not started:\n{faults}")),
+    };
+    for warning in &warnings {
+        log::warn!(target: "memgate::config", "{warning}");
+    }
+    let bound = match Bound::new(config, Arc::new(SystemClock)) {
+        Ok(bound) => bound,
+        Err(error) => return fail(format_args!("not started: {error}")),
+    };
+    for address in bound.addresses() {
+        log::info!(target: "memgate::server", "serving on {address}");
+    }
+    if let Some(admin) = bound.admin() {
+        log::info!(target: "memgate::server", "admin port on {admin}");
+    }
+    match bound.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error),
+    }
+}

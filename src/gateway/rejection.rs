@@ -1,0 +1,189 @@
+//! Each reason for which the gateway answers by itself, and how it says so.
+
+use std::time::Duration;
+
+use crate::auth::Refusal;
+use crate::body::{DecodeError, ScanError};
+use crate::wire::ErrorKind;
+
+/// Why a request is answered here and goes no further.
+#[derive(Debug)]
+pub enum Rejection {
+    /// The request line or headers are unsound.
+    Head(&'static str),
+    /// The allowed methods.
+    Method(&'static str),
+    Expectation,
+    NotExposed,
+    UnknownModel(String),
+    Body(ScanError),
+    Encoding(DecodeError),
+    BodyTooLarge {
+        limit: usize,
+    },
+    BodyTooSlow,
+    BodiesFull,
+    Caller(Refusal),
+    NoMemoryUser,
+    MemorySwitch,
+    Upstream(Failure),
+}
+
+/// How an upstream failed us, before anything of its answer went to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    Unresolved,
+    Connect,
+    Tls,
+    /// The connection broke after the request, or a part of it, was written.
+    Broken,
+    /// It answered what HTTP does not allow.
+    Invalid,
+    FirstByteTimeout,
+    LiteLlmDown,
+    Internal,
+}
+
+/// An answer of our own, in terms that both dialects have words for.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub kind: ErrorKind,
+    /// A stable word for programs.
+    pub code: &'static str,
+    /// A sentence for people; holds nothing secret and no internal address.
+    pub message: String,
+    pub retry_after: Option<Duration>,
+    /// `x-should-retry`: `false` where sending again could bill or write twice, `true` where nothing was processed.
+    pub should_retry: Option<bool>,
+    pub allow: Option<&'static str>,
+}
+
+impl Answer {
+    fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            kind: ErrorKind::of_status(status),
+            code,
+            message: message.into(),
+            retry_after: None,
+            should_retry: None,
+            allow: None,
+        }
+    }
+
+    fn again_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(Duration::from_secs(seconds));
+        self.should_retry = Some(true);
+        self
+    }
+
+    fn never_again(mut self) -> Self {
+        self.should_retry = Some(false);
+        self
+    }
+}
+
+impl Rejection {
+    pub fn answer(&self) -> Answer {
+        match self {
+            Self::Head(reason) => Answer::new(400, "bad_request", *reason),
+            Self::Method(allow) => {
+                let mut answer = Answer::new(
+                    405,
+                    "method_not_allowed",
+                    format!("this path takes {allow}"),
+                );
+                answer.allow = Some(allow);
+                answer
+            }
+            Self::Expectation => Answer::new(
+                417,
+                "expectation_failed",
+                "the only expectation met is 100-continue",
+            ),
+            Self::NotExposed => Answer::new(
+                404,
+                "not_exposed",
+                "this path is not open here: the gateway passes LiteLLM's inference paths only; `litellm.expose: all` in its configuration opens the rest",
+            ),
+            Self::UnknownModel(id) => Answer::new(
+                404,
+                "model_not_found",
+                format!("there is no model {id:?} here"),
+            ),
+            Self::Body(error) => Answer::new(400, "bad_body", error.to_string()),
+            Self::Encoding(error) => Answer::new(error.status(), "bad_encoding", error.to_string()),
+            Self::BodyTooLarge { limit } => Answer::new(
+                413,
+                "body_too_large",
+                format!("the body is larger than the {limit} bytes allowed (`limits.body`)"),
+            ),
+            Self::BodyTooSlow => Answer::new(
+                408,
+                "body_too_slow",
+                "the body came too slowly (`limits.body_timeout`)",
+            ),
+            Self::BodiesFull => Answer::new(
+                503,
+                "bodies_in_flight",
+                "the gateway holds as many request bodies as it may (`limits.bodies_in_flight`)",
+            )
+            .again_after(1),
+            Self::Caller(refusal) => {
+                Answer::new(refusal.status(), refusal.code(), refusal.to_string())
+            }
+            Self::NoMemoryUser => Answer::new(
+                400,
+                "no_memory_user",
+                "no memory user for this request: send the header that `user_id_mappings` names, or set `default_user_id` there",
+            ),
+            Self::MemorySwitch => Answer::new(
+                400,
+                "memory_switch",
+                "x-memgate-memory is not supported in this version: send the request without it",
+            ),
+            Self::Upstream(failure) => failure.answer(),
+        }
+    }
+}
+
+impl Failure {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unresolved => "unresolved",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Broken => "broken",
+            Self::Invalid => "invalid_answer",
+            Self::FirstByteTimeout => "first_byte_timeout",
+            Self::LiteLlmDown => "litellm_down",
+            Self::Internal => "internal",
+        }
+    }
+
+    fn answer(self) -> Answer {
+        match self {
+            Self::Unresolved => {
+                Answer::new(502, "upstream_unresolved", "the upstream's name could not be resolved yet").again_after(5)
+            }
+            Self::Connect => Answer::new(502, "upstream_connect", "no connection to the upstream could be made").again_after(1),
+            Self::Tls => Answer::new(502, "upstream_tls", "the upstream's TLS identity could not be verified").never_again(),
+            Self::Broken => Answer::new(
+                502,
+                "upstream_broken",
+                "the upstream broke off before it answered; the request may have been processed",
+            )
+            .never_again(),
+            Self::Invalid => Answer::new(502, "upstream_invalid", "the upstream's answer is not valid HTTP").never_again(),
+            Self::FirstByteTimeout => Answer::new(
+                504,
+                "upstream_timeout",
+                "the upstream did not answer in time (`limits.first_byte_timeout`); the request may have been processed",
+            )
+            .never_again(),
+            Self::LiteLlmDown => Answer::new(502, "litellm_unreachable", "LiteLLM cannot be reached").again_after(1),
+            Self::Internal => Answer::new(500, "internal", "the gateway failed on this request"),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! May this request go on, and where to? Answered once, before any upstream is touched.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Uri, header};
+use parking_lot::Mutex;
+use pingora_core::Result;
+use pingora_proxy::Session;
+
+use super::body::{self, Unread};
+use super::context::{Admitted, BodyMode, DirectWay, Held, RequestCtx, Way, names};
+use super::relay::Feed;
+use super::target::{Target, is_inference};
+use super::{local, reply};
+use crate::auth::{Caller, Presented};
+use crate::body::{DecodeBounds, Encoding, Envelope, Share, decode};
+use crate::config::{Expose, ProviderDialect};
+use crate::gateway::Rejection;
+use crate::identity::MemoryUser;
+use crate::routing::{Route, qualified};
+use crate::wire::Dialect;
+
+/// Seconds an idle client connection is kept.
+const KEEPALIVE: u64 = 60;
+const DOWNSTREAM_WRITE: Duration = Duration::from_secs(30);
+const DRAIN: Duration = Duration::from_secs(5);
+/// How much larger than its compressed form a body may become.
+const MAX_RATIO: usize = 200;
+
+/// Bounds on a client's connection that Pingora leaves open.
+pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
+    session.set_keepalive(Some(KEEPALIVE));
+    session.set_read_timeout(Some(ctx.snapshot.config.limits.body_timeout));
+    session.set_write_timeout(Some(DOWNSTREAM_WRITE));
+    session.set_total_drain_timeout(Some(DRAIN));
+    session.set_ignore_info_resp(true);
+    let head = session.req_header();
+    ctx.hello(
+        head.headers.get(names::REQUEST_ID),
+        Dialect::of_path(head.uri.path()),
+    );
+}
+
+/// Admits the request (`false`: Pingora goes on), or answers it here.
+pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+    match decide(session, ctx).await {
+        Ok(Some(admitted)) => {
+            ctx.admitted = Some(admitted);
+            Ok(false)
+        }
+        Ok(None) => Ok(true),
+        Err(Unread::Rejected(rejection)) => {
+            reply::reject(session, ctx, &rejection).await?;
+            Ok(true)
+        }
+        Err(Unread::Gone(error)) => {
+            ctx.answered.client_left = true;
+            Err(error)
+        }
+    }
+}
+
+async fn decide(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Admitted>, Unread> {
+    let target = Target::of(session.req_header())?;
+    match &target {
+        Target::Messages | Target::CountTokens | Target::ChatCompletions => {
+            route(session, ctx, &target).await.map(Some)
+        }
+        Target::LiteLlm { model } => pass_through(session, ctx, model.as_deref()).await.map(Some),
+        _ => {
+            local::answer(session, ctx, &target).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// A request that its body's model routes.
+async fn route(
+    session: &mut Session,
+    ctx: &RequestCtx,
+    target: &Target,
+) -> Result<Admitted, Unread> {
+    let snapshot = &ctx.snapshot;
+    if session.req_header().headers.contains_key(names::MEMORY) {
+        return Err(Rejection::MemorySwitch.into());
+    }
+    let (sent, share) = body::read(session, &snapshot.config.limits, &snapshot.bodies).await?;
+    let parcel = Parcel::open(session, sent, share, snapshot.config.limits.body)?;
+    let envelope = Envelope::scan(parcel.plain()).map_err(Rejection::Body)?;
+    let route = snapshot.routes.resolve(&envelope.model, fastrand::f64());
+    let caller = match (route.direct(), &snapshot.config.litellm.api_key) {
+        (None, None) => None,
+        _ => Some(authenticate(session, ctx, Some(&route)).await?),
+    };
+    let way = direct_way(session, ctx, target, &route, caller.as_ref())?;
+    let rename = match way {
+        // LiteLLM has the model under its public name.
+        None if route.direct().is_some() => Some(&*route.name),
+        _ => route.model.as_deref(),
+    };
+    let uri = way
+        .as_ref()
+        .map(|way| direct_uri(session, way))
+        .transpose()?;
+    Ok(Admitted {
+        way: way.map_or(Way::LiteLlm { tried: Vec::new() }, Way::Direct),
+        caller,
+        held: Some(parcel.hold(ctx, &envelope, rename)),
+        stream: envelope.stream,
+        model: Some(envelope.model),
+        betas: route.betas,
+        uri,
+    })
+}
+
+/// A request that goes to LiteLLM as it is, its body streamed.
+async fn pass_through(
+    session: &mut Session,
+    ctx: &RequestCtx,
+    model: Option<&str>,
+) -> Result<Admitted, Unread> {
+    let config = &ctx.snapshot.config;
+    if config.litellm.expose == Expose::Inference && !is_inference(session.req_header().uri.path())
+    {
+        return Err(Rejection::NotExposed.into());
+    }
+    let caller = match &config.litellm.api_key {
+        Some(_) => Some(authenticate(session, ctx, None).await?),
+        None => None,
+    };
+    if let Some(model) = model
+        && ctx.snapshot.routes.resolve(model, 0.0).direct().is_some()
+    {
+        ctx.snapshot.note_direct_elsewhere(model);
+    }
+    if session.req_header().headers.contains_key(header::EXPECT) {
+        session
+            .write_continue_response()
+            .await
+            .map_err(Unread::Gone)?;
+    }
+    Ok(Admitted {
+        way: Way::LiteLlm { tried: Vec::new() },
+        caller,
+        model: model.map(str::to_owned),
+        stream: false,
+        betas: Vec::new(),
+        uri: None,
+        held: None,
+    })
+}
+
+/// Whoever calls, and whether he may use the model that is meant.
+pub(super) async fn authenticate(
+    session: &Session,
+    ctx: &RequestCtx,
+    route: Option<&Route>,
+) -> Result<Caller, Rejection> {
+    let caller = ctx
+        .snapshot
+        .keys
+        .authenticate(&presented(session))
+        .await
+        .map_err(Rejection::Caller)?;
+    if let Some(route) = route {
+        let names: Vec<&str> = route.names().collect();
+        let qualified = names.iter().find_map(|name| qualified(name));
+        caller
+            .may_use(&names, qualified.as_deref())
+            .map_err(Rejection::Caller)?;
+    }
+    Ok(caller)
+}
+
+pub(super) fn presented(session: &Session) -> Presented<'_> {
+    let head = session.req_header();
+    Presented::of(
+        &head.headers,
+        head.uri.authority().map(http::uri::Authority::as_str),
+    )
+}
+
+/// The direct way, where the gateway itself speaks the request's dialect to this model.
+fn direct_way(
+    session: &Session,
+    ctx: &RequestCtx,
+    target: &Target,
+    route: &Route,
+    caller: Option<&Caller>,
+) -> Result<Option<DirectWay>, Rejection> {
+    let Some(model) = route.direct() else {
+        return Ok(None);
+    };
+    if *target == Target::ChatCompletions || model.target.dialect != ProviderDialect::Anthropic {
+        return Ok(None);
+    }
+    let Some(upstream) = ctx.snapshot.upstream_of(model) else {
+        return Ok(None);
+    };
+    let user = match model.target.router {
+        true => {
+            let headers = &session.req_header().headers;
+            let of_key = caller.and_then(Caller::user).and_then(MemoryUser::new);
+            let user = of_key.or_else(|| Some(ctx.snapshot.identity.resolve(headers)?.user));
+            Some(user.ok_or(Rejection::NoMemoryUser)?)
+        }
+        false => None,
+    };
+    Ok(Some(DirectWay {
+        model: Arc::clone(model),
+        upstream: Arc::clone(upstream),
+        user,
+    }))
+}
+
+/// The configured path in front of the request's, both byte for byte; a memory user in the query goes.
+fn direct_uri(session: &Session, way: &DirectWay) -> Result<Uri, Rejection> {
+    let asked = &session.req_header().uri;
+    let query: Vec<&str> = asked
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty() && pair.split('=').next() != Some("userId"))
+        .collect();
+    let mark = if query.is_empty() { "" } else { "?" };
+    let uri = format!(
+        "{}{}{mark}{}",
+        way.model.target.base.path,
+        asked.path(),
+        query.join("&")
+    );
+    uri.parse()
+        .map_err(|_unsound| Rejection::Head("the query is not valid"))
+}
+
+/// A body as it came, and decompressed where it came compressed.
+struct Parcel {
+    sent: Bytes,
+    plain: Option<Bytes>,
+    share: Share,
+}
+
+impl Parcel {
+    fn open(session: &Session, sent: Bytes, share: Share, limit: usize) -> Result<Self, Rejection> {
+        let coding = session
+            .req_header()
+            .headers
+            .get(header::CONTENT_ENCODING)
+            .map(HeaderValue::as_bytes);
+        let plain = match Encoding::of(coding).map_err(Rejection::Encoding)? {
+            Encoding::Identity => None,
+            encoding => {
+                let bounds = DecodeBounds {
+                    max_bytes: limit,
+                    max_ratio: MAX_RATIO,
+                };
+                Some(decode(encoding, &sent, bounds).map_err(Rejection::Encoding)?)
+            }
+        };
+        Ok(Self { sent, plain, share })
+    }
+
+    fn plain(&self) -> &[u8] {
+        self.plain.as_ref().unwrap_or(&self.sent)
+    }
+
+    /// What goes up: the bytes that came, but for the model's name.
+    fn hold(self, ctx: &RequestCtx, envelope: &Envelope, rename: Option<&str>) -> Held {
+        let rename = rename.filter(|name| *name != envelope.model);
+        let (bytes, mode) = match (rename, self.plain) {
+            (None, _) => (self.sent, BodyMode::Identical),
+            (Some(name), None) => (envelope.splice(&self.sent, name), BodyMode::Spliced),
+            (Some(name), Some(plain)) => (envelope.splice(&plain, name), BodyMode::Decoded),
+        };
+        let limits = &ctx.snapshot.config.limits;
+        let length = bytes.len();
+        let feed = Feed::new(
+            bytes,
+            limits.first_byte_timeout,
+            limits.idle_timeout,
+            ctx.snapshot.clock.now(),
+        );
+        Held {
+            feed: Arc::new(Mutex::new(feed)),
+            length,
+            mode,
+            share: Some(self.share),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Who holds the body, and for how long? Reads a routed request's body whole, within every bound.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::header;
+use pingora_core::{Error, ErrorType};
+use pingora_proxy::Session;
+
+use crate::body::{Budget, Share};
+use crate::config::Limits;
+use crate::gateway::Rejection;
+
+/// How long a request waits for room among the bodies in flight.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What counts as progress within `limits.body_timeout`.
+const PROGRESS: usize = 64 * 1024;
+/// However steady the progress, a body must be in by then.
+const WHOLE_BODY: Duration = Duration::from_secs(600);
+/// A first reservation for a body of unknown length.
+const CHUNKED_START: usize = 64 * 1024;
+
+/// Why a body did not come.
+pub(super) enum Unread {
+    Rejected(Rejection),
+    /// The client left or broke HTTP: there is nobody to answer.
+    Gone(Box<Error>),
+}
+
+impl From<Rejection> for Unread {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+/// The whole body and its share of `limits.bodies_in_flight`.
+pub(super) async fn read(
+    session: &mut Session,
+    limits: &Limits,
+    budget: &Budget,
+) -> Result<(Bytes, Share), Unread> {
+    let declared = declared_length(session)?;
+    if declared.is_some_and(|length| length > limits.body) {
+        return Err(Rejection::BodyTooLarge { limit: limits.body }.into());
+    }
+    let full = |_| Unread::Rejected(Rejection::BodiesFull);
+    let mut share = budget
+        .reserve(declared.unwrap_or(CHUNKED_START), PATIENCE)
+        .await
+        .map_err(full)?;
+    if session.req_header().headers.contains_key(header::EXPECT) {
+        // Pingora does not answer it, and the client waits for the answer.
+        session
+            .write_continue_response()
+            .await
+            .map_err(Unread::Gone)?;
+    }
+    let mut whole = Gathered::new(declared.unwrap_or_default());
+    let mut pace = Pace::new(limits.body_timeout, Instant::now());
+    while let Some(piece) = next_piece(session, &pace).await? {
+        if whole.len() + piece.len() > limits.body {
+            return Err(Rejection::BodyTooLarge { limit: limits.body }.into());
+        }
+        if whole.len() + piece.len() > share.bytes() {
+            let more = share.bytes().max(piece.len());
+            share.grow(more, PATIENCE).await.map_err(full)?;
+        }
+        pace.progress(piece.len(), Instant::now());
+        whole.push(piece);
+    }
+    let whole = whole.into_bytes();
+    share.shrink_to(whole.len());
+    Ok((whole, share))
+}
+
+fn declared_length(session: &Session) -> Result<Option<usize>, Rejection> {
+    let Some(value) = session.req_header().headers.get(header::CONTENT_LENGTH) else {
+        return Ok(None);
+    };
+    let digits = value
+        .to_str()
+        .ok()
+        .filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+    let Some(digits) = digits else {
+        return Err(Rejection::Head("Content-Length must be a number"));
+    };
+    // A number too large for the machine is too large for any limit.
+    Ok(Some(digits.parse().unwrap_or(usize::MAX)))
+}
+
+async fn next_piece(session: &mut Session, pace: &Pace) -> Result<Option<Bytes>, Unread> {
+    let read = tokio::time::timeout_at(pace.deadline().into(), session.read_request_body()).await;
+    match read {
+        Err(_elapsed) => Err(Rejection::BodyTooSlow.into()),
+        Ok(Err(error)) if *error.etype() == ErrorType::ReadTimedout => {
+            Err(Rejection::BodyTooSlow.into())
+        }
+        Ok(Err(error)) if *error.etype() == ErrorType::InvalidHTTPHeader => {
+            Err(Rejection::Head("the body's framing is not valid HTTP").into())
+        }
+        Ok(Err(error)) => Err(Unread::Gone(error.into_down())),
+        Ok(Ok(piece)) => Ok(piece),
+    }
+}
+
+/// Until when the next progress must come.
+struct Pace {
+    timeout: Duration,
+    window_since: Instant,
+    window_bytes: usize,
+    last: Instant,
+}
+
+impl Pace {
+    fn new(timeout: Duration, now: Instant) -> Self {
+        Self {
+            timeout,
+            window_since: now,
+            window_bytes: 0,
+            last: now + WHOLE_BODY,
+        }
+    }
+
+    fn progress(&mut self, bytes: usize, now: Instant) {
+        self.window_bytes += bytes;
+        if self.window_bytes >= PROGRESS {
+            self.window_bytes = 0;
+            self.window_since = now;
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        (self.window_since + self.timeout).min(self.last)
+    }
+}
+
+/// The pieces of a body; a body that came in one piece is never copied.
+enum Gathered {
+    Empty { expected: usize },
+    One(Bytes, usize),
+    Many(BytesMut),
+}
+
+impl Gathered {
+    fn new(expected: usize) -> Self {
+        Self::Empty { expected }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Empty { .. } => 0,
+            Self::One(piece, _) => piece.len(),
+            Self::Many(pieces) => pieces.len(),
+        }
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        if piece.is_empty() {
+            return;
+        }
+        *self = match std::mem::replace(self, Self::Empty { expected: 0 }) {
+            Self::Empty { expected } => Self::One(piece, expected),
+            Self::One(first, expected) => {
+                let mut pieces = BytesMut::with_capacity(expected.max(first.len() + piece.len()));
+                pieces.extend_from_slice(&first);
+                pieces.extend_from_slice(&piece);
+                Self::Many(pieces)
+            }
+            Self::Many(mut pieces) => {
+                pieces.extend_from_slice(&piece);
+                Self::Many(pieces)
+            }
+        };
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Empty { .. } => Bytes::new(),
+            Self::One(piece, _) => piece,
+            Self::Many(pieces) => pieces.freeze(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_become_the_body_in_order() {
+        let mut gathered = Gathered::new(9);
+        for piece in ["abc", "", "def", "ghi"] {
+            gathered.push(Bytes::from_static(piece.as_bytes()));
+        }
+
+        assert_eq!(gathered.into_bytes(), "abcdefghi");
+    }
+
+    #[test]
+    fn a_body_in_one_piece_is_not_copied() {
+        let piece = Bytes::from(vec![7; 100]);
+        let mut gathered = Gathered::new(100);
+
+        gathered.push(piece.clone());
+
+        assert_eq!(gathered.into_bytes().as_ptr(), piece.as_ptr());
+    }
+
+    #[test]
+    fn a_trickle_does_not_move_the_deadline_but_64_kib_do() {
+        let start = Instant::now();
+        let mut pace = Pace::new(Duration::from_secs(60), start);
+
+        pace.progress(PROGRESS - 1, start + Duration::from_secs(59));
+        let after_a_trickle = pace.deadline();
+        pace.progress(1, start + Duration::from_secs(59));
+
+        assert_eq!(after_a_trickle, start + Duration::from_secs(60));
+        assert_eq!(pace.deadline(), start + Duration::from_secs(119));
+    }
+
+    #[test]
+    fn no_pace_outlasts_ten_minutes() {
+        let start = Instant::now();
+        let mut pace = Pace::new(Duration::from_secs(60), start);
+
+        pace.progress(PROGRESS, start + Duration::from_secs(590));
+
+        assert_eq!(pace.deadline(), start + WHOLE_BODY);
+    }
+}

@@ -1,0 +1,191 @@
+//! What is known of one request, phase by phase.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderName, HeaderValue, Uri};
+use parking_lot::Mutex;
+
+use super::judge::Finding;
+use super::relay::SharedFeed;
+use super::stream::Tail;
+use crate::auth::Caller;
+use crate::body::Share;
+use crate::gateway::{DirectUpstream, Failure, Gateway, InFlight, Snapshot};
+use crate::identity::MemoryUser;
+use crate::routing::DirectModel;
+use crate::telemetry::{RequestId, UpstreamMetrics};
+use crate::upstream::backends::Replica;
+use crate::upstream::connect_gate::Turn;
+use crate::wire::Dialect;
+
+/// One request's life; made when its head was read, dropped when its answer was flushed.
+pub struct RequestCtx {
+    pub(super) snapshot: Arc<Snapshot>,
+    /// Held for its drop: what a drain waits for.
+    pub(super) _in_flight: InFlight,
+    pub(super) started: Instant,
+    pub(super) request_id: RequestId,
+    pub(super) dialect: Dialect,
+    pub(super) admitted: Option<Admitted>,
+    pub(super) attempt: Attempt,
+    pub(super) answered: Answered,
+}
+
+/// Where an admitted request goes, and with what.
+pub(super) struct Admitted {
+    pub way: Way,
+    pub caller: Option<Caller>,
+    /// The model as the client named it.
+    pub model: Option<String>,
+    pub stream: bool,
+    pub betas: Vec<String>,
+    /// Path and query towards the upstream, for direct requests: `//` inside stays.
+    pub uri: Option<Uri>,
+    /// `None`: the body is streamed through, not held.
+    pub held: Option<Held>,
+}
+
+pub(super) enum Way {
+    Direct(DirectWay),
+    LiteLlm { tried: Vec<SocketAddr> },
+}
+
+pub(super) struct DirectWay {
+    pub model: Arc<DirectModel>,
+    pub upstream: Arc<DirectUpstream>,
+    pub user: Option<MemoryUser>,
+}
+
+/// A body in our hands, on its way to the upstream.
+pub(super) struct Held {
+    pub feed: SharedFeed,
+    pub length: usize,
+    pub mode: BodyMode,
+    /// Given back as soon as no further attempt is possible.
+    pub share: Option<Share>,
+}
+
+/// What became of the body's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyMode {
+    Identical,
+    Spliced,
+    /// Decompressed, because its model had to change.
+    Decoded,
+}
+
+impl BodyMode {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Identical => "identical",
+            Self::Spliced => "spliced",
+            Self::Decoded => "decoded",
+        }
+    }
+}
+
+/// One try at the upstream; replaced by the next.
+#[derive(Default)]
+pub(super) struct Attempt {
+    /// From 1.
+    pub number: u32,
+    pub address: Option<SocketAddr>,
+    pub replica: Option<Replica>,
+    pub turn: Option<Turn>,
+    pub reused: Option<bool>,
+    pub http2: bool,
+    /// The request head was handed to the connection.
+    pub written: bool,
+    pub cookies_sent: Arc<[String]>,
+    /// Informational answers seen.
+    pub informational: u32,
+}
+
+/// What happened on the way to the final answer, over all attempts.
+#[derive(Default)]
+pub(super) struct Answered {
+    /// Wait before the next attempt.
+    pub wait: Option<Duration>,
+    pub cookies_captured: bool,
+    pub head_at: Option<Instant>,
+    pub sent_at: Option<Instant>,
+    pub failure: Option<Failure>,
+    pub refused: Option<&'static str>,
+    pub outcome: Option<&'static str>,
+    pub client_left: bool,
+    pub memory: Option<&'static str>,
+    /// Set while an event stream that we could end with an error event passes.
+    pub stream: Option<Tail>,
+    pub broken_stream: Option<&'static str>,
+    /// What the judge of a kept answer found.
+    pub finding: Arc<Mutex<Finding>>,
+}
+
+impl RequestCtx {
+    pub(super) fn new(gateway: &Gateway) -> Self {
+        let snapshot = gateway.snapshot();
+        Self {
+            started: snapshot.clock.now(),
+            snapshot,
+            _in_flight: gateway.traffic.enter(),
+            request_id: RequestId::new(None),
+            dialect: Dialect::OpenAi,
+            admitted: None,
+            attempt: Attempt::default(),
+            answered: Answered::default(),
+        }
+    }
+
+    /// Notes what the request's head says about itself.
+    pub(super) fn hello(&mut self, id: Option<&HeaderValue>, dialect: Dialect) {
+        self.started = self.snapshot.clock.now();
+        if id.is_some() {
+            self.request_id = RequestId::new(id);
+        }
+        self.dialect = dialect;
+    }
+
+    pub(super) fn upstream_metrics(&self) -> Option<&UpstreamMetrics> {
+        match &self.admitted.as_ref()?.way {
+            Way::Direct(way) => Some(&way.upstream.metrics),
+            Way::LiteLlm { .. } => Some(&self.snapshot.litellm.metrics),
+        }
+    }
+
+    pub(super) fn direct(&self) -> Option<&DirectWay> {
+        match &self.admitted.as_ref()?.way {
+            Way::Direct(way) => Some(way),
+            Way::LiteLlm { .. } => None,
+        }
+    }
+
+    pub(super) fn feed(&self) -> Option<&SharedFeed> {
+        self.admitted.as_ref()?.held.as_ref().map(|held| &held.feed)
+    }
+
+    pub(super) fn route(&self) -> &'static str {
+        match self.admitted.as_ref().map(|admitted| &admitted.way) {
+            Some(Way::Direct(_)) => "direct",
+            Some(Way::LiteLlm { .. }) => "litellm",
+            None => "local",
+        }
+    }
+}
+
+/// `x-memgate-…` names of the contract.
+pub(super) mod names {
+    use super::HeaderName;
+
+    pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+    pub const ROUTE: HeaderName = HeaderName::from_static("x-memgate-route");
+    pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-memgate-attempts");
+    pub const BODY: HeaderName = HeaderName::from_static("x-memgate-body");
+    pub const MEMORY: HeaderName = HeaderName::from_static("x-memgate-memory");
+    pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+    pub const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+    pub const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+    pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+    pub const USER_ID: HeaderName = HeaderName::from_static("x-sm-user-id");
+}

@@ -1,0 +1,185 @@
+//! What now, when an attempt failed? Decides on another one, and answers when there is none.
+
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{BError, Error, ErrorSource, ErrorType};
+use pingora_proxy::{FailToProxy, Session};
+
+use super::context::{RequestCtx, Way};
+use super::relay::{AGAIN, Expired};
+use super::{record, relay, reply};
+use crate::gateway::{Failure, Rejection};
+use crate::upstream::outcome::{Outcome, Phase};
+
+/// No connection was made, so nothing was sent: another attempt cannot do harm.
+pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BError) -> BError {
+    ctx.attempt.turn = None;
+    let failure = match error.etype() {
+        ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert => Failure::Tls,
+        _ => Failure::Connect,
+    };
+    if let (Some(way), Some(address)) = (ctx.direct(), peer._address.as_inet()) {
+        way.upstream.server.failed(*address);
+    }
+    ctx.answered.failure = Some(failure);
+    let untried = match ctx.admitted.as_ref().map(|admitted| &admitted.way) {
+        Some(Way::LiteLlm { tried }) => ctx.snapshot.litellm.backends.choose(tried).is_some(),
+        _ => true,
+    };
+    let again =
+        untried && failure != Failure::Tls && judge(ctx, Outcome::of_transport(Phase::Connect));
+    error.set_retry(again);
+    error
+}
+
+/// An attempt broke after its connection was there.
+pub(super) fn broke(
+    session: &Session,
+    ctx: &mut RequestCtx,
+    mut error: BError,
+    reused: bool,
+) -> BError {
+    error.set_retry(false);
+    if *error.etype() == ErrorType::Custom(AGAIN) {
+        let finding = std::mem::take(&mut *ctx.answered.finding.lock());
+        ctx.answered.outcome = finding.outcome;
+        ctx.answered.wait = finding.again;
+        error.set_retry(finding.again.is_some());
+        if let (Some(reason), Some(_)) = (finding.outcome, finding.again) {
+            retried(ctx, reason);
+        }
+        return error;
+    }
+    match ctx.feed().and_then(|feed| feed.lock().expired()) {
+        Some(Expired::FirstByte) => {
+            ctx.answered.failure = Some(Failure::FirstByteTimeout);
+            ctx.answered.outcome = Some("first_byte_timeout");
+            return error;
+        }
+        Some(Expired::Idle) => {
+            ctx.answered.broken_stream = Some("idle_timeout");
+            return error;
+        }
+        None => {}
+    }
+    if *error.esource() == ErrorSource::Downstream {
+        ctx.answered.client_left = true;
+        return error;
+    }
+    if ctx.answered.head_at.is_some() {
+        ctx.answered.broken_stream = Some("upstream_broke");
+        return error;
+    }
+    ctx.answered.failure = Some(match error.etype() {
+        ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 => Failure::Invalid,
+        ErrorType::ReadTimedout => Failure::FirstByteTimeout,
+        _ => Failure::Broken,
+    });
+    let again = if is_unprocessed(&error) {
+        judge(ctx, Outcome::of_transport(Phase::Unprocessed))
+    } else if is_stale_and_harmless(session, ctx, reused) {
+        ctx.attempt.number < ctx.snapshot.config.retry.attempts
+    } else {
+        ctx.answered.outcome = Some(Outcome::of_transport(Phase::Written).as_str());
+        false
+    };
+    error.set_retry(again);
+    error
+}
+
+/// RFC 9113 8.7: REFUSED_STREAM, and a graceful GOAWAY below our stream, mean that nothing was processed.
+fn is_unprocessed(error: &Error) -> bool {
+    let Some(cause) = error.root_cause().downcast_ref::<h2::Error>() else {
+        return false;
+    };
+    let refused =
+        cause.is_reset() && cause.is_remote() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
+    let away =
+        cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR);
+    refused || away
+}
+
+/// A kept-alive connection that LiteLLM closed under an idempotent request without a body.
+fn is_stale_and_harmless(session: &Session, ctx: &RequestCtx, reused: bool) -> bool {
+    let held = ctx.feed().is_some();
+    reused && !held && session.req_header().method.is_idempotent() && session.body_bytes_read() == 0
+}
+
+/// Whether the policy wants another attempt; the wait is noted.
+fn judge(ctx: &mut RequestCtx, outcome: Outcome) -> bool {
+    ctx.answered.outcome = Some(outcome.as_str());
+    ctx.answered.wait = ctx
+        .snapshot
+        .retry
+        .judge(&outcome, ctx.attempt.number, false);
+    let again = ctx.answered.wait.is_some();
+    if again {
+        retried(ctx, outcome.as_str());
+    }
+    again
+}
+
+/// The attempt is over and another one follows.
+fn retried(ctx: &RequestCtx, reason: &'static str) {
+    ctx.snapshot.metrics.retried(reason);
+    record::note_attempt(ctx);
+}
+
+/// Tells the client, in whatever way is left.
+pub(super) async fn answer(
+    session: &mut Session,
+    error: &Error,
+    ctx: &mut RequestCtx,
+) -> FailToProxy {
+    if let Some(feed) = ctx.feed() {
+        relay::unwrap(session, feed);
+    }
+    let begun = session
+        .response_written()
+        .is_some_and(|head| !head.status.is_informational());
+    if begun {
+        end_stream(session, ctx).await;
+        return FailToProxy {
+            error_code: 0,
+            can_reuse_downstream: false,
+        };
+    }
+    if ctx.answered.client_left {
+        return FailToProxy {
+            error_code: 0,
+            can_reuse_downstream: false,
+        };
+    }
+    let failure = ctx.answered.failure.unwrap_or(match error.esource() {
+        ErrorSource::Upstream => Failure::Broken,
+        _ => Failure::Internal,
+    });
+    let rejection = Rejection::Upstream(failure);
+    let status = rejection.answer().status;
+    session.set_keepalive(None);
+    if let Err(error) = reply::reject(session, ctx, &rejection).await {
+        log::debug!(target: "memgate::proxy", "the error answer was not delivered: {error}");
+    }
+    FailToProxy {
+        error_code: status,
+        can_reuse_downstream: false,
+    }
+}
+
+/// A plain event stream ends with an error event; anything else is cut, so that nobody takes it for whole.
+async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) {
+    let Some(tail) = ctx.answered.stream.take() else {
+        return;
+    };
+    if ctx.answered.client_left {
+        return;
+    }
+    let request_id = ctx.request_id.as_str();
+    let event = tail.error_event(
+        ctx.dialect,
+        "the upstream broke off in mid-stream",
+        request_id,
+    );
+    if let Err(error) = session.write_response_body(Some(event), true).await {
+        log::debug!(target: "memgate::proxy", "the error event was not delivered: {error}");
+    }
+}

@@ -1,0 +1,121 @@
+//! What does the gateway answer by itself? Health, the memory user's origin, the model list, the probe.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
+use pingora_proxy::Session;
+use serde_json::json;
+
+use super::admission::{authenticate, presented};
+use super::body::Unread;
+use super::context::{RequestCtx, names};
+use super::reply;
+use super::target::Target;
+use crate::auth::Refusal;
+use crate::gateway::Rejection;
+use crate::routing::{Model, ModelList, Page, qualified};
+
+/// Answers one of the gateway's own paths.
+pub(super) async fn answer(
+    session: &mut Session,
+    ctx: &RequestCtx,
+    target: &Target,
+) -> Result<(), Unread> {
+    let body = match target {
+        Target::Health => health(session, ctx).to_string(),
+        Target::MemoryRouting => memory_routing(session, ctx)?,
+        Target::Models => models(session, ctx, None).await?,
+        Target::Model(id) => models(session, ctx, Some(id)).await?,
+        _ => String::new(),
+    };
+    reply::json(session, ctx, Bytes::from(body))
+        .await
+        .map_err(Unread::Gone)
+}
+
+/// The predecessor's words; LiteLLM's address is shown to those who sit beside it or hold the admin key.
+fn health(session: &Session, ctx: &RequestCtx) -> serde_json::Value {
+    let config = &ctx.snapshot.config;
+    let trusted = peer_ip(session).is_some_and(|ip| ip.is_loopback()) && !is_forwarded(session)
+        || config
+            .admin_key
+            .as_ref()
+            .is_some_and(|key| crate::auth::bears(&session.req_header().headers, key));
+    let url = config.litellm.urls.first().map(ToString::to_string);
+    let shown = if trusted {
+        url
+    } else {
+        url.map(|_| "configured".to_owned())
+    };
+    json!({"status": "healthy", "memory_router": true, "litellm_base_url": shown})
+}
+
+fn memory_routing(session: &Session, ctx: &RequestCtx) -> Result<String, Rejection> {
+    let info = ctx.snapshot.identity.info(&session.req_header().headers);
+    serde_json::to_string(&info)
+        .map_err(|_unserialisable| Rejection::Upstream(crate::gateway::Failure::Internal))
+}
+
+/// LiteLLM's list and the direct models that the caller may use; what we know when LiteLLM cannot be asked.
+async fn models(
+    session: &Session,
+    ctx: &RequestCtx,
+    id: Option<&str>,
+) -> Result<String, Rejection> {
+    let head = session.req_header();
+    let theirs = litellm_models(session, ctx).await?;
+    let caller = authenticate(session, ctx, None).await.ok();
+    let known = ctx
+        .snapshot
+        .routes
+        .models()
+        .iter()
+        .filter(|model| match &caller {
+            Some(caller) => caller
+                .may_use(&[&model.name], qualified(&model.name).as_deref())
+                .is_ok(),
+            None => theirs.is_none(),
+        });
+    let list = ModelList::merge(known, theirs.as_deref());
+    let anthropic = head.headers.contains_key(names::ANTHROPIC_VERSION);
+    let shown = match (id, anthropic) {
+        (None, true) => Some(list.anthropic(&Page::of_query(head.uri.query()))),
+        (None, false) => Some(list.openai()),
+        (Some(id), true) => list.one(id).map(Model::anthropic),
+        (Some(id), false) => list.one(id).map(Model::openai),
+    };
+    shown
+        .map(|json| json.to_string())
+        .ok_or_else(|| Rejection::UnknownModel(id.unwrap_or_default().to_owned()))
+}
+
+/// LiteLLM's list as the caller may see it; `None` when it cannot be had.
+async fn litellm_models(session: &Session, ctx: &RequestCtx) -> Result<Option<Bytes>, Rejection> {
+    let key = match &ctx.snapshot.config.litellm.api_key {
+        Some(ours) => {
+            authenticate(session, ctx, None).await?;
+            Some(ours.clone())
+        }
+        None => presented(session).first(),
+    };
+    let Some(key) = key else { return Ok(None) };
+    match ctx.snapshot.litellm.api.get("/v1/models", &key).await {
+        Ok(reply) if reply.status == 401 || reply.status == 403 => {
+            Err(Rejection::Caller(Refusal::Unknown))
+        }
+        Ok(reply) => Ok((reply.status == 200).then_some(reply.body)),
+        Err(_unreachable) => Ok(None),
+    }
+}
+
+fn peer_ip(session: &Session) -> Option<IpAddr> {
+    match session.client_addr()? {
+        PeerAddr::Inet(address) => Some(address.ip()),
+        PeerAddr::Unix(_) => None,
+    }
+}
+
+fn is_forwarded(session: &Session) -> bool {
+    session.req_header().headers.contains_key("x-forwarded-for")
+}

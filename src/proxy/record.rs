@@ -1,0 +1,159 @@
+//! What is there to say of a request that has ended? Its one record, made here.
+
+use http::Version;
+use pingora_core::Error;
+use pingora_proxy::Session;
+
+use super::context::{RequestCtx, Way};
+use super::relay;
+use crate::clock;
+use crate::telemetry::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Upstreamed};
+
+/// Gives the session back to Pingora and writes the record.
+pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
+    if let Some(feed) = ctx.feed() {
+        relay::unwrap(session, feed);
+    }
+    let left = ctx.answered.client_left;
+    if left {
+        ctx.snapshot.metrics.client_left();
+    }
+    if let Some(kind) = ctx.answered.broken_stream {
+        ctx.snapshot.metrics.stream_broke(kind);
+    }
+    note_attempt(ctx);
+    let time = clock::stamp(ctx.snapshot.clock.wall());
+    let cookies: Vec<&str> = ctx
+        .attempt
+        .cookies_sent
+        .iter()
+        .map(String::as_str)
+        .collect();
+    let head = session.req_header();
+    let record = AccessRecord {
+        time: &time,
+        id: ctx.request_id.as_str(),
+        asked: Asked {
+            method: head.method.as_str(),
+            path: head.uri.path(),
+            protocol: if head.version == Version::HTTP_2 {
+                "HTTP/2"
+            } else {
+                "HTTP/1.1"
+            },
+            dialect: ctx.dialect.as_str(),
+            model: ctx
+                .admitted
+                .as_ref()
+                .and_then(|admitted| admitted.model.as_deref()),
+            stream: ctx
+                .admitted
+                .as_ref()
+                .is_some_and(|admitted| admitted.stream),
+        },
+        person: person(ctx),
+        answer: answer(session, error, ctx),
+        upstream: Upstreamed {
+            upstream: upstream_name(ctx),
+            attempts: ctx.attempt.number,
+            reused: ctx.attempt.reused,
+            cookies: &cookies,
+        },
+        spent: spent(session, ctx),
+    };
+    ctx.snapshot.metrics.finish(&record);
+}
+
+/// Counts the last attempt; the earlier ones were counted when they were judged.
+pub(super) fn note_attempt(ctx: &RequestCtx) {
+    if ctx.attempt.number == 0 {
+        return;
+    }
+    let outcome = ctx.answered.outcome.unwrap_or(if ctx.answered.client_left {
+        "client_left"
+    } else {
+        "answered"
+    });
+    if let Some(metrics) = ctx.upstream_metrics() {
+        metrics.attempted(outcome);
+    }
+}
+
+fn person(ctx: &RequestCtx) -> Person<'_> {
+    Person {
+        caller: ctx
+            .admitted
+            .as_ref()
+            .and_then(|admitted| admitted.caller.as_ref())
+            .map(|caller| caller.name()),
+        user: ctx
+            .direct()
+            .and_then(|way| way.user.as_ref())
+            .map(|user| user.as_str()),
+        memory: ctx.answered.memory,
+    }
+}
+
+fn answer<'a>(session: &Session, error: Option<&Error>, ctx: &'a RequestCtx) -> Answer<'a> {
+    let status = session
+        .response_written()
+        .map_or(0, |head| head.status.as_u16());
+    let outcome = match (
+        ctx.answered.client_left,
+        ctx.answered.broken_stream,
+        ctx.answered.refused,
+        error,
+    ) {
+        (true, ..) => "client_left",
+        (_, Some(_), ..) => "broken",
+        (_, _, Some(_), _) if ctx.attempt.number == 0 => "refused",
+        (_, _, None, None) if status < 400 => "ok",
+        _ => "failed",
+    };
+    Answer {
+        route: match ctx.admitted.as_ref().map(|admitted| &admitted.way) {
+            Some(Way::Direct(_)) => RouteLabel::Direct,
+            Some(Way::LiteLlm { .. }) => RouteLabel::LiteLlm,
+            None => RouteLabel::Local,
+        },
+        status,
+        outcome,
+        reason: ctx
+            .answered
+            .broken_stream
+            .or(ctx.answered.refused)
+            .or(ctx.answered.outcome.filter(|word| *word != "ok")),
+        body: ctx
+            .admitted
+            .as_ref()
+            .and_then(|admitted| admitted.held.as_ref())
+            .map(|held| held.mode.as_str()),
+    }
+}
+
+fn upstream_name(ctx: &RequestCtx) -> Option<&str> {
+    match &ctx.admitted.as_ref()?.way {
+        Way::Direct(way) => Some(way.upstream.lane()),
+        Way::LiteLlm { .. } => Some("litellm"),
+    }
+}
+
+fn spent(session: &Session, ctx: &RequestCtx) -> Spent {
+    let now = ctx.snapshot.clock.now();
+    let first_byte = ctx
+        .answered
+        .head_at
+        .map(|at| at.saturating_duration_since(ctx.started));
+    // What lies between the request's arrival and its first head upstream is ours, waits between attempts aside.
+    let overhead = ctx
+        .answered
+        .sent_at
+        .map(|at| at.saturating_duration_since(ctx.started));
+    Spent {
+        bytes_in: session.body_bytes_read() as u64,
+        bytes_out: session.body_bytes_sent() as u64,
+        total: now.saturating_duration_since(ctx.started),
+        first_byte,
+        overhead,
+    }
+}

@@ -1,0 +1,184 @@
+//! What is known of one attempt's body and answer, shared by the hooks and the relay.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use pingora_core::protocols::http::ServerSession;
+use pingora_http::ResponseHeader;
+
+/// What fits an HTTP/2 stream's first window (RFC 9113 6.9.2) without waiting for the peer.
+const FIRST_PIECE: usize = 65_535;
+const PIECE: usize = 65_536;
+/// How much of an error answer is read before it is judged.
+const HELD_MAX: usize = 64 * 1024;
+
+/// What is to become of an error answer that was kept back.
+pub(crate) enum Decision {
+    Deliver(Box<ResponseHeader>, Bytes),
+    /// Nothing reaches the client; the attempt ends as an error that may be retried.
+    Again,
+}
+
+/// Judges a kept answer: its head, what was read of its body, and whether that is all of it.
+pub(crate) type Judge = Box<dyn FnOnce(Box<ResponseHeader>, Bytes, bool) -> Decision + Send + Sync>;
+
+/// Which deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expired {
+    /// No final response head in time.
+    FirstByte,
+    /// Silence in the answer's body.
+    Idle,
+}
+
+/// The limits of waiting for an answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience {
+    pub first_byte: Duration,
+    pub idle: Duration,
+    /// How long the upload waits after its first piece for an early answer.
+    pub early_answer: Duration,
+}
+
+pub(crate) struct Feed {
+    body: Bytes,
+    offset: usize,
+    first_piece_at: Option<Instant>,
+    /// The upstream answered with an error: the rest of the body need not go.
+    stopped: bool,
+    patience: Patience,
+    pub(super) deadline: Instant,
+    head_seen: bool,
+    judge: Option<Judge>,
+    kept: Option<(Box<ResponseHeader>, BytesMut)>,
+    expired: Option<Expired>,
+    pub(super) give_back: Option<ServerSession>,
+}
+
+impl Feed {
+    pub(crate) fn new(body: Bytes, first_byte: Duration, idle: Duration, now: Instant) -> Self {
+        let patience = Patience {
+            first_byte,
+            idle,
+            early_answer: Duration::ZERO,
+        };
+        Self {
+            body,
+            offset: 0,
+            first_piece_at: None,
+            stopped: false,
+            patience,
+            deadline: now + first_byte,
+            head_seen: false,
+            judge: None,
+            kept: None,
+            expired: None,
+            give_back: None,
+        }
+    }
+
+    /// Starts the next attempt from the body's first byte. `early_answer` is worth about a round trip
+    /// where an edge may refuse before it reads, and zero elsewhere.
+    pub(crate) fn rewind(&mut self, early_answer: Duration, now: Instant) {
+        self.offset = 0;
+        self.first_piece_at = None;
+        self.stopped = false;
+        self.patience.early_answer = early_answer;
+        self.deadline = now + self.patience.first_byte;
+        self.head_seen = false;
+        self.judge = None;
+        self.kept = None;
+        self.expired = None;
+    }
+
+    /// The answer is an error: send no more of the body, and keep the answer for `judge` if there is one.
+    pub(crate) fn stop(&mut self, judge: Option<Judge>) {
+        self.stopped = true;
+        self.judge = judge;
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Lets go of the body: no further attempt can be made. What is still on its way up goes on.
+    pub(crate) fn release(&mut self) {
+        if self.is_sent() {
+            self.offset = 0;
+            self.body = Bytes::new();
+        }
+    }
+
+    pub(crate) fn expired(&self) -> Option<Expired> {
+        self.expired
+    }
+
+    pub(super) fn is_sent(&self) -> bool {
+        self.stopped || self.offset >= self.body.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.body.is_empty()
+    }
+
+    /// When the next piece may go: `None` for now.
+    pub(super) fn next_piece_at(&self) -> Option<Instant> {
+        self.first_piece_at
+            .map(|at| at + self.patience.early_answer)
+    }
+
+    pub(super) fn next_piece(&mut self, now: Instant) -> Bytes {
+        if self.stopped {
+            return Bytes::new();
+        }
+        let limit = if self.offset == 0 { FIRST_PIECE } else { PIECE };
+        let end = self.body.len().min(self.offset + limit);
+        let piece = self.body.slice(self.offset..end);
+        self.offset = end;
+        self.first_piece_at.get_or_insert(now);
+        piece
+    }
+
+    /// The upstream said something: its silence begins anew.
+    pub(super) fn heard(&mut self, final_head: bool, now: Instant) {
+        self.head_seen |= final_head;
+        if self.head_seen {
+            self.deadline = now + self.patience.idle;
+        }
+    }
+
+    pub(super) fn expire(&mut self) -> Expired {
+        let expired = if self.head_seen {
+            Expired::Idle
+        } else {
+            Expired::FirstByte
+        };
+        self.expired = Some(expired);
+        expired
+    }
+
+    pub(super) fn keeps_answer(&self) -> bool {
+        self.judge.is_some()
+    }
+
+    pub(super) fn keep_head(&mut self, head: Box<ResponseHeader>) {
+        self.kept = Some((head, BytesMut::new()));
+    }
+
+    /// Whether there is room for more of the answer's body.
+    pub(super) fn keep_body(&mut self, bytes: &[u8]) -> bool {
+        let Some((_, kept)) = self.kept.as_mut() else {
+            return false;
+        };
+        let room = HELD_MAX.saturating_sub(kept.len());
+        kept.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
+        bytes.len() < room
+    }
+
+    /// The judgement on what was kept; `None` when nothing was.
+    pub(super) fn judgement(&mut self, whole: bool) -> Option<Decision> {
+        let judge = self.judge.take()?;
+        let (head, body) = self.kept.take()?;
+        Some(judge(head, body.freeze(), whole))
+    }
+}

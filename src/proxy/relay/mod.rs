@@ -1,0 +1,49 @@
+//! How does a held body go up, and a refusal come down, without Pingora losing either?
+//!
+//! For the life of the proxying, the client's session is wrapped in a [`Relay`], a session of our own
+//! that stands between Pingora's loop and the client. It does four things that Pingora 0.9 cannot:
+//! it feeds the body we hold as often as there are attempts, piece by piece through the loop that also
+//! listens for an early answer; it keeps an error answer back until it is judged; it watches the
+//! deadlines of the answer's head and of its silences; and it notices the client's departure meanwhile.
+//! The wrapped session comes back with [`unwrap`], whatever happened.
+
+mod feed;
+mod session;
+
+use std::mem::replace;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pingora_core::protocols::http::ServerSession;
+use pingora_proxy::Session;
+
+pub(crate) use feed::{Decision, Expired, Feed, Judge};
+pub(crate) use session::AGAIN;
+use session::Relay;
+
+/// What the hooks and the wrapped session share; both run on one task, so the lock never waits.
+pub(crate) type SharedFeed = Arc<Mutex<Feed>>;
+
+/// Puts a relay between Pingora and the client. Keep-alive and time-outs of the client's session must
+/// be set before.
+pub(crate) fn wrap(session: &mut Session, feed: &SharedFeed) {
+    let client = replace(&mut *session.downstream_session, vacant());
+    *session.downstream_session =
+        ServerSession::Custom(Box::new(Relay::new(client, Arc::clone(feed))));
+}
+
+/// Gives the client's own session back; without a relay in place it does nothing.
+pub(crate) fn unwrap(session: &mut Session, feed: &SharedFeed) {
+    if !session.downstream_session.is_custom() {
+        return;
+    }
+    // Dropping the relay leaves the client's session in the feed.
+    drop(replace(&mut *session.downstream_session, vacant()));
+    if let Some(client) = feed.lock().give_back.take() {
+        *session.downstream_session = client;
+    }
+}
+
+fn vacant() -> ServerSession {
+    ServerSession::Custom(Box::new(()))
+}

@@ -1,0 +1,319 @@
+//! The session that stands between Pingora's loop and the client's own session.
+
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::Stream;
+use http::HeaderMap;
+use pingora_core::protocols::Digest;
+use pingora_core::protocols::http::custom::CustomMessageWrite;
+use pingora_core::protocols::http::custom::server::Session as CustomSession;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
+use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use tokio::time::{Sleep, sleep_until};
+
+use super::SharedFeed;
+use super::feed::Decision;
+
+pub(super) struct Relay {
+    /// Always there until the relay is dropped.
+    client: Option<ServerSession>,
+    feed: SharedFeed,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.feed.lock().give_back = self.client.take();
+    }
+}
+
+impl Relay {
+    pub(super) fn new(client: ServerSession, feed: SharedFeed) -> Self {
+        let timer = Box::pin(sleep_until(feed.lock().deadline.into()));
+        Self {
+            client: Some(client),
+            feed,
+            timer,
+        }
+    }
+
+    #[expect(clippy::expect_used, reason = "the field is only emptied by drop")]
+    fn client(&self) -> &ServerSession {
+        self.client
+            .as_ref()
+            .expect("a relay holds its client until it is dropped")
+    }
+
+    #[expect(clippy::expect_used, reason = "the field is only emptied by drop")]
+    fn client_mut(&mut self) -> &mut ServerSession {
+        self.client
+            .as_mut()
+            .expect("a relay holds its client until it is dropped")
+    }
+
+    /// Waits for the client to leave (an error) or for the answer to be overdue (an error as well).
+    async fn watch(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let deadline = self.feed.lock().deadline.into();
+            // Every event moves the deadline on; the timer follows only when it has to.
+            if deadline < self.timer.deadline() || self.timer.is_elapsed() {
+                self.timer.as_mut().reset(deadline);
+            }
+            let client = self.client.as_mut().ok_or_else(gone)?;
+            tokio::select! {
+                left = client.read_body_or_idle(true) => return left,
+                () = self.timer.as_mut() => {
+                    let mut feed = self.feed.lock();
+                    if feed.deadline <= Instant::now() {
+                        let expired = feed.expire();
+                        return Error::e_explain(ErrorType::ReadTimedout, format!("upstream overdue: {expired:?}"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until `at` for an early answer; the answer itself is the business of Pingora's loop.
+    async fn pause_until(&mut self, at: Instant) -> Result<()> {
+        tokio::select! {
+            () = sleep_until(at.into()) => Ok(()),
+            left = self.watch() => left.map(drop),
+        }
+    }
+
+    async fn keep_answer(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        let mut ended = false;
+        let mut broken = None;
+        let mut room = true;
+        {
+            let mut feed = self.feed.lock();
+            for task in tasks {
+                match task {
+                    HttpTask::Header(head, end) => {
+                        feed.keep_head(head);
+                        ended |= end;
+                    }
+                    HttpTask::Body(bytes, end) | HttpTask::UpgradedBody(bytes, end) => {
+                        room &= feed.keep_body(bytes.as_deref().unwrap_or_default());
+                        ended |= end;
+                    }
+                    HttpTask::Trailer(_) | HttpTask::Done => ended = true,
+                    HttpTask::Failed(error) => broken = Some(error),
+                }
+            }
+        }
+        if !ended && broken.is_none() && room {
+            return Ok(false);
+        }
+        let judgement = self.feed.lock().judgement(ended && room);
+        match (judgement, broken) {
+            (Some(Decision::Deliver(head, body)), _) => self.deliver(head, body).await,
+            (None, Some(error)) => Err(error),
+            (Some(Decision::Again) | None, _) => Error::e_explain(
+                ErrorType::Custom(AGAIN),
+                "the answer was judged: another attempt",
+            )
+            .map_err(|e| e.into_up()),
+        }
+    }
+
+    async fn deliver(&mut self, head: Box<ResponseHeader>, body: Bytes) -> Result<bool> {
+        let tasks = vec![
+            HttpTask::Header(head, false),
+            HttpTask::Body(Some(body), true),
+        ];
+        self.client_mut().response_duplex_vec(tasks).await
+    }
+}
+
+/// The type of the error that asks for another attempt after a kept answer.
+pub(crate) const AGAIN: &str = "AnswerJudged";
+
+fn gone() -> Box<Error> {
+    Error::explain(
+        ErrorType::ConnectionClosed,
+        "the client's session was given back",
+    )
+}
+
+#[async_trait]
+impl CustomSession for Relay {
+    fn req_header(&self) -> &RequestHeader {
+        self.client().req_header()
+    }
+
+    fn req_header_mut(&mut self) -> &mut RequestHeader {
+        self.client_mut().req_header_mut()
+    }
+
+    async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        if no_body_expected || self.feed.lock().is_sent() {
+            return self.watch().await;
+        }
+        let next = self.feed.lock().next_piece_at();
+        if let Some(at) = next {
+            self.pause_until(at).await?;
+        }
+        // No await after this: the piece is not lost when Pingora drops the future.
+        Ok(Some(self.feed.lock().next_piece(Instant::now())))
+    }
+
+    fn is_body_empty(&mut self) -> bool {
+        self.feed.lock().is_empty()
+    }
+
+    fn is_body_done(&mut self) -> bool {
+        self.feed.lock().is_sent()
+    }
+
+    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        let final_head = tasks.iter().any(
+            |task| matches!(task, HttpTask::Header(head, _) if !head.status.is_informational()),
+        );
+        let keeps = {
+            let mut feed = self.feed.lock();
+            feed.heard(final_head, Instant::now());
+            feed.keeps_answer()
+        };
+        if keeps {
+            return self.keep_answer(tasks).await;
+        }
+        self.client_mut().response_duplex_vec(tasks).await
+    }
+
+    // Pingora's own replay buffer stays out of it: the feed replays.
+    fn enable_retry_buffering(&mut self) {}
+
+    fn retry_buffer_truncated(&self) -> bool {
+        false
+    }
+
+    fn get_retry_buffer(&self) -> Option<Bytes> {
+        None
+    }
+
+    async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
+        self.client_mut().read_request_body().await
+    }
+
+    async fn drain_request_body(&mut self) -> Result<()> {
+        self.client_mut().drain_request_body().await
+    }
+
+    async fn write_response_header(&mut self, head: Box<ResponseHeader>, _end: bool) -> Result<()> {
+        self.client_mut().write_response_header(head).await
+    }
+
+    async fn write_response_header_ref(&mut self, head: &ResponseHeader, _end: bool) -> Result<()> {
+        self.client_mut().write_response_header_ref(head).await
+    }
+
+    async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
+        self.client_mut().write_response_body(data, end).await
+    }
+
+    async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
+        self.client_mut().write_response_trailers(trailers).await
+    }
+
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.client_mut().set_read_timeout(timeout);
+    }
+
+    fn get_read_timeout(&self) -> Option<Duration> {
+        self.client().get_read_timeout()
+    }
+
+    fn set_write_timeout(&mut self, timeout: Option<Duration>) {
+        self.client_mut().set_write_timeout(timeout);
+    }
+
+    fn get_write_timeout(&self) -> Option<Duration> {
+        self.client().get_write_timeout()
+    }
+
+    fn set_total_drain_timeout(&mut self, timeout: Option<Duration>) {
+        self.client_mut().set_total_drain_timeout(timeout);
+    }
+
+    fn get_total_drain_timeout(&self) -> Option<Duration> {
+        self.client().get_total_drain_timeout()
+    }
+
+    fn request_summary(&self) -> String {
+        self.client().request_summary()
+    }
+
+    fn response_written(&self) -> Option<&ResponseHeader> {
+        self.client().response_written()
+    }
+
+    async fn shutdown(&mut self, _code: u32, _context: &str) {
+        self.client_mut().shutdown().await;
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        self.client_mut().finish_body().await
+    }
+
+    fn body_bytes_sent(&self) -> usize {
+        self.client().body_bytes_sent()
+    }
+
+    fn body_bytes_read(&self) -> usize {
+        self.client().body_bytes_read()
+    }
+
+    fn digest(&self) -> Option<&Digest> {
+        self.client().digest()
+    }
+
+    fn digest_mut(&mut self) -> Option<&mut Digest> {
+        self.client_mut().digest_mut()
+    }
+
+    fn client_addr(&self) -> Option<&SocketAddr> {
+        self.client().client_addr()
+    }
+
+    fn server_addr(&self) -> Option<&SocketAddr> {
+        self.client().server_addr()
+    }
+
+    fn pseudo_raw_h1_request_header(&self) -> Bytes {
+        self.client().to_h1_raw()
+    }
+
+    async fn finish_custom(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_reader(
+        &mut self,
+    ) -> Option<Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>> {
+        None
+    }
+
+    fn restore_custom_message_reader(
+        &mut self,
+        _reader: Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
+        None
+    }
+
+    fn restore_custom_message_writer(
+        &mut self,
+        _writer: Box<dyn CustomMessageWrite>,
+    ) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! What does an answer's head tell, and what of it reaches the client?
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::context::RequestCtx;
+use super::stream::Tail;
+use super::{judge, reply};
+use crate::cookies::Site;
+use crate::gateway::Failure;
+
+/// Informational answers passed on before we lose patience.
+const INFORMATIONAL_MAX: u32 = 8;
+
+/// Hop-by-hop fields that Pingora passes on (RFC 9110 7.6.1), and what speaks of the upstream's own site.
+const PRIVATE: [HeaderName; 6] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("alt-svc"),
+    HeaderName::from_static("x-litellm-model-api-base"),
+    header::PROXY_AUTHENTICATE,
+    header::UPGRADE,
+];
+
+/// Reads an upstream head, informational ones included, before anything is done with it.
+pub(super) fn arrived(
+    session: &mut Session,
+    head: &mut ResponseHeader,
+    ctx: &mut RequestCtx,
+) -> Result<()> {
+    if head.status.is_informational() {
+        return informational(session, head, ctx);
+    }
+    ctx.answered.head_at = Some(ctx.snapshot.clock.now());
+    ctx.answered.failure = None;
+    if ctx.direct().is_some() {
+        capture_cookies(head, ctx);
+        note_memory(head, ctx);
+    }
+    let status = head.status;
+    ctx.answered.outcome = Some(if status.is_success() {
+        "ok"
+    } else {
+        "answered"
+    });
+    if status.is_success() {
+        ctx.answered.stream = Tail::of(&head.headers);
+    }
+    if status.as_u16() >= 300 {
+        let judge = (ctx.direct().is_some() && status.as_u16() >= 400).then(|| judge::of(ctx));
+        if let Some(feed) = ctx.feed() {
+            feed.lock().stop(judge);
+        }
+    } else {
+        release_body(ctx);
+    }
+    Ok(())
+}
+
+fn informational(session: &Session, head: &ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+    ctx.attempt.informational += 1;
+    let upgrade = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    let unasked = upgrade && (ctx.direct().is_some() || !session.is_upgrade_req());
+    if unasked || ctx.attempt.informational > INFORMATIONAL_MAX {
+        ctx.answered.failure = Some(Failure::Invalid);
+        return Error::e_explain(ErrorType::InvalidHTTPHeader, "unasked informational answer")
+            .map_err(|e| e.into_up());
+    }
+    Ok(())
+}
+
+/// From now on no further attempt is possible: the body and its share of the budget go.
+pub(super) fn release_body(ctx: &mut RequestCtx) {
+    if let Some(held) = ctx
+        .admitted
+        .as_mut()
+        .and_then(|admitted| admitted.held.as_mut())
+    {
+        held.feed.lock().release();
+        held.share = None;
+    }
+}
+
+/// Allow-listed cookies go into the jar, from every status; no upstream cookie reaches a client.
+fn capture_cookies(head: &mut ResponseHeader, ctx: &mut RequestCtx) {
+    if !head.headers.contains_key(header::SET_COOKIE) {
+        return;
+    }
+    let wall = ctx.snapshot.clock.wall();
+    let Some(way) = ctx.direct() else { return };
+    let path = ctx
+        .admitted
+        .as_ref()
+        .and_then(|admitted| admitted.uri.as_ref())
+        .map_or("/", http::Uri::path);
+    let site = Site {
+        host: way.upstream.host(),
+        path,
+        secure: true,
+    };
+    let captured = way.upstream.jar.capture(&head.headers, &site, wall);
+    for name in &captured.names {
+        ctx.snapshot.metrics.captured_cookie(name);
+    }
+    ctx.answered.cookies_captured = captured.changed;
+    head.remove_header(&header::SET_COOKIE);
+}
+
+/// Supermemory's router fails open: a 200 may carry no memory, and says so in its headers.
+fn note_memory(head: &ResponseHeader, ctx: &mut RequestCtx) {
+    if !ctx.direct().is_some_and(|way| way.model.target.router) {
+        return;
+    }
+    let modified = head
+        .headers
+        .get("x-supermemory-context-modified")
+        .map(HeaderValue::as_bytes);
+    ctx.answered.memory = Some(if head.headers.contains_key("x-supermemory-error") {
+        "error"
+    } else if modified == Some(b"true") {
+        "on"
+    } else {
+        "unchanged"
+    });
+}
+
+/// Remembers how a stream stands, in case it breaks.
+pub(super) fn pass_body(bytes: Option<&[u8]>, ctx: &mut RequestCtx) {
+    if let (Some(bytes), Some(tail)) = (bytes, ctx.answered.stream.as_mut()) {
+        tail.pass(bytes);
+    }
+}
+
+/// Makes an upstream's head ours on its way to the client.
+pub(super) fn deliver(head: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+    for name in &PRIVATE {
+        head.remove_header(name);
+    }
+    if head.status == StatusCode::NO_CONTENT {
+        head.remove_header(&header::CONTENT_LENGTH);
+    }
+    if head.status.is_informational() {
+        return Ok(());
+    }
+    reply::stamp(head, ctx)
+}

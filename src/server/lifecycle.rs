@@ -1,0 +1,106 @@
+//! When does the process stop? Idle at once, busy after the requests in flight, at the latest at the deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::gateway::Traffic;
+
+/// How long the requests in flight may go on after a stop was asked for.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Waits for the word to stop, closes the listeners, and lets the process end when it is idle.
+pub(super) struct Lifecycle {
+    pub traffic: Arc<Traffic>,
+    /// Closes the data listeners when it turns true.
+    pub listeners: watch::Sender<bool>,
+    /// Stops the server from inside the process (demo and tests).
+    pub asked: watch::Receiver<bool>,
+    pub signals: bool,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Lifecycle {
+    async fn recv(&self) -> ShutdownSignal {
+        let mut signals = if self.signals { Signals::new() } else { None };
+        let mut asked = self.asked.clone();
+        tokio::select! {
+            () = stop_signal(signals.as_mut()) => {}
+            Ok(_) = asked.wait_for(|stop| *stop) => {}
+        }
+        self.traffic.begin_drain();
+        // Nobody listening any more is no reason not to stop.
+        let _ = self.listeners.send(true);
+        log::info!(target: "memgate::server", "stopping; {} requests in flight", self.traffic.in_flight());
+        tokio::select! {
+            () = self.traffic.idle() => log::info!(target: "memgate::server", "idle: stopped"),
+            () = tokio::time::sleep(DRAIN) => {
+                log::warn!(target: "memgate::server", "stopped with {} requests in flight", self.traffic.in_flight());
+            }
+            () = stop_signal(signals.as_mut()) => log::warn!(target: "memgate::server", "asked again: stopped"),
+        }
+        ShutdownSignal::FastShutdown
+    }
+}
+
+async fn stop_signal(signals: Option<&mut Signals>) {
+    match signals {
+        Some(signals) => signals.stop().await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// Signals whose default would kill the process and that ask for something we do not do yet.
+    harmless: [(Signal, &'static str); 3],
+}
+
+impl Signals {
+    fn new() -> Option<Self> {
+        let open = || -> std::io::Result<Self> {
+            Ok(Self {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+                harmless: [
+                    (
+                        signal(SignalKind::hangup())?,
+                        "SIGHUP: reloading is not supported in this version",
+                    ),
+                    (
+                        signal(SignalKind::user_defined1())?,
+                        "SIGUSR1: there is no log file to reopen",
+                    ),
+                    (
+                        signal(SignalKind::quit())?,
+                        "SIGQUIT: handing over is not supported in this version",
+                    ),
+                ],
+            })
+        };
+        open()
+            .inspect_err(
+                |error| log::error!(target: "memgate::server", "no signal handlers: {error}"),
+            )
+            .ok()
+    }
+
+    async fn stop(&mut self) {
+        let [(hangup, hangup_says), (user, user_says), (quit, quit_says)] = &mut self.harmless;
+        loop {
+            let ignored: &str = tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = hangup.recv() => hangup_says,
+                _ = user.recv() => user_says,
+                _ = quit.recv() => quit_says,
+            };
+            log::warn!(target: "memgate::server", "{ignored}; nothing changed");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Which sockets do we listen on? Bound by ourselves, so that a port in use is an error with a name and
+//! port 0 tells what it became.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::IntoRawFd;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pingora_core::listeners::tls::TlsSettings;
+use pingora_core::server::{Fds, ListenFds};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::StartError;
+use crate::config::{Listener, TlsFiles};
+
+const BACKLOG: i32 = 4096;
+
+/// A listener that is bound, and the way its connections are spoken with.
+pub(super) struct BoundListener {
+    pub address: SocketAddr,
+    pub tls: Option<TlsSettings>,
+    pub h2c: bool,
+}
+
+/// The bound sockets, in the form in which Pingora takes over listeners.
+pub(super) struct Sockets {
+    fds: Fds,
+}
+
+impl Sockets {
+    pub(super) fn new() -> Self {
+        Self { fds: Fds::new() }
+    }
+
+    /// Binds `address` and returns the address it became.
+    pub(super) fn bind(&mut self, address: SocketAddr) -> Result<SocketAddr, StartError> {
+        let bound = listen(address).map_err(|error| StartError::Bind { address, error })?;
+        let (socket, address) = bound;
+        self.fds.add(address.to_string(), socket.into_raw_fd());
+        Ok(address)
+    }
+
+    pub(super) fn bind_listener(
+        &mut self,
+        listener: &Listener,
+    ) -> Result<BoundListener, StartError> {
+        let tls = listener.tls.as_ref().map(tls_settings).transpose()?;
+        Ok(BoundListener {
+            address: self.bind(listener.address)?,
+            tls,
+            h2c: listener.h2c,
+        })
+    }
+
+    pub(super) fn into_shared(self) -> ListenFds {
+        Arc::new(Mutex::new(self.fds))
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let address = socket.local_addr()?.as_socket().unwrap_or(address);
+    Ok((socket, address))
+}
+
+/// Reads certificate and key once, here, because Pingora would panic on a bad file later.
+fn tls_settings(files: &TlsFiles) -> Result<TlsSettings, StartError> {
+    let certificate = |error: &dyn std::fmt::Display| StartError::Certificate {
+        file: files.cert.clone(),
+        reason: error.to_string(),
+    };
+    let (cert, key) = (files.cert.to_string_lossy(), files.key.to_string_lossy());
+    let mut settings = TlsSettings::intermediate(&cert, &key).map_err(|e| certificate(&e))?;
+    settings
+        .set_certificate_chain_file(&cert)
+        .map_err(|e| certificate(&e))?;
+    settings
+        .set_private_key_file(&key)
+        .map_err(|e| StartError::Certificate {
+            file: files.key.clone(),
+            reason: e.to_string(),
+        })?;
+    settings.enable_h2();
+    Ok(settings)
+}

@@ -1,0 +1,172 @@
+//! `memgate sim`: the simulators as a program, for load tests and for clients that are not Rust.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::anthropic::Provider;
+use super::cloudflare::CookieGate;
+use super::edge::{Edge, EdgeOptions};
+use super::h2::H2Limits;
+use super::litellm::{LiteLlm, LiteLlmOptions};
+use super::record::Retention;
+use super::supermemory::Memory;
+use super::tls::Alpn;
+use super::turn::Shape;
+
+/// Serve the edge simulator: Cloudflare, Supermemory and Anthropic over TLS on loopback.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SimArgs {
+    /// Where the TLS edge listens
+    #[arg(long, default_value = "127.0.0.1:9443")]
+    pub listen: SocketAddr,
+    /// Where to write the certificate of the CA that signed the edge's
+    #[arg(long, value_name = "FILE")]
+    pub ca_out: Option<PathBuf>,
+    /// A name in the edge's certificate (repeatable; replaces the usual ones)
+    #[arg(long = "name", value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Protocols offered by ALPN
+    #[arg(long, value_enum, default_value = "both")]
+    pub alpn: Alpn,
+    /// Refuse with 503/1200 whoever does not bring the edge's cookies back
+    #[arg(long)]
+    pub cookie_gate: bool,
+    /// How long a cookie of the gate is good for
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+    pub cookie_lifetime: u64,
+    /// A model the provider knows (repeatable; default: every claude…)
+    #[arg(long = "model", value_name = "NAME")]
+    pub models: Vec<String>,
+    /// A key the provider takes (repeatable; default: any)
+    #[arg(long = "key", value_name = "KEY")]
+    pub keys: Vec<String>,
+    /// Text deltas in every stream
+    #[arg(long, value_name = "N")]
+    pub deltas: Option<usize>,
+    /// Pause between the events of a stream
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    pub event_delay: u64,
+    /// Send a graceful GOAWAY after so many streams of a connection
+    #[arg(long, value_name = "N")]
+    pub goaway_after: Option<u32>,
+    /// Fail open: what x-supermemory-error says on every answer
+    #[arg(long, value_name = "TEXT")]
+    pub memory_error: Option<String>,
+    /// Also serve LiteLLM's stand-in here, over plain HTTP
+    #[arg(long, value_name = "ADDR")]
+    pub litellm: Option<SocketAddr>,
+    /// A model LiteLLM's stand-in lists (repeatable)
+    #[arg(long = "litellm-model", value_name = "NAME")]
+    pub litellm_models: Vec<String>,
+    /// Its master key; without one it takes any key
+    #[arg(long, value_name = "KEY")]
+    pub litellm_master_key: Option<String>,
+    /// A plain-HTTP port for /__stats, /__script and /__reset
+    #[arg(long, value_name = "ADDR")]
+    pub control: Option<SocketAddr>,
+    /// Requests remembered for /__stats
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub remember: usize,
+    /// Do not digest bodies: for load tests
+    #[arg(long)]
+    pub no_digests: bool,
+}
+
+/// Serves until the process is interrupted.
+pub async fn run(args: SimArgs) -> io::Result<()> {
+    let edge = Edge::start(args.edge()).await?;
+    if let Some(path) = &args.ca_out {
+        edge.write_ca(path)?;
+    }
+    let litellm = match args.litellm() {
+        Some(options) => Some(LiteLlm::start(options).await?),
+        None => None,
+    };
+    announce(&args, &edge, litellm.as_ref())?;
+    tokio::signal::ctrl_c().await
+}
+
+fn announce(args: &SimArgs, edge: &Edge, litellm: Option<&LiteLlm>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "edge     https://{}", edge.addr())?;
+    if let Some(path) = &args.ca_out {
+        writeln!(out, "ca       {}", path.display())?;
+    }
+    if let Some(addr) = edge.control_addr() {
+        writeln!(out, "control  http://{addr}/__stats")?;
+    }
+    if let Some(litellm) = litellm {
+        writeln!(out, "litellm  {}", litellm.url())?;
+    }
+    out.flush()
+}
+
+impl SimArgs {
+    fn edge(&self) -> EdgeOptions {
+        let usual = EdgeOptions::default();
+        EdgeOptions {
+            listen: self.listen,
+            control: self.control,
+            names: if self.names.is_empty() {
+                usual.names.clone()
+            } else {
+                self.names.clone()
+            },
+            alpn: self.alpn,
+            h2: H2Limits {
+                goaway_after: self.goaway_after,
+                ..H2Limits::default()
+            },
+            cookie_gate: self.cookie_gate.then(|| CookieGate {
+                lifetime: Duration::from_secs(self.cookie_lifetime),
+                ..CookieGate::default()
+            }),
+            provider: Provider {
+                keys: self.keys.clone(),
+                models: self.models.clone(),
+                shape: self.shape(),
+            },
+            memory: Memory {
+                error: self.memory_error.clone(),
+                ..Memory::default()
+            },
+            event_delay: Duration::from_millis(self.event_delay),
+            retention: self.retention(),
+            ..usual
+        }
+    }
+
+    fn litellm(&self) -> Option<LiteLlmOptions> {
+        let usual = LiteLlmOptions::default();
+        let models = if self.litellm_models.is_empty() {
+            usual.models.clone()
+        } else {
+            self.litellm_models.clone()
+        };
+        Some(LiteLlmOptions {
+            listen: self.litellm?,
+            models,
+            master_key: self.litellm_master_key.clone(),
+            shape: self.shape(),
+            event_delay: Duration::from_millis(self.event_delay),
+            retention: self.retention(),
+            ..usual
+        })
+    }
+
+    fn shape(&self) -> Shape {
+        Shape {
+            deltas: self.deltas,
+        }
+    }
+
+    fn retention(&self) -> Retention {
+        Retention {
+            requests: self.remember,
+            digests: !self.no_digests,
+            ..Retention::default()
+        }
+    }
+}

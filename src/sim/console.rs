@@ -1,0 +1,72 @@
+//! What a test holds of a running simulator: its script to write, its record to read and wait on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::answer::Answer;
+use super::record::{SeenRequest, Stats};
+use super::script::Rule;
+use super::server::Server;
+
+/// Reached through [`super::Edge`] and [`super::LiteLlm`], which deref to it.
+pub struct Console(Arc<Server>);
+
+impl Console {
+    pub(super) fn of(server: &Arc<Server>) -> Self {
+        Self(Arc::clone(server))
+    }
+
+    /// Each answer is taken by one POST, in order (or by as many as its `times` says).
+    pub fn script(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.0.script.extend(answers);
+    }
+
+    /// Rules go before the queue of answers; the first that matches counts.
+    pub fn rule(&self, rule: Rule) {
+        self.0.script.add_rule(rule);
+    }
+
+    /// What was seen, oldest first, as far as the ring reaches.
+    pub fn requests(&self) -> Vec<SeenRequest> {
+        self.0.recorder.requests()
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.0.recorder.stats()
+    }
+
+    /// Scripted answers that no POST has taken yet.
+    pub fn script_waiting(&self) -> usize {
+        self.0.script.waiting()
+    }
+
+    /// Time since the start, to compare with the times in [`SeenRequest`].
+    pub fn clock(&self) -> Duration {
+        self.0.recorder.clock()
+    }
+
+    /// True as soon as the stats satisfy the condition, false when the deadline came first.
+    pub async fn wait_until(&self, condition: impl Fn(&Stats) -> bool, deadline: Duration) -> bool {
+        let look = |stats: &Stats, _: &VecDeque<SeenRequest>| condition(stats).then_some(());
+        self.0.recorder.until(deadline, look).await.is_some()
+    }
+
+    /// The first request in the ring that satisfies the condition, once there is one.
+    pub async fn wait_for(
+        &self,
+        condition: impl Fn(&SeenRequest) -> bool,
+        deadline: Duration,
+    ) -> Option<SeenRequest> {
+        let look = |_: &Stats, ring: &VecDeque<SeenRequest>| {
+            ring.iter().find(|seen| condition(seen)).cloned()
+        };
+        self.0.recorder.until(deadline, look).await
+    }
+
+    /// Clears script and record.
+    pub fn reset(&self) {
+        self.0.script.clear();
+        self.0.recorder.reset();
+    }
+}

@@ -1,0 +1,114 @@
+//! LiteLLM's stand-in: a plain-HTTP proxy of both dialects that can die and come back.
+
+mod keys;
+mod site;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+pub use self::keys::VirtualKey;
+use super::anthropic::Provider;
+use super::console::Console;
+use super::h2::H2Limits;
+use super::listener::{Listener, Port};
+use super::record::Retention;
+use super::server::Server;
+use super::turn::Shape;
+
+/// How the stand-in is set up; the default takes any key and knows two models.
+#[derive(Clone)]
+pub struct LiteLlmOptions {
+    pub listen: SocketAddr,
+    /// What `/v1/models` lists; any name is answered.
+    pub models: Vec<String>,
+    /// With neither this nor `keys` nobody is asked for a key.
+    pub master_key: Option<String>,
+    pub keys: Vec<VirtualKey>,
+    pub shape: Shape,
+    /// The pause between the events of a stream.
+    pub event_delay: Duration,
+    pub retention: Retention,
+}
+
+impl Default for LiteLlmOptions {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            models: ["gpt-4o", "claude-haiku-4-5"].map(str::to_owned).to_vec(),
+            master_key: None,
+            keys: Vec::new(),
+            shape: Shape::default(),
+            event_delay: Duration::ZERO,
+            retention: Retention::default(),
+        }
+    }
+}
+
+/// A running stand-in; it stops when dropped.
+pub struct LiteLlm {
+    console: Console,
+    server: Arc<Server>,
+    addr: SocketAddr,
+    listener: Mutex<Option<Listener>>,
+}
+
+impl LiteLlm {
+    /// Starts on the runtime of the caller.
+    pub async fn start(options: LiteLlmOptions) -> io::Result<Self> {
+        let site = site::Proxy {
+            models: options.models,
+            keys: keys::Ring::new(options.master_key, options.keys),
+            provider: Provider {
+                shape: options.shape,
+                ..Provider::any()
+            },
+        };
+        let (limits, pace) = (H2Limits::default(), options.event_delay);
+        let server = Server::new(site, options.retention, limits, pace);
+        let listener = Listener::open(options.listen, &server, Port::Plain)?;
+        Ok(Self {
+            addr: listener.addr(),
+            console: Console::of(&server),
+            server,
+            listener: Mutex::new(Some(listener)),
+        })
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// `http://ADDR`, as LiteLLM's base URL is written.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Closes the port and every connection, at once; record and script stay.
+    pub async fn stop(&self) {
+        let listener = self.listener.lock().take();
+        if let Some(listener) = listener {
+            listener.stop().await;
+        }
+    }
+
+    /// Comes back on the same port.
+    pub async fn restart(&self) -> io::Result<()> {
+        self.stop().await;
+        let listener = Listener::open(self.addr, &self.server, Port::Plain)?;
+        *self.listener.lock() = Some(listener);
+        Ok(())
+    }
+}
+
+impl Deref for LiteLlm {
+    type Target = Console;
+
+    fn deref(&self) -> &Console {
+        &self.console
+    }
+}

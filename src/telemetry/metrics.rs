@@ -1,0 +1,320 @@
+//! The counters and gauges operators see, all named `memgate_…`.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result, TextEncoder};
+
+use super::record::AccessRecord;
+use super::requests::Requests;
+use super::upstreams::{UpstreamMetrics, Upstreams};
+
+/// How many zones may have a label of their own; errors can name any zone they like.
+const ZONES: usize = 32;
+
+pub struct Metrics {
+    registry: Registry,
+    requests: Requests,
+    upstreams: Upstreams,
+    edge: EdgeErrors,
+    events: Events,
+    bodies_in_flight_bytes: IntGauge,
+}
+
+/// Errors of the edge in front of an upstream.
+struct EdgeErrors {
+    total: IntCounterVec,
+    zones: Mutex<BTreeSet<String>>,
+}
+
+/// Things that happen now and then.
+struct Events {
+    retries: IntCounterVec,
+    cookies_captured: IntCounterVec,
+    stream_errors: IntCounterVec,
+    client_disconnects: IntCounter,
+    direct_model_elsewhere: IntCounter,
+}
+
+impl Metrics {
+    /// `started`: when the process began. Fails only if two metrics had one name.
+    pub fn new(started: SystemTime) -> Result<Self> {
+        let registry = Registry::new_custom(Some("memgate".to_owned()), None)?;
+        about_the_process(&registry, started)?;
+        let bodies_in_flight_bytes =
+            IntGauge::new("bodies_in_flight_bytes", "Bytes of request bodies held.")?;
+        registry.register(Box::new(bodies_in_flight_bytes.clone()))?;
+        Ok(Self {
+            requests: Requests::new(&registry)?,
+            upstreams: Upstreams::new(&registry)?,
+            edge: EdgeErrors::new(&registry)?,
+            events: Events::new(&registry)?,
+            bodies_in_flight_bytes,
+            registry,
+        })
+    }
+
+    /// The end of a request: counts it and writes its access line.
+    pub fn finish(&self, record: &AccessRecord<'_>) {
+        self.requests.count(record);
+        record.write();
+    }
+
+    /// Handles for one upstream, to be kept by whoever calls it.
+    pub fn upstream(&self, upstream: &str, lane: &str) -> UpstreamMetrics {
+        self.upstreams.handles(upstream, lane)
+    }
+
+    /// Requests under way by lane, for the status page.
+    pub fn in_flight(&self) -> Vec<(String, i64)> {
+        self.upstreams.lanes()
+    }
+
+    pub fn retried(&self, reason: &'static str) {
+        self.events.retries.with_label_values(&[reason]).inc();
+    }
+
+    /// `name` is one of the allow-listed names.
+    pub fn captured_cookie(&self, name: &str) {
+        self.events
+            .cookies_captured
+            .with_label_values(&[name])
+            .inc();
+    }
+
+    /// `zone` and `code` as the error page gave them.
+    pub fn edge_error(&self, zone: Option<&str>, code: Option<u16>) {
+        self.edge.count(zone, code);
+    }
+
+    pub fn stream_broke(&self, kind: &'static str) {
+        self.events.stream_errors.with_label_values(&[kind]).inc();
+    }
+
+    pub fn client_left(&self) {
+        self.events.client_disconnects.inc();
+    }
+
+    /// A direct model was named on a path that only LiteLLM serves.
+    pub fn direct_model_elsewhere(&self) {
+        self.events.direct_model_elsewhere.inc();
+    }
+
+    pub fn hold_bodies(&self, bytes: u64) {
+        self.bodies_in_flight_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Everything in Prometheus' text format.
+    pub fn render(&self) -> Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+impl EdgeErrors {
+    fn new(registry: &Registry) -> Result<Self> {
+        let total = counters(
+            registry,
+            "edge_errors_total",
+            "Errors made by an edge, by the zone and code they name.",
+            &["zone", "code"],
+        )?;
+        Ok(Self {
+            total,
+            zones: Mutex::default(),
+        })
+    }
+
+    fn count(&self, zone: Option<&str>, code: Option<u16>) {
+        let zone = zone.map_or_else(|| "unknown".to_owned(), |zone| self.zone(zone));
+        let code = match code {
+            Some(code @ (520..=530 | 1000..=1299)) => code.to_string(),
+            Some(_) => "other".to_owned(),
+            None => "unknown".to_owned(),
+        };
+        self.total.with_label_values(&[&zone, &code]).inc();
+    }
+
+    /// The first few zones keep their names.
+    fn zone(&self, zone: &str) -> String {
+        let is_host = zone.len() <= 253
+            && zone
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+        let zone = zone.to_ascii_lowercase();
+        let mut zones = self.zones.lock();
+        if zones.contains(&zone) || (is_host && zones.len() < ZONES && zones.insert(zone.clone())) {
+            zone
+        } else {
+            "other".to_owned()
+        }
+    }
+}
+
+impl Events {
+    fn new(registry: &Registry) -> Result<Self> {
+        Ok(Self {
+            retries: counters(
+                registry,
+                "retries_total",
+                "Attempts made again.",
+                &["reason"],
+            )?,
+            cookies_captured: counters(
+                registry,
+                "cookies_captured_total",
+                "Cookies taken into a jar.",
+                &["name"],
+            )?,
+            stream_errors: counters(
+                registry,
+                "stream_errors_total",
+                "Streams that broke.",
+                &["kind"],
+            )?,
+            client_disconnects: counter(
+                registry,
+                "client_disconnects_total",
+                "Clients that left before their answer ended.",
+            )?,
+            direct_model_elsewhere: counter(
+                registry,
+                "direct_model_elsewhere_total",
+                "Direct models named on a path that only LiteLLM serves.",
+            )?,
+        })
+    }
+}
+
+fn about_the_process(registry: &Registry, started: SystemTime) -> Result<()> {
+    let build = Opts::new("build_info", "The version that runs.")
+        .const_label("version", env!("CARGO_PKG_VERSION"));
+    let build = IntGauge::with_opts(build)?;
+    build.set(1);
+    registry.register(Box::new(build))?;
+    let start = Gauge::new(
+        "process_start_time_seconds",
+        "When the process began, in seconds since 1970.",
+    )?;
+    let since = started.duration_since(SystemTime::UNIX_EPOCH);
+    start.set(since.unwrap_or_default().as_secs_f64());
+    registry.register(Box::new(start))
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter> {
+    let counter = IntCounter::new(name, help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+pub(super) fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec> {
+    let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(vec.clone()))?;
+    Ok(vec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::record;
+    use super::*;
+
+    fn metrics() -> Metrics {
+        Metrics::new(SystemTime::UNIX_EPOCH).unwrap()
+    }
+
+    fn has(metrics: &Metrics, line: &str) -> bool {
+        metrics.render().unwrap().lines().any(|have| have == line)
+    }
+
+    #[test]
+    fn a_finished_request_is_counted_under_its_labels() {
+        let metrics = metrics();
+
+        metrics.finish(&record());
+        metrics.finish(&record());
+
+        let line =
+            "memgate_requests_total{dialect=\"anthropic\",route=\"direct\",status=\"200\"} 2";
+        assert!(has(&metrics, line));
+        assert!(has(&metrics, "memgate_request_seconds_count 2"));
+        assert!(has(&metrics, "memgate_first_byte_seconds_count 2"));
+        assert!(has(&metrics, "memgate_overhead_seconds_count 0"));
+    }
+
+    #[test]
+    fn a_request_is_in_flight_until_its_guard_is_dropped() {
+        let metrics = metrics();
+        let upstream = metrics.upstream("host", "host → provider");
+        let first = upstream.enter();
+        let _second = upstream.enter();
+
+        drop(first);
+
+        assert!(has(
+            &metrics,
+            "memgate_in_flight{lane=\"host → provider\"} 1"
+        ));
+        assert_eq!(metrics.in_flight(), [("host → provider".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn zones_and_codes_that_errors_make_up_share_one_label() {
+        let metrics = metrics();
+        for zone in 0..100 {
+            metrics.edge_error(Some(&format!("zone-{zone}.example")), Some(1200));
+        }
+        metrics.edge_error(Some("a\"b\nc"), Some(7));
+
+        let text = metrics.render().unwrap();
+        let series = text
+            .lines()
+            .filter(|line| line.starts_with("memgate_edge_errors_total{"));
+        assert_eq!(series.count(), ZONES + 2);
+        assert!(text.contains("{code=\"1200\",zone=\"other\"} 68"));
+        assert!(text.contains("{code=\"other\",zone=\"other\"} 1"));
+    }
+
+    #[test]
+    fn everything_else_counts_under_the_name_of_the_contract() {
+        let metrics = metrics();
+        let upstream = metrics.upstream("host", "lane");
+        upstream.attempted("ok");
+        upstream.connected(true);
+        upstream.connected(false);
+        upstream.hold_cookies(3);
+        metrics.retried("edge_queue");
+        metrics.captured_cookie("__cf_bm");
+        metrics.stream_broke("reset");
+        metrics.client_left();
+        metrics.direct_model_elsewhere();
+        metrics.hold_bodies(4096);
+
+        for line in [
+            "memgate_upstream_attempts_total{outcome=\"ok\",upstream=\"host\"} 1",
+            "memgate_upstream_connections_total{reused=\"true\",upstream=\"host\"} 1",
+            "memgate_upstream_connections_total{reused=\"false\",upstream=\"host\"} 1",
+            "memgate_cookies{upstream=\"host\"} 3",
+            "memgate_retries_total{reason=\"edge_queue\"} 1",
+            "memgate_cookies_captured_total{name=\"__cf_bm\"} 1",
+            "memgate_stream_errors_total{kind=\"reset\"} 1",
+            "memgate_client_disconnects_total 1",
+            "memgate_direct_model_elsewhere_total 1",
+            "memgate_bodies_in_flight_bytes 4096",
+            "memgate_process_start_time_seconds 0",
+        ] {
+            assert!(has(&metrics, line), "{line}");
+        }
+        assert!(
+            metrics
+                .render()
+                .unwrap()
+                .contains("memgate_build_info{version=")
+        );
+    }
+}

@@ -1,0 +1,227 @@
+//! What is there to say about a finished request?
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+/// Everything about one finished request; its log line and its counts are made from this, once.
+/// Names of cookies, never their values; no key and no word of a prompt.
+#[derive(Serialize)]
+pub struct AccessRecord<'a> {
+    /// When the answer ended, as `clock::stamp` writes it.
+    pub time: &'a str,
+    pub id: &'a str,
+    #[serde(flatten)]
+    pub asked: Asked<'a>,
+    #[serde(flatten)]
+    pub person: Person<'a>,
+    #[serde(flatten)]
+    pub answer: Answer<'a>,
+    #[serde(flatten)]
+    pub upstream: Upstreamed<'a>,
+    #[serde(flatten)]
+    pub spent: Spent,
+}
+
+/// The request line, so to speak.
+#[derive(Clone, Copy, Serialize)]
+pub struct Asked<'a> {
+    pub method: &'a str,
+    /// Without the query, which may hold keys.
+    pub path: &'a str,
+    /// `HTTP/1.1`, `HTTP/2`.
+    pub protocol: &'a str,
+    /// `anthropic` or `openai`.
+    pub dialect: &'static str,
+    /// As the client wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<&'a str>,
+    pub stream: bool,
+}
+
+/// Who asked, for whose memory.
+#[derive(Clone, Copy, Default, Serialize)]
+pub struct Person<'a> {
+    /// The caller's name, never the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<&'a str>,
+    /// `on`, `unchanged`, `error`, `off`, `bypassed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<&'a str>,
+}
+
+/// What the client got.
+#[derive(Clone, Copy, Serialize)]
+pub struct Answer<'a> {
+    pub route: RouteLabel,
+    pub status: u16,
+    /// One of few words: `ok`, `refused`, `failed`, `client_gone` …
+    pub outcome: &'static str,
+    /// Why, where there is a why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// `identical`, `spliced`, `decoded`, `translated`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<&'a str>,
+}
+
+/// What was done upstream.
+#[derive(Clone, Copy, Default, Serialize)]
+pub struct Upstreamed<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<&'a str>,
+    pub attempts: u32,
+    /// The last attempt rode on a connection that was already open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reused: Option<bool>,
+    /// Names of the jar's cookies that were sent.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub cookies: &'a [&'a str],
+}
+
+/// What it cost.
+#[derive(Clone, Copy, Default, Serialize)]
+pub struct Spent {
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    #[serde(rename = "total_ms", serialize_with = "as_millis")]
+    pub total: Duration,
+    #[serde(
+        rename = "first_byte_ms",
+        serialize_with = "as_some_millis",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub first_byte: Option<Duration>,
+    /// The part of the time to the first byte that was ours, not the upstream's.
+    #[serde(
+        rename = "overhead_ms",
+        serialize_with = "as_some_millis",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub overhead: Option<Duration>,
+}
+
+/// Who answered: the value of `x-memgate-route`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RouteLabel {
+    Direct,
+    LiteLlm,
+    /// The provider or LiteLLM in place of the router.
+    Bypass,
+    /// The gateway itself.
+    Local,
+}
+
+impl RouteLabel {
+    pub const ALL: [Self; 4] = [Self::Direct, Self::LiteLlm, Self::Bypass, Self::Local];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::LiteLlm => "litellm",
+            Self::Bypass => "bypass",
+            Self::Local => "local",
+        }
+    }
+}
+
+impl AccessRecord<'_> {
+    /// Writes the record as one line of JSON, target `memgate::access`.
+    pub(super) fn write(&self) {
+        if !log::log_enabled!(target: "memgate::access", log::Level::Info) {
+            return;
+        }
+        match self.line() {
+            Ok(line) => log::info!(target: "memgate::access", "{line}"),
+            Err(error) => log::error!("access record of {} cannot be written: {error}", self.id),
+        }
+    }
+
+    fn line(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+}
+
+fn as_millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_micros() as f64 / 1000.0)
+}
+
+fn as_some_millis<S: Serializer>(
+    time: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    as_millis(&time.unwrap_or_default(), serializer)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub fn record() -> AccessRecord<'static> {
+        AccessRecord {
+            time: "2023-02-28T18:56:42Z",
+            id: "r-1",
+            asked: Asked {
+                method: "POST",
+                path: "/v1/messages",
+                protocol: "HTTP/2",
+                dialect: "anthropic",
+                model: Some("claude\"\n"),
+                stream: true,
+            },
+            person: Person {
+                caller: Some("master"),
+                user: Some("team"),
+                memory: None,
+            },
+            answer: Answer {
+                route: RouteLabel::Direct,
+                status: 200,
+                outcome: "ok",
+                reason: None,
+                body: Some("spliced"),
+            },
+            upstream: Upstreamed {
+                upstream: Some("api.supermemory.ai"),
+                attempts: 2,
+                reused: Some(true),
+                cookies: &["__cf_bm", "_cfuvid"],
+            },
+            spent: Spent {
+                bytes_in: 1024,
+                bytes_out: 4096,
+                total: Duration::from_micros(12_345),
+                first_byte: Some(Duration::from_millis(3)),
+                overhead: None,
+            },
+        }
+    }
+
+    #[test]
+    fn a_record_is_one_line_of_json_whatever_the_client_wrote() {
+        let line = record().line().unwrap();
+
+        assert!(!line.contains('\n'));
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["time"], "2023-02-28T18:56:42Z");
+        assert_eq!(read["model"], "claude\"\n");
+        assert_eq!(read["route"], "direct");
+        assert_eq!(read["dialect"], "anthropic");
+        assert_eq!(read["attempts"], 2);
+        assert_eq!(read["total_ms"], 12.345);
+        assert_eq!(read["first_byte_ms"], 3.0);
+        assert_eq!(read["cookies"], serde_json::json!(["__cf_bm", "_cfuvid"]));
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let line = record().line().unwrap();
+
+        for absent in ["\"reason\"", "\"memory\"", "overhead"] {
+            assert!(!line.contains(absent), "{absent}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The edge simulator's own claims, made through real clients over real sockets.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod cloudflare;
+#[cfg(test)]
+mod faults_h1;
+#[cfg(test)]
+mod faults_h2;
+#[cfg(test)]
+mod litellm;
+#[cfg(test)]
+mod provider;
+#[cfg(test)]
+mod record;

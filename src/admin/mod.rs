@@ -1,21 +1,39 @@
-//! stub
-use pingora_core::services::listening::Service;
+//! What do operators see? Health, metrics and status, on a port of their own.
+
+mod respond;
+mod view;
+
 use std::sync::Arc;
-pub struct Admin;
-#[async_trait::async_trait]
-impl pingora_core::apps::http_app::ServeHttp for Admin {
-    async fn response(
-        &self,
-        _s: &mut pingora_core::protocols::http::ServerSession,
-    ) -> http::Response<Vec<u8>> {
-        http::Response::new(vec![])
-    }
+
+use async_trait::async_trait;
+use http::{Method, Response};
+use pingora_core::apps::http_app::{HttpServer, ServeHttp};
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::services::listening::Service;
+
+use crate::gateway::Gateway;
+
+use respond::respond;
+use view::GatewayView;
+
+/// The admin port's application.
+pub struct Admin(GatewayView);
+
+/// The service, to which the caller adds the configured address.
+pub fn service(gateway: Arc<Gateway>) -> Service<HttpServer<Admin>> {
+    let admin = Admin(GatewayView::new(gateway));
+    Service::new("admin".to_owned(), HttpServer::new_app(admin))
 }
-pub fn service(
-    _g: Arc<crate::gateway::Gateway>,
-) -> Service<pingora_core::apps::http_app::HttpServer<Admin>> {
-    Service::new(
-        "admin".into(),
-        pingora_core::apps::http_app::HttpServer::new_app(Admin),
-    )
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let head = session.req_header();
+        let response = respond(&self.0, &head.method, head.uri.path(), &head.headers);
+        if head.method != Method::GET && head.method != Method::HEAD {
+            // Whatever body comes with it is not read.
+            session.set_keepalive(None);
+        }
+        response
+    }
 }

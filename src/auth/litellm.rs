@@ -117,13 +117,8 @@ impl LiteLlmApi for LiteLlmClient {
 }
 
 fn base(url: &BaseUrl) -> String {
-    let origin = &url.origin;
-    let scheme = if origin.tls { "https" } else { "http" };
-    if origin.host.contains(':') {
-        format!("{scheme}://[{}]:{}{}", origin.host, origin.port, url.path)
-    } else {
-        format!("{scheme}://{}:{}{}", origin.host, origin.port, url.path)
-    }
+    let scheme = if url.origin.tls { "https" } else { "http" };
+    format!("{scheme}://{}{}", url.origin.authority(), url.path)
 }
 
 #[cfg(test)]

@@ -17,7 +17,9 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: RunArgs) -> ExitCode {
-    let Loaded { config, warnings } = match Config::load(&args.sources.sources()) {
+    let Loaded {
+        config, warnings, ..
+    } = match Config::load(&args.sources.sources()) {
         Ok(loaded) => loaded,
         Err(faults) => return fail(format_args!("not started:\n{faults}")),
     };

@@ -1,7 +1,28 @@
 //! What the operator wrote, checked, in types: whoever holds a [`Config`] holds a consistent one.
 
+mod address;
+mod audit;
+mod env;
+mod finding;
+mod litellm;
+mod load;
+mod own;
 mod secret;
+mod section;
+mod source;
 mod types;
+mod units;
+mod yaml;
 
+pub use env::Env;
+pub use finding::{Faults, Finding, Place};
+pub use litellm::Skipped;
+pub use load::{Loaded, Sources};
 pub use secret::Secret;
 pub use types::*;
+
+/// The tree that PyYAML's `safe_load` would make of this text, in JSON; what JSON cannot say becomes an
+/// object with one `!` key. The fidelity test compares it with PyYAML's own.
+pub fn yaml_as_json(text: &[u8], file: &str) -> Result<serde_json::Value, Vec<Finding>> {
+    yaml::parse(text, &file.into()).map(|document| document.root.to_json())
+}

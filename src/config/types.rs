@@ -200,7 +200,8 @@ pub struct Deployment {
     pub id: Option<String>,
     /// `litellm_params.model` without a `provider/` prefix; may hold `*` for what the group's `*` captured.
     pub model: String,
-    /// Share of the group's requests (`litellm_params.weight`, default 1).
+    /// Share of the group's requests, by `litellm_params.weight`, else `rpm`, else `tpm`; where any
+    /// deployment of the group sets one of them, those that do not have 0 and get no request.
     pub weight: u32,
     /// `None`: LiteLLM serves it.
     pub direct: Option<DirectTarget>,

@@ -109,6 +109,7 @@ pub(super) struct Answered {
     /// Wait before the next attempt.
     pub wait: Option<Duration>,
     pub cookies_captured: bool,
+    pub retried_for_cookies: bool,
     pub head_at: Option<Instant>,
     pub sent_at: Option<Instant>,
     pub failure: Option<Failure>,

@@ -49,7 +49,11 @@ pub(super) fn arrived(
         ctx.answered.stream = Tail::of(&head.headers);
     }
     if status.as_u16() >= 300 {
-        let judge = (ctx.direct().is_some() && status.as_u16() >= 400).then(|| judge::of(ctx));
+        let judge = if status.as_u16() >= 400 {
+            judge::of(ctx)
+        } else {
+            None
+        };
         if let Some(feed) = ctx.feed() {
             feed.lock().stop(judge);
         }

@@ -103,19 +103,8 @@ impl Way {
 }
 
 fn url(base: &BaseUrl) -> String {
-    let origin = &base.origin;
-    let scheme = if origin.tls { "https" } else { "http" };
-    let usual = if origin.tls { 443 } else { 80 };
-    let host = if origin.host.contains(':') {
-        format!("[{}]", origin.host)
-    } else {
-        origin.host.clone()
-    };
-    if origin.port == usual {
-        format!("{scheme}://{host}{}", base.path)
-    } else {
-        format!("{scheme}://{host}:{}{}", origin.port, base.path)
-    }
+    let scheme = if base.origin.tls { "https" } else { "http" };
+    format!("{scheme}://{}{}", base.origin.authority(), base.path)
 }
 
 impl fmt::Display for Description {

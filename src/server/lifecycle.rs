@@ -27,7 +27,11 @@ pub(super) struct Lifecycle {
 impl ShutdownSignalWatch for Lifecycle {
     async fn recv(&self) -> ShutdownSignal {
         let mut signals = if self.signals { Signals::new() } else { None };
-        self.stop_word(signals.as_mut()).await;
+        let mut asked = self.asked.clone();
+        tokio::select! {
+            () = stop_signal(signals.as_mut()) => {}
+            Ok(_) = asked.wait_for(|stop| *stop) => {}
+        }
         self.traffic.begin_drain();
         // Nobody listening any more is no reason not to stop.
         let _ = self.listeners.send(true);
@@ -37,31 +41,16 @@ impl ShutdownSignalWatch for Lifecycle {
             () = tokio::time::sleep(DRAIN) => {
                 log::warn!(target: "memgate::server", "stopped with {} requests in flight", self.traffic.in_flight());
             }
-            () = self.stop_word(signals.as_mut()) => log::warn!(target: "memgate::server", "asked again: stopped"),
+            () = stop_signal(signals.as_mut()) => log::warn!(target: "memgate::server", "asked again: stopped"),
         }
         ShutdownSignal::FastShutdown
     }
 }
 
-impl Lifecycle {
-    async fn stop_word(&self, signals: Option<&mut Signals>) {
-        let mut asked = self.asked.clone();
-        asked.mark_unchanged();
-        let from_inside = async {
-            if !*asked.borrow() && asked.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        let from_outside = async {
-            match signals {
-                Some(signals) => signals.stop().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = from_inside => {}
-            () = from_outside => {}
-        }
+async fn stop_signal(signals: Option<&mut Signals>) {
+    match signals {
+        Some(signals) => signals.stop().await,
+        None => std::future::pending().await,
     }
 }
 

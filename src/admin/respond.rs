@@ -1,0 +1,264 @@
+//! What does the admin port answer? A pure function of what there is to see.
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::auth;
+use crate::config::Secret;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const PROMETHEUS: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// What there is to see.
+pub(super) trait View {
+    /// Only this machine reaches the port, so nobody needs a key.
+    fn on_loopback(&self) -> bool;
+    fn key(&self) -> Option<Secret>;
+    /// Why no new work should come; empty: it may.
+    fn unready(&self) -> Vec<&'static str>;
+    /// In Prometheus' text format.
+    fn metrics(&self) -> Result<String, prometheus::Error>;
+    fn status(&self) -> Value;
+}
+
+pub(super) fn respond(
+    view: &dyn View,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+) -> Response<Vec<u8>> {
+    let response = match path {
+        "/healthz" | "/readyz" | "/metrics" => {
+            read_only(method).unwrap_or_else(|| open(view, path))
+        }
+        _ => refused(view, headers)
+            .or_else(|| match path {
+                "/status" => read_only(method),
+                _ => Some(error(StatusCode::NOT_FOUND, "no such page")),
+            })
+            .unwrap_or_else(|| json_answer(StatusCode::OK, &view.status())),
+    };
+    sized(response, method)
+}
+
+/// What probes and collectors may see from anywhere.
+fn open(view: &dyn View, path: &str) -> Response<Vec<u8>> {
+    match path {
+        "/readyz" => ready(&view.unready()),
+        "/metrics" => match view.metrics() {
+            Ok(text) => answer(StatusCode::OK, PROMETHEUS, text.into_bytes()),
+            Err(failure) => {
+                log::error!("metrics cannot be written: {failure}");
+                error(StatusCode::INTERNAL_SERVER_ERROR, "metrics failed")
+            }
+        },
+        _ => answer(StatusCode::OK, TEXT, b"ok\n".to_vec()),
+    }
+}
+
+fn ready(reasons: &[&str]) -> Response<Vec<u8>> {
+    let status = if reasons.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    json_answer(
+        status,
+        &json!({"ready": reasons.is_empty(), "reasons": reasons}),
+    )
+}
+
+fn read_only(method: &Method) -> Option<Response<Vec<u8>>> {
+    if method == Method::GET || method == Method::HEAD {
+        return None;
+    }
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
+    set(&mut response, ALLOW, HeaderValue::from_static("GET, HEAD"));
+    Some(response)
+}
+
+fn refused(view: &dyn View, headers: &HeaderMap) -> Option<Response<Vec<u8>>> {
+    if view.on_loopback() {
+        return None;
+    }
+    match view.key() {
+        None => Some(error(
+            StatusCode::FORBIDDEN,
+            "beyond loopback this needs `admin_key` in the configuration",
+        )),
+        Some(key) if auth::bears(headers, &key) => None,
+        Some(_) => {
+            let mut response = error(StatusCode::UNAUTHORIZED, "this needs the admin key");
+            set(
+                &mut response,
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer"),
+            );
+            Some(response)
+        }
+    }
+}
+
+fn error(status: StatusCode, message: &str) -> Response<Vec<u8>> {
+    json_answer(status, &json!({"error": {"message": message}}))
+}
+
+fn json_answer(status: StatusCode, value: &Value) -> Response<Vec<u8>> {
+    answer(status, JSON, format!("{value}\n").into_bytes())
+}
+
+fn answer(status: StatusCode, kind: HeaderValue, body: Vec<u8>) -> Response<Vec<u8>> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    set(&mut response, CONTENT_TYPE, kind);
+    set(
+        &mut response,
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-store"),
+    );
+    response
+}
+
+/// Says the body's length, and leaves the body out where only the head was asked for.
+fn sized(mut response: Response<Vec<u8>>, method: &Method) -> Response<Vec<u8>> {
+    let length = HeaderValue::from(response.body().len());
+    set(&mut response, CONTENT_LENGTH, length);
+    if method == Method::HEAD {
+        response.body_mut().clear();
+    }
+    response
+}
+
+fn set(response: &mut Response<Vec<u8>>, name: HeaderName, value: HeaderValue) {
+    response.headers_mut().insert(name, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::AUTHORIZATION;
+
+    use super::*;
+
+    struct Seen {
+        loopback: bool,
+        key: Option<&'static str>,
+        unready: Vec<&'static str>,
+    }
+
+    impl View for Seen {
+        fn on_loopback(&self) -> bool {
+            self.loopback
+        }
+
+        fn key(&self) -> Option<Secret> {
+            self.key.map(Secret::new)
+        }
+
+        fn unready(&self) -> Vec<&'static str> {
+            self.unready.clone()
+        }
+
+        fn metrics(&self) -> Result<String, prometheus::Error> {
+            Ok("memgate_up 1\n".to_owned())
+        }
+
+        fn status(&self) -> Value {
+            json!({"version": "1"})
+        }
+    }
+
+    const HOME: Seen = Seen {
+        loopback: true,
+        key: None,
+        unready: Vec::new(),
+    };
+    const AWAY: Seen = Seen {
+        loopback: false,
+        key: Some("k-admin"),
+        unready: Vec::new(),
+    };
+
+    fn get(view: &Seen, path: &str) -> Response<Vec<u8>> {
+        respond(view, &Method::GET, path, &HeaderMap::new())
+    }
+
+    fn with_key(view: &Seen, path: &str, key: &'static str) -> u16 {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static(key));
+        respond(view, &Method::GET, path, &headers)
+            .status()
+            .as_u16()
+    }
+
+    fn body(response: &Response<Vec<u8>>) -> Value {
+        serde_json::from_slice(response.body()).unwrap()
+    }
+
+    #[test]
+    fn every_page_answers_on_loopback() {
+        assert_eq!(get(&HOME, "/healthz").body(), b"ok\n");
+        assert_eq!(body(&get(&HOME, "/readyz"))["ready"], true);
+        assert_eq!(get(&HOME, "/metrics").body(), b"memgate_up 1\n");
+        assert_eq!(body(&get(&HOME, "/status"))["version"], "1");
+        assert_eq!(get(&HOME, "/nothing").status(), 404);
+        assert!(body(&get(&HOME, "/nothing"))["error"]["message"].is_string());
+    }
+
+    #[test]
+    fn beyond_loopback_only_probes_and_metrics_are_open() {
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            assert_eq!(get(&AWAY, path).status(), 200, "{path}");
+        }
+        for path in ["/status", "/", "/nothing"] {
+            assert_eq!(get(&AWAY, path).status(), 401, "{path}");
+        }
+        assert_eq!(with_key(&AWAY, "/status", "Bearer k-admin"), 200);
+        assert_eq!(with_key(&AWAY, "/status", "Bearer k-admin2"), 401);
+        assert_eq!(with_key(&AWAY, "/nothing", "Bearer k-admin"), 404);
+    }
+
+    #[test]
+    fn beyond_loopback_without_an_admin_key_nothing_opens_the_rest() {
+        let view = Seen { key: None, ..AWAY };
+
+        assert_eq!(get(&view, "/status").status(), 403);
+        assert_eq!(with_key(&view, "/status", "Bearer "), 403);
+    }
+
+    #[test]
+    fn it_is_not_ready_while_there_is_a_reason_against_it() {
+        let view = Seen {
+            unready: vec!["draining"],
+            ..HOME
+        };
+        let response = get(&view, "/readyz");
+
+        assert_eq!(response.status(), 503);
+        assert_eq!(body(&response)["reasons"], json!(["draining"]));
+        assert_eq!(
+            get(&view, "/healthz").status(),
+            200,
+            "it lives all the same"
+        );
+    }
+
+    #[test]
+    fn nothing_is_written_through_this_port() {
+        for method in [Method::POST, Method::PUT, Method::DELETE] {
+            let response = respond(&HOME, &method, "/status", &HeaderMap::new());
+            assert_eq!(response.status(), 405);
+            assert_eq!(response.headers()[ALLOW], "GET, HEAD");
+        }
+    }
+
+    #[test]
+    fn a_head_has_the_length_and_not_the_body() {
+        let response = respond(&HOME, &Method::HEAD, "/metrics", &HeaderMap::new());
+
+        assert_eq!(response.headers()[CONTENT_LENGTH], "13");
+        assert!(response.body().is_empty());
+    }
+}

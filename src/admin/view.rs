@@ -1,0 +1,248 @@
+//! The gateway as operators see it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+use crate::clock::stamp;
+use crate::config::Secret;
+use crate::cookies::Jar;
+use crate::gateway::{Gateway, Snapshot};
+
+use super::respond::View;
+
+pub(super) struct GatewayView {
+    gateway: Arc<Gateway>,
+    started: Instant,
+}
+
+impl GatewayView {
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        let started = gateway.snapshot().clock.now();
+        Self { gateway, started }
+    }
+}
+
+impl View for GatewayView {
+    fn on_loopback(&self) -> bool {
+        let address = self.gateway.snapshot().config.admin;
+        address.is_some_and(|address| address.ip().is_loopback())
+    }
+
+    fn key(&self) -> Option<Secret> {
+        self.gateway.snapshot().config.admin_key.clone()
+    }
+
+    fn unready(&self) -> Vec<&'static str> {
+        let snapshot = self.gateway.snapshot();
+        let direct = !snapshot.routes.direct().is_empty() && snapshot.keys.is_open();
+        let mut reasons = Vec::new();
+        if self.gateway.traffic.is_draining() {
+            reasons.push("draining");
+        }
+        if !direct && !snapshot.litellm.backends.any_healthy() {
+            reasons.push("no route can serve");
+        }
+        reasons
+    }
+
+    fn metrics(&self) -> Result<String, prometheus::Error> {
+        self.gateway.snapshot().metrics.render()
+    }
+
+    fn status(&self) -> Value {
+        let snapshot = self.gateway.snapshot();
+        let unready = self.unready();
+        let lanes: Map<String, Value> = snapshot
+            .metrics
+            .in_flight()
+            .into_iter()
+            .map(|(lane, requests)| (lane, requests.into()))
+            .collect();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": (snapshot.clock.now() - self.started).as_secs(),
+            "ready": unready.is_empty(),
+            "reasons": unready,
+            "in_flight": {"total": self.gateway.traffic.in_flight(), "lanes": lanes},
+            "direct_route_open": snapshot.keys.is_open(),
+            "routes": routes(&snapshot),
+            "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar)).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// How each name of the model list resolves, wildcards by their pattern.
+fn routes(snapshot: &Snapshot) -> Vec<Value> {
+    let groups = snapshot.config.models.groups.iter();
+    let aliases = snapshot.config.models.aliases.iter();
+    groups
+        .map(|group| &group.name)
+        .chain(aliases.map(|alias| &alias.name))
+        .filter_map(|name| serde_json::to_value(snapshot.routes.describe(name)).ok())
+        .collect()
+}
+
+/// Names and expiry; never a value.
+fn jar_shown(jar: &Jar) -> Value {
+    let cookies: Vec<Value> = jar
+        .list()
+        .into_iter()
+        .map(|cookie| {
+            json!({
+                "name": cookie.name,
+                "domain": cookie.domain,
+                "path": cookie.path,
+                "expires": cookie.expires.map(stamp),
+            })
+        })
+        .collect();
+    json!({"upstream": jar.host(), "egress": jar.egress(), "cookies": cookies})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use crate::clock::{Clock, ManualClock};
+    use crate::config::{
+        Auth, BaseUrl, Config, Cookies, Deployment, Direct, DirectTarget, Expose, Identity, Limits,
+        LiteLlm, ModelGroup, Models, Origin, ProviderDialect, Retry, Server,
+    };
+
+    use super::*;
+
+    fn origin(host: &str) -> Origin {
+        Origin {
+            tls: true,
+            host: host.into(),
+            port: 443,
+        }
+    }
+
+    fn models() -> Models {
+        let target = DirectTarget {
+            base: BaseUrl {
+                origin: origin("api.example.com"),
+                path: "/v3/https://api.anthropic.com".into(),
+            },
+            provider_host: "api.anthropic.com".into(),
+            dialect: ProviderDialect::Anthropic,
+            api_key: Some(Secret::new("sk-provider")),
+            extra_headers: Vec::new(),
+            router: true,
+        };
+        let deployment = Deployment {
+            id: None,
+            model: "claude-sonnet".into(),
+            weight: 1,
+            direct: Some(target),
+        };
+        Models {
+            groups: vec![ModelGroup {
+                name: "sonnet".into(),
+                deployments: vec![Arc::new(deployment)],
+            }],
+            aliases: Vec::new(),
+        }
+    }
+
+    fn limits() -> Limits {
+        let second = Duration::from_secs(1);
+        Limits {
+            body: 1024,
+            bodies_in_flight: 4096,
+            header_timeout: second,
+            body_timeout: second,
+            connect_timeout: second,
+            first_byte_timeout: second,
+            idle_timeout: second,
+        }
+    }
+
+    fn config(admin: &str, master: Option<&str>) -> Config {
+        Config {
+            listen: Vec::new(),
+            admin: admin.parse().ok(),
+            admin_key: Some(Secret::new("sk-admin")),
+            litellm: LiteLlm {
+                urls: Vec::new(),
+                api_key: None,
+                expose: Expose::Inference,
+            },
+            direct: Direct {
+                domains: vec!["example.com".into()],
+                resolve: BTreeMap::new(),
+                ca_file: None,
+                max_concurrency: 8,
+            },
+            cookies: Cookies {
+                share: vec!["__cf_bm".into()],
+                egress: "default".into(),
+                file: None,
+            },
+            retry: Retry {
+                attempts: 1,
+                initial_delay: Duration::ZERO,
+                max_delay: Duration::ZERO,
+            },
+            auth: Auth {
+                master_key: master.map(Secret::new),
+                litellm: false,
+                allow_anonymous: false,
+                hosts: Vec::new(),
+            },
+            limits: limits(),
+            trusted_proxies: Vec::new(),
+            server: Server {
+                threads: 1,
+                work_stealing: false,
+                pid_file: None,
+                upgrade_sock: None,
+                upstream_keepalive_pool_size: 1,
+            },
+            models: models(),
+            identity: Identity::default(),
+        }
+    }
+
+    fn view(config: Config) -> GatewayView {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+        let snapshot = Snapshot::build(config, clock).unwrap_or_else(|error| panic!("{error}"));
+        GatewayView::new(Arc::new(Gateway::new(snapshot)))
+    }
+
+    #[test]
+    fn status_shows_routes_lanes_and_jars_and_no_secret() {
+        let view = view(config("127.0.0.1:0", Some("sk-master")));
+        let status = view.status();
+
+        assert_eq!(status["ready"], true);
+        assert_eq!(status["routes"][0]["ways"][0]["model"], "claude-sonnet");
+        assert_eq!(status["jars"][0]["upstream"], "api.example.com");
+        assert_eq!(
+            status["in_flight"]["lanes"]["api.example.com → api.anthropic.com"],
+            0
+        );
+        assert!(!status.to_string().contains("sk-"));
+    }
+
+    #[test]
+    fn it_is_unready_when_no_route_can_serve_and_from_the_moment_a_drain_begins() {
+        let able = view(config("127.0.0.1:0", Some("sk-master")));
+        let unable = view(config("127.0.0.1:0", None));
+
+        able.gateway.traffic.begin_drain();
+
+        assert_eq!(able.unready(), ["draining"]);
+        assert_eq!(unable.unready(), ["no route can serve"]);
+    }
+
+    #[test]
+    fn a_port_beyond_loopback_is_known_as_such() {
+        assert!(view(config("[::1]:0", None)).on_loopback());
+        assert!(!view(config("0.0.0.0:0", None)).on_loopback());
+    }
+}

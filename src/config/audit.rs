@@ -1,0 +1,168 @@
+//! What is allowed but unwise: keys in plain text, weak keys, unset variables, names nobody can reach.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::env::{self, Env};
+use super::finding::{Notes, Place};
+use super::types::{Config, ModelGroup};
+use super::yaml::{Node, Value};
+
+/// Warns of secrets written into the files, of variables that are not set, and of files others can read.
+pub(super) fn secrets(own: Option<&Node>, litellm: Option<&Node>, env: &Env, notes: &mut Notes) {
+    let mut exposed: Vec<Arc<str>> = Vec::new();
+    for root in [own, litellm].into_iter().flatten() {
+        walk(root, "", &mut |key, node, text| {
+            if let Some(name) = env::reference(text) {
+                let value = env.var(&name);
+                if value.is_none() && !notes.is_faulty(&node.place) {
+                    notes.warn(
+                        &node.place,
+                        format!(
+                            "the variable {name} is not set, LiteLLM takes that for an empty value"
+                        ),
+                    );
+                }
+                if key == "master_key" && value.as_deref().is_some_and(is_weak) {
+                    notes.warn(&node.place, weak_key(key));
+                }
+            } else if is_secret_name(key) && !text.is_empty() {
+                let message = if is_weak(text) {
+                    weak_key(key)
+                } else {
+                    format!("`{key}` stands here in plain text, use `os.environ/NAME`")
+                };
+                notes.warn(&node.place, message);
+                exposed.push(Arc::clone(&node.place.file));
+            }
+        });
+    }
+    exposed.dedup();
+    for file in exposed {
+        if readable_by_all(Path::new(&*file)) {
+            notes.warn(
+                &Place::top(&file),
+                "every user of this machine can read this file and the keys in it, `chmod 600` it",
+            );
+        }
+    }
+}
+
+fn weak_key(key: &str) -> String {
+    format!("`{key}` is easy to guess, make one with `openssl rand -hex 24`")
+}
+
+fn walk(node: &Node, key: &str, visit: &mut impl FnMut(&str, &Node, &str)) {
+    match &node.value {
+        Value::Str(text) => visit(key, node, text),
+        Value::Seq(items) => items.iter().for_each(|item| walk(item, key, visit)),
+        Value::Map(entries) => entries
+            .iter()
+            .for_each(|entry| walk(&entry.value, entry.key.as_str().unwrap_or_default(), visit)),
+        _ => {}
+    }
+}
+
+/// Names under which keys and passwords stand: `api_key`, `x-supermemory-api-key`, `redis_password`, …
+fn is_secret_name(key: &str) -> bool {
+    let key = key.to_ascii_lowercase().replace('-', "_");
+    let ends = ["api_key", "apikey", "_key", "password", "secret", "_token"];
+    matches!(
+        key.as_str(),
+        "authorization" | "database_url" | "key" | "token"
+    ) || ends.iter().any(|end| key.ends_with(end)) && key != "user_api_key"
+}
+
+/// Short, or the one of the documentation's examples.
+fn is_weak(key: &str) -> bool {
+    const MIN_LENGTH: usize = 16;
+    let distinct = key.chars().collect::<std::collections::HashSet<_>>().len();
+    key.len() < MIN_LENGTH || distinct < MIN_LENGTH / 2
+}
+
+#[cfg(unix)]
+fn readable_by_all(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata()
+        .is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn readable_by_all(_path: &Path) -> bool {
+    false
+}
+
+/// Warns of what contradicts itself without being wrong.
+pub(super) fn consistency(config: &Config, root: &Node, notes: &mut Notes) {
+    let direct: Vec<&ModelGroup> = config
+        .models
+        .groups
+        .iter()
+        .filter(|group| is_direct(group, false))
+        .collect();
+    let auth = &config.auth;
+    if !direct.is_empty() && auth.master_key.is_none() && !auth.litellm && !auth.allow_anonymous {
+        notes.warn(&root.place, "nobody can prove who they are, so the direct models are off; set a master key or `auth.litellm: true`");
+    }
+    let identity = &config.identity;
+    let nobody = identity.custom_header.is_none()
+        && identity.header_patterns.is_empty()
+        && identity.default_user_id.is_none();
+    if let (true, Some(group)) = (nobody, direct.iter().find(|group| is_direct(group, true))) {
+        let place = place_of(root, &group.name).unwrap_or(&root.place);
+        notes.warn(place, format!("`{}` needs a memory user and none can be found, set `user_id_mappings.default_user_id`", group.name));
+    }
+    report_shadowed(config, root, notes);
+}
+
+fn is_direct(group: &ModelGroup, router: bool) -> bool {
+    let fits = |target: &super::types::DirectTarget| !router || target.router;
+    group
+        .deployments
+        .iter()
+        .any(|deployment| deployment.direct.as_ref().is_some_and(fits))
+}
+
+fn place_of<'a>(root: &'a Node, model: &str) -> Option<&'a Place> {
+    let named = |entry: &&Node| entry.get("model_name").and_then(Node::as_str) == Some(model);
+    root.get("model_list")?
+        .items()
+        .iter()
+        .find(named)?
+        .get("model_name")
+        .map(|node| &node.place)
+}
+
+/// LiteLLM tries wildcards from the longest to the shortest, so a short one can only be reached by what no
+/// longer one takes.
+fn report_shadowed(config: &Config, root: &Node, notes: &mut Notes) {
+    let groups = &config.models.groups;
+    let wildcards: Vec<&str> = groups
+        .iter()
+        .map(|group| group.name.as_str())
+        .filter(|name| name.contains('*'))
+        .collect();
+    for name in &wildcards {
+        let rival = wildcards
+            .iter()
+            .find(|rival| rival.len() > name.len() && takes_all(rival, name));
+        if let (Some(rival), Some(place)) = (rival, place_of(root, name)) {
+            notes.warn(place, format!("`{name}` is never reached, the longer `{rival}` takes all of its names; remove one of them"));
+        }
+    }
+}
+
+/// Whether a wildcard matches whatever another one does. Wildcards are anchored at their start only.
+fn takes_all(wide: &str, narrow: &str) -> bool {
+    // A character that no name holds stands for whatever the narrow one's `*` may be.
+    let example = narrow.replace('*', "\u{f8ff}");
+    let mut rest = example.as_str();
+    for (index, part) in wide.split('*').enumerate() {
+        match (index, rest.find(part)) {
+            (0, Some(0)) => rest = rest.get(part.len()..).unwrap_or_default(),
+            (0, _) | (_, None) => return false,
+            (_, Some(at)) => rest = rest.get(at + part.len()..).unwrap_or_default(),
+        }
+    }
+    true
+}

@@ -1,0 +1,238 @@
+//! How does the gateway itself call a model whose `api_base` is on a direct domain?
+
+use http::{HeaderName, HeaderValue};
+
+use super::deployment::Params;
+use super::values::Values;
+use super::{Node, Secret};
+use crate::config::address::{is_within, split_port};
+use crate::config::types::{BaseUrl, DirectTarget, ProviderDialect};
+use crate::config::yaml::Value;
+
+/// The path in front of the provider's URL in a call to Supermemory's router.
+const ROUTER_PREFIX: &str = "/v3/";
+
+/// A fault was reported that leaves nothing to call.
+pub(super) struct Unusable;
+
+/// `None` where LiteLLM serves the model.
+pub(super) fn target(
+    params: Params,
+    provider: Option<&str>,
+    model: &str,
+    domains: &[String],
+    values: &mut Values,
+) -> Result<Option<DirectTarget>, Unusable> {
+    // LiteLLM lets `base_url` win where both are set.
+    let Some(node) = params.get("base_url").or_else(|| params.get("api_base")) else {
+        return Ok(None);
+    };
+    let Some(text) = values.text(node, "api_base") else {
+        return Ok(None);
+    };
+    let base = BaseUrl::parse(&text);
+    let host = match &base {
+        Ok(base) => base.origin.host.clone(),
+        Err(_) => likely_host(&text),
+    };
+    if !domains.iter().any(|domain| is_within(&host, domain)) {
+        return Ok(None);
+    }
+    let base = base
+        .and_then(|base| usable(base, &text))
+        .map_err(|problem| {
+            values.notes.fault(
+                &node.place,
+                format!("the `api_base` of a direct model {problem}"),
+            );
+            Unusable
+        })?;
+    let behind = provider_behind(&base).map_err(|problem| {
+        values.notes.fault(&node.place, problem);
+        Unusable
+    })?;
+    let router = behind.is_some();
+    let provider_host = behind.unwrap_or_else(|| base.origin.host.clone());
+    let dialect = dialect(provider, &provider_host, model);
+    let api_key = api_key(params, provider, dialect, node, values);
+    let extra_headers = extra_headers(params.get("extra_headers"), values);
+    Ok(Some(DirectTarget {
+        base,
+        provider_host,
+        dialect,
+        api_key,
+        extra_headers,
+        router,
+    }))
+}
+
+/// The host of what is no URL, so that a slip in a direct `api_base` is not taken for a model of LiteLLM's.
+fn likely_host(text: &str) -> String {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let rest = rest.trim_start_matches('/');
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    split_port(host.trim())
+        .map(|(host, _)| host)
+        .unwrap_or_default()
+}
+
+/// Without what the gateway appends itself: LiteLLM appends `/v1/messages` where it is not there.
+fn usable(mut base: BaseUrl, text: &str) -> Result<BaseUrl, String> {
+    if !base.origin.tls {
+        return Err("is plain HTTP, keys and cookies go over `https://` only".to_owned());
+    }
+    if text.contains(['\\']) {
+        return Err("holds a backslash, write `/`".to_owned());
+    }
+    let path = base.path.as_str();
+    let path = path
+        .strip_suffix("/v1/messages")
+        .or_else(|| path.strip_suffix("/v1"))
+        .unwrap_or(path);
+    base.path = path.trim_end_matches('/').to_owned();
+    Ok(base)
+}
+
+/// The host behind the router: `/v3/https://HOST/…` or `/v3/HOST/…`.
+fn provider_behind(base: &BaseUrl) -> Result<Option<String>, String> {
+    if base.path == ROUTER_PREFIX.trim_end_matches('/') {
+        return Err("the `api_base` names no provider, write it behind `/v3/`, such as `/v3/https://api.anthropic.com`".to_owned());
+    }
+    let Some(url) = base.path.strip_prefix(ROUTER_PREFIX) else {
+        return Ok(None);
+    };
+    if url.starts_with("http:/") {
+        return Err("the provider behind `/v3/` is plain HTTP, write `https://`".to_owned());
+    }
+    let rest = url.strip_prefix("https://").unwrap_or(url);
+    let authority = rest.split('/').next().unwrap_or_default();
+    match split_port(authority) {
+        Some((host, _)) => Ok(Some(host)),
+        None => Err(format!(
+            "`{authority}` behind `/v3/` is no provider, write a URL or host such as `api.anthropic.com`"
+        )),
+    }
+}
+
+/// A provider that is named decides, else its host, else the model's name.
+fn dialect(provider: Option<&str>, provider_host: &str, model: &str) -> ProviderDialect {
+    let anthropic = match provider {
+        Some(provider) => matches!(provider, "anthropic" | "anthropic_text"),
+        None => is_within(provider_host, "anthropic.com") || model.starts_with("claude"),
+    };
+    if anthropic {
+        ProviderDialect::Anthropic
+    } else {
+        ProviderDialect::OpenAi
+    }
+}
+
+/// `api_key`, else the variable that LiteLLM reads for this provider.
+fn api_key(
+    params: Params,
+    provider: Option<&str>,
+    dialect: ProviderDialect,
+    base: &Node,
+    values: &mut Values,
+) -> Option<Secret> {
+    if let Some(node) = params.get("api_key") {
+        return values.secret(node, "api_key");
+    }
+    let variable = match (dialect, provider) {
+        (ProviderDialect::Anthropic, _) => Some("ANTHROPIC_API_KEY"),
+        (ProviderDialect::OpenAi, Some("openai")) => Some("OPENAI_API_KEY"),
+        _ => None,
+    };
+    let key = variable
+        .and_then(|name| values.running_var(name))
+        .map(Secret::new);
+    if key.is_none() {
+        let hint = variable
+            .map(|name| format!(" or the variable {name}"))
+            .unwrap_or_default();
+        values.notes.warn(
+            &base.place,
+            format!(
+                "a direct model without a key, the provider will refuse it; set `api_key`{hint}"
+            ),
+        );
+    }
+    key
+}
+
+fn extra_headers(node: Option<&Node>, values: &mut Values) -> Vec<(HeaderName, HeaderValue)> {
+    let Some(node) = node else { return Vec::new() };
+    if !matches!(node.value, Value::Map(_)) {
+        values.notes.fault(
+            &node.place,
+            format!(
+                "`extra_headers` is {}, it takes a mapping of names to values",
+                node.kind()
+            ),
+        );
+    }
+    let mut headers = Vec::new();
+    for entry in node.entries() {
+        let name = entry
+            .key
+            .as_str()
+            .and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+        let Some(name) = name else {
+            values
+                .notes
+                .fault(&entry.key.place, "`extra_headers` needs a header name here");
+            continue;
+        };
+        if let Some(reason) = forbidden(name.as_str()) {
+            values.notes.fault(
+                &entry.key.place,
+                format!("`extra_headers` sets `{name}`, {reason}"),
+            );
+            continue;
+        }
+        let Some(text) = values.text(&entry.value, &format!("extra_headers.{name}")) else {
+            continue;
+        };
+        match HeaderValue::from_str(&text) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                headers.push((name, value));
+            }
+            Err(_) => values.notes.fault(
+                &entry.value.place,
+                format!(
+                    "`extra_headers.{name}` holds a line break or a control character, remove it"
+                ),
+            ),
+        }
+    }
+    headers
+}
+
+/// Why a model may not set this header, if it may not.
+fn forbidden(name: &str) -> Option<&'static str> {
+    let prefixed = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    match name {
+        "host" | "content-length" | "content-encoding" | "expect" | "accept-encoding"
+        | "user-agent" => Some("which memgate sets itself; remove it"),
+        "connection"
+        | "keep-alive"
+        | "proxy-connection"
+        | "proxy-authenticate"
+        | "proxy-authorization"
+        | "te"
+        | "trailer"
+        | "transfer-encoding"
+        | "upgrade" => Some("which belongs to one connection; remove it"),
+        "cookie" => Some("which holds what the provider's edge set; remove it"),
+        "x-sm-user-id" => {
+            Some("which names one memory for everybody; set `user_id_mappings.default_user_id`")
+        }
+        "forwarded" | "via" | "x-real-ip" => Some("which the provider's edge refuses; remove it"),
+        _ if prefixed(&["cf-", "x-forwarded-"]) => {
+            Some("which the provider's edge refuses; remove it")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,138 @@
+//! From the files, flags and variables to one checked configuration, or to all that is wrong with them.
+
+use std::path::{Path, PathBuf};
+
+use super::finding::{Faults, Finding, Notes, Place};
+use super::litellm::{self, LiteLlmFile, Skipped};
+use super::own::{self, Own};
+use super::types::{Auth, Config, Models};
+use super::yaml::Node;
+use super::{Env, audit, source};
+
+/// Where a configuration comes from. Flags win over the file.
+#[derive(Clone)]
+pub struct Sources {
+    pub config: Option<PathBuf>,
+    pub litellm_config: Option<PathBuf>,
+    pub litellm_urls: Vec<String>,
+    pub listen: Vec<String>,
+    pub admin: Option<String>,
+    pub env: Env,
+}
+
+impl Sources {
+    pub fn new(env: Env) -> Self {
+        Self {
+            config: None,
+            litellm_config: None,
+            litellm_urls: Vec::new(),
+            listen: Vec::new(),
+            admin: None,
+            env,
+        }
+    }
+}
+
+/// A usable configuration and what the operator should know about it.
+pub struct Loaded {
+    pub config: Config,
+    pub warnings: Vec<Finding>,
+    /// Every file that was read: ours, LiteLLM's and what that includes.
+    pub files: Vec<PathBuf>,
+    /// Per direct model, LiteLLM's features that its requests do without.
+    pub skipped: Vec<Skipped>,
+}
+
+impl Config {
+    /// Reads everything; there is no configuration where anything is wrong.
+    pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
+        let mut notes = Notes::default();
+        let as_written = sources
+            .config
+            .as_deref()
+            .and_then(|path| own_tree(path, &mut notes));
+        let mut resolved = as_written.clone();
+        if let Some(root) = &mut resolved {
+            own::substitute(root, &sources.env, &mut notes);
+        }
+        let base = sources
+            .config
+            .as_deref()
+            .map_or(Path::new(""), source::directory);
+        let own = own::read(resolved.as_ref(), base, sources, &mut notes);
+        let file = match &own.litellm.config {
+            Some(named) => litellm::read(named, &own.direct.domains, &sources.env, &mut notes),
+            None => LiteLlmFile::without(&sources.env),
+        };
+        audit::secrets(
+            as_written.as_ref(),
+            file.root.as_ref(),
+            &sources.env,
+            &mut notes,
+        );
+        let skipped = file.skipped.clone();
+        let files = sources.config.iter().chain(&file.files).cloned().collect();
+        let config = assemble(own, file, &mut notes);
+        let warnings = notes.into_warnings()?;
+        Ok(Loaded {
+            config,
+            warnings,
+            files,
+            skipped,
+        })
+    }
+}
+
+fn own_tree(path: &Path, notes: &mut Notes) -> Option<Node> {
+    let said_at = Place::top(&source::label(path));
+    let document = source::read(path, &said_at, notes)?;
+    notes.extend_faults(document.duplicates);
+    Some(document.root)
+}
+
+fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
+    let auth = Auth {
+        master_key: file.master_key,
+        ..own.auth
+    };
+    let can_verify = auth.master_key.is_some() || auth.litellm;
+    if let (Some(place), false) = (&own.litellm.api_key_place, can_verify) {
+        notes.fault(
+            place,
+            "`litellm.api_key` replaces the client's key, so memgate must verify that first: set a master key or `auth.litellm: true`",
+        );
+    }
+    let config = Config {
+        listen: own.listen,
+        admin: own.admin,
+        admin_key: own.admin_key,
+        litellm: own.litellm.settings,
+        direct: own.direct,
+        cookies: own.cookies,
+        retry: own.retry,
+        auth,
+        limits: own.limits,
+        trusted_proxies: own.trusted_proxies,
+        server: own.server,
+        models: file.models,
+        identity: file.identity,
+    };
+    if let Some(root) = &file.root {
+        audit::consistency(&config, root, notes);
+    }
+    config
+}
+
+impl LiteLlmFile {
+    /// No file: LiteLLM judges every model, and its master key may stand in the environment.
+    fn without(env: &Env) -> Self {
+        let key = env
+            .var("LITELLM_MASTER_KEY")
+            .filter(|key| !key.trim().is_empty());
+        Self {
+            master_key: key.map(super::Secret::new),
+            models: Models::default(),
+            ..Self::default()
+        }
+    }
+}

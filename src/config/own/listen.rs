@@ -1,0 +1,220 @@
+//! Where does the gateway listen?
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::super::address::collide;
+use super::super::finding::{Notes, Place};
+use super::super::section::Section;
+use super::super::types::{Listener, TlsFiles};
+use super::super::yaml::{Node, Value};
+use super::Sources;
+
+const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8764);
+const DEFAULT_ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 8766);
+
+/// The data ports and the admin port; flags win over the file.
+pub(super) fn read(
+    top: &mut Section,
+    base: &Path,
+    sources: &Sources,
+) -> (Vec<Listener>, Option<SocketAddr>) {
+    let mut listeners = if sources.listen.is_empty() {
+        from_file(top, base)
+    } else {
+        let flag = "--listen".into();
+        let plain = |text: &String| {
+            Some((
+                Place::top(&flag),
+                plain_listener(text, &Place::top(&flag), top.notes)?,
+            ))
+        };
+        sources.listen.iter().filter_map(plain).collect()
+    };
+    let admin = admin(top, sources);
+    report_collisions(&listeners, admin.as_ref(), top.notes);
+    (
+        listeners.drain(..).map(|(_, listener)| listener).collect(),
+        admin.map(|(_, address)| address),
+    )
+}
+
+fn from_file(top: &mut Section, base: &Path) -> Vec<(Place, Listener)> {
+    let Some(node) = top.get("listen") else {
+        let place = Place::top(&"the default listen address".into());
+        return vec![(place, listener(DEFAULT_LISTEN.into()))];
+    };
+    let nodes = match &node.value {
+        Value::Seq(items) if items.is_empty() => {
+            top.fault("listen", "is an empty list, it takes at least one address");
+            return Vec::new();
+        }
+        Value::Seq(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    nodes
+        .iter()
+        .filter_map(|node| {
+            let listener = match &node.value {
+                Value::Str(text) => plain_listener(text, &node.place, top.notes),
+                Value::Map(_) => mapped_listener(node, base, top.notes),
+                _ => {
+                    top.notes.fault(
+                        &node.place,
+                        format!(
+                            "`listen` holds {}, it takes addresses such as `127.0.0.1:8764`",
+                            node.kind()
+                        ),
+                    );
+                    None
+                }
+            };
+            listener.map(|listener| (node.place.clone(), listener))
+        })
+        .collect()
+}
+
+fn plain_listener(text: &str, place: &Place, notes: &mut Notes) -> Option<Listener> {
+    socket("listen", text, place, notes).map(listener)
+}
+
+fn listener(address: SocketAddr) -> Listener {
+    Listener {
+        address,
+        tls: None,
+        h2c: false,
+    }
+}
+
+fn mapped_listener(node: &Node, base: &Path, notes: &mut Notes) -> Option<Listener> {
+    let mut section = Section::open(
+        "listen",
+        Some(node),
+        &["address", "tls", "proxy_protocol", "h2c"],
+        notes,
+    );
+    if section.flag("proxy_protocol", false) {
+        section.unbuilt("proxy_protocol");
+    }
+    let h2c = section.flag("h2c", false);
+    let address = section.text("address");
+    let (tls_node, address_place) = (section.get("tls"), section.place("address"));
+    let tls = tls_node.and_then(|tls| tls_files(tls, base, notes));
+    if h2c && tls_node.is_some() {
+        notes.fault(
+            &node.place,
+            "`listen.h2c` is HTTP/2 without TLS, remove it where `tls` is set",
+        );
+    }
+    match (address, address_place) {
+        (Some(text), Some(place)) => {
+            let address = socket("listen.address", text, place, notes)?;
+            Some(Listener { address, tls, h2c })
+        }
+        (None, None) => {
+            notes.fault(
+                &node.place,
+                "a listener without `address`, add one such as `127.0.0.1:8764`",
+            );
+            None
+        }
+        _ => None,
+    }
+}
+
+fn tls_files(node: &Node, base: &Path, notes: &mut Notes) -> Option<TlsFiles> {
+    let mut section = Section::open("listen.tls", Some(node), &["cert", "key"], notes);
+    let (cert, key) = (section.file("cert", base), section.file("key", base));
+    for missing in ["cert", "key"] {
+        if section.get(missing).is_none() {
+            section.notes.fault(
+                &node.place,
+                format!("`listen.tls` without `{missing}`, name a PEM file"),
+            );
+        }
+    }
+    let (cert, key) = (cert?, key?);
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&cert).and_then(Iterator::collect);
+    match chain {
+        Ok(chain) if chain.is_empty() => section.fault(
+            "cert",
+            "names a file without a certificate, it takes a PEM chain",
+        ),
+        Ok(_) => {}
+        Err(error) => section.fault(
+            "cert",
+            format!("names a file that cannot be used ({error}), it takes a PEM chain"),
+        ),
+    }
+    if let Err(error) = PrivateKeyDer::from_pem_file(&key) {
+        section.fault(
+            "key",
+            format!("names a file that cannot be used ({error}), it takes a PEM private key"),
+        );
+    }
+    Some(TlsFiles { cert, key })
+}
+
+fn socket(what: &str, text: &str, place: &Place, notes: &mut Notes) -> Option<SocketAddr> {
+    let address = text.parse().ok();
+    if address.is_none() {
+        notes.fault(
+            place,
+            format!(
+                "`{what}` is `{text}`, it takes an IP address and a port such as `127.0.0.1:8764`"
+            ),
+        );
+    }
+    address
+}
+
+fn admin(top: &mut Section, sources: &Sources) -> Option<(Place, SocketAddr)> {
+    let flag = Place::top(&"--admin".into());
+    let (place, text) = match (&sources.admin, top.get("admin")) {
+        (Some(text), _) => (flag, text.as_str()),
+        (None, None) => {
+            let place = Place::top(&"the default admin address".into());
+            return Some((place, DEFAULT_ADMIN.into()));
+        }
+        (None, Some(node)) => match &node.value {
+            Value::Bool(false) => return None,
+            Value::Str(text) => (node.place.clone(), text.as_str()),
+            _ => {
+                top.fault(
+                    "admin",
+                    format!(
+                        "is {}, it takes an address such as `127.0.0.1:8766` or `off`",
+                        node.kind()
+                    ),
+                );
+                return None;
+            }
+        },
+    };
+    socket("admin", text, &place, top.notes).map(|address| (place, address))
+}
+
+fn report_collisions(
+    listeners: &[(Place, Listener)],
+    admin: Option<&(Place, SocketAddr)>,
+    notes: &mut Notes,
+) {
+    let mut taken: Vec<(&Place, SocketAddr)> = Vec::new();
+    let data = listeners
+        .iter()
+        .map(|(place, listener)| (place, listener.address));
+    for (place, address) in data.chain(admin.map(|(place, address)| (place, *address))) {
+        if let Some((_, other)) = taken.iter().find(|(_, other)| collide(*other, address)) {
+            notes.fault(
+                place,
+                format!(
+                    "{address} is taken by {other} of the same configuration, use another port"
+                ),
+            );
+        }
+        taken.push((place, address));
+    }
+}

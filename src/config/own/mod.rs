@@ -1,0 +1,128 @@
+//! What does our own file, `memgate.yaml`, say? Every key of the contract is read here.
+
+mod listen;
+mod policies;
+mod upstreams;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use ipnet::IpNet;
+
+use super::env::{self, Env};
+use super::finding::Notes;
+use super::section::Section;
+use super::types::{Auth, Cookies, Direct, Limits, Listener, Retry, Server};
+use super::yaml::{Node, Value};
+use super::{Secret, Sources};
+
+pub(super) use upstreams::OwnLiteLlm;
+
+const SECTIONS: [&str; 15] = [
+    "listen",
+    "admin",
+    "admin_key",
+    "litellm",
+    "direct",
+    "cookies",
+    "retry",
+    "auth",
+    "egress",
+    "memory",
+    "limits",
+    "trusted_proxies",
+    "server",
+    "reload",
+    "drain",
+];
+
+/// Our own half of a [`super::Config`].
+pub(super) struct Own {
+    pub listen: Vec<Listener>,
+    pub admin: Option<SocketAddr>,
+    pub admin_key: Option<Secret>,
+    pub litellm: OwnLiteLlm,
+    pub direct: Direct,
+    pub cookies: Cookies,
+    pub retry: Retry,
+    pub auth: Auth,
+    pub limits: Limits,
+    pub trusted_proxies: Vec<IpNet>,
+    pub server: Server,
+}
+
+/// Reads the file's tree, over which the flags of the command line win.
+pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &mut Notes) -> Own {
+    let mut top = Section::open("", root, &SECTIONS, notes);
+    for later in ["egress", "reload", "drain"] {
+        top.unbuilt(later);
+    }
+    if top
+        .get("memory")
+        .is_some_and(|node| !matches!(&node.value, Value::Map(entries) if entries.is_empty()))
+    {
+        top.unbuilt("memory");
+    }
+    let admin_key = top.secret("admin_key");
+    let trusted_proxies = trusted_proxies(&mut top);
+    let (listen, admin) = listen::read(&mut top, base, sources);
+    let section = |name: &str| root.and_then(|root| root.get(name));
+    Own {
+        listen,
+        admin,
+        admin_key,
+        litellm: upstreams::litellm(section("litellm"), base, sources, notes),
+        direct: upstreams::direct(section("direct"), base, notes),
+        cookies: policies::cookies(section("cookies"), base, notes),
+        retry: policies::retry(section("retry"), notes),
+        auth: policies::auth(section("auth"), notes),
+        limits: policies::limits(section("limits"), notes),
+        trusted_proxies,
+        server: policies::server(section("server"), base, notes),
+    }
+}
+
+/// Puts the values of variables in the place of every `os.environ/NAME`.
+pub(super) fn substitute(node: &mut Node, env: &Env, notes: &mut Notes) {
+    match &mut node.value {
+        Value::Seq(items) => items
+            .iter_mut()
+            .for_each(|item| substitute(item, env, notes)),
+        Value::Map(entries) => entries
+            .iter_mut()
+            .for_each(|entry| substitute(&mut entry.value, env, notes)),
+        Value::Str(text) => {
+            let Some(name) = env::reference(text) else {
+                return;
+            };
+            node.from_env = true;
+            match env.var(&name) {
+                Some(value) => *text = value,
+                None => {
+                    notes.fault(
+                        &node.place,
+                        format!("the variable {name} is not set, set it or write the value here"),
+                    );
+                    node.value = Value::Null;
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn trusted_proxies(top: &mut Section) -> Vec<IpNet> {
+    let texts = top.texts("trusted_proxies").unwrap_or_default();
+    let mut nets = Vec::new();
+    for (place, text) in texts {
+        let address = || text.parse::<IpAddr>().map(IpNet::from).ok();
+        match text.parse::<IpNet>().ok().or_else(address) {
+            Some(net) => nets.push(net.trunc()),
+            None => top.notes.fault(
+                place,
+                format!("`trusted_proxies` holds `{text}`, it takes addresses or CIDRs such as `10.0.0.0/8`"),
+            ),
+        }
+    }
+    nets
+}

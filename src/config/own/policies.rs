@@ -1,0 +1,191 @@
+//! The sections that set one policy each: cookies, retries, keys, limits, the process.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::super::address::host_name;
+use super::super::finding::Notes;
+use super::super::section::Section;
+use super::super::types::{Auth, Cookies, Limits, Retry, Server};
+use super::super::yaml::Node;
+
+/// The edge's own cookies. Any other name identifies a person and is never shared.
+const SHAREABLE: [&str; 5] = ["cf_clearance", "__cf_bm", "_cfuvid", "__cfruid", "__cflb"];
+const SHARED_BY_DEFAULT: usize = 4;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const INSTANT: Duration = Duration::from_millis(1);
+
+pub(super) fn cookies(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Cookies {
+    let mut section = Section::open(
+        "cookies",
+        node,
+        &["share", "egress", "file", "redis"],
+        notes,
+    );
+    section.unbuilt("redis");
+    let share = match section.texts("share") {
+        None => SHAREABLE
+            .iter()
+            .take(SHARED_BY_DEFAULT)
+            .map(|name| (*name).to_owned())
+            .collect(),
+        Some(names) => {
+            let (fit, unfit): (Vec<_>, Vec<_>) = names
+                .into_iter()
+                .partition(|(_, name)| SHAREABLE.contains(name));
+            for (place, name) in unfit {
+                section.notes.fault(
+                    place,
+                    format!("the cookie `{name}` may belong to one person and is never shared, use only {}", SHAREABLE.join(", ")),
+                );
+            }
+            fit.into_iter().map(|(_, name)| name.to_owned()).collect()
+        }
+    };
+    Cookies {
+        share,
+        egress: section.text("egress").unwrap_or("default").to_owned(),
+        file: section.file("file", base),
+    }
+}
+
+pub(super) fn retry(node: Option<&Node>, notes: &mut Notes) -> Retry {
+    let mut section = Section::open(
+        "retry",
+        node,
+        &["attempts", "initial_delay", "max_delay", "budget"],
+        notes,
+    );
+    section.unbuilt("budget");
+    let retry = Retry {
+        attempts: u32::try_from(section.count("attempts", 3, 1..=20)).unwrap_or(1),
+        initial_delay: section.duration("initial_delay", Duration::from_secs(1), INSTANT..=DAY),
+        max_delay: section.duration("max_delay", Duration::from_secs(60), INSTANT..=DAY),
+    };
+    if retry.initial_delay > retry.max_delay {
+        let key = if section.get("max_delay").is_some() {
+            "max_delay"
+        } else {
+            "initial_delay"
+        };
+        section.fault(key, "makes the longest delay shorter than the first, raise `max_delay` or lower `initial_delay`");
+    }
+    retry
+}
+
+/// Without the master key, which stands in LiteLLM's file.
+pub(super) fn auth(node: Option<&Node>, notes: &mut Notes) -> Auth {
+    let mut section = Section::open(
+        "auth",
+        node,
+        &["keys_file", "litellm", "allow_anonymous", "hosts"],
+        notes,
+    );
+    section.unbuilt("keys_file");
+    let mut hosts = Vec::new();
+    for (place, text) in section.texts("hosts").unwrap_or_default() {
+        match host_name(text) {
+            Some(host) => hosts.push(host),
+            None => section.notes.fault(
+                place,
+                format!("`auth.hosts` holds `{text}`, it takes host names without a port"),
+            ),
+        }
+    }
+    Auth {
+        master_key: None,
+        litellm: section.flag("litellm", true),
+        allow_anonymous: section.flag("allow_anonymous", false),
+        hosts,
+    }
+}
+
+pub(super) fn limits(node: Option<&Node>, notes: &mut Notes) -> Limits {
+    let known = [
+        "body",
+        "bodies_in_flight",
+        "header_timeout",
+        "body_timeout",
+        "connect_timeout",
+        "first_byte_timeout",
+        "idle_timeout",
+    ];
+    let mut section = Section::open("limits", node, &known, notes);
+    let mut seconds = |key: &str, default: u64| {
+        section.duration(key, Duration::from_secs(default), INSTANT..=DAY)
+    };
+    let (header_timeout, body_timeout) =
+        (seconds("header_timeout", 10), seconds("body_timeout", 60));
+    let (connect_timeout, idle_timeout) =
+        (seconds("connect_timeout", 5), seconds("idle_timeout", 300));
+    let first_byte_timeout = seconds("first_byte_timeout", 600);
+    let limits = Limits {
+        body: section.size("body", 32 << 20, 1 << 10..=1 << 30),
+        bodies_in_flight: section.size("bodies_in_flight", 1 << 30, 1 << 10..=1 << 40),
+        header_timeout,
+        body_timeout,
+        connect_timeout,
+        first_byte_timeout,
+        idle_timeout,
+    };
+    if limits.bodies_in_flight < limits.body {
+        let key = if section.get("bodies_in_flight").is_some() {
+            "bodies_in_flight"
+        } else {
+            "body"
+        };
+        section.fault(
+            key,
+            "leaves no room for one whole body, `bodies_in_flight` is at least `body`",
+        );
+    }
+    limits
+}
+
+pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Server {
+    const REFUSED: [(&str, &str); 4] = [
+        (
+            "daemon",
+            "a service manager keeps the process, and a daemon loses its errors",
+        ),
+        (
+            "error_log",
+            "logs go to standard error, where a service manager collects them",
+        ),
+        (
+            "upstream_debug_ssl_keylog",
+            "it would write the keys of all TLS connections to a file",
+        ),
+        (
+            "max_retries",
+            "retries are a policy of their own, see `retry`",
+        ),
+    ];
+    let known = [
+        "threads",
+        "work_stealing",
+        "pid_file",
+        "upgrade_sock",
+        "upstream_keepalive_pool_size",
+    ];
+    let with_refused: Vec<&str> = known
+        .into_iter()
+        .chain(REFUSED.iter().map(|(key, _)| *key))
+        .collect();
+    let mut section = Section::open("server", node, &with_refused, notes);
+    for (key, reason) in REFUSED {
+        section.fault(key, format!("is refused, {reason}; remove it"));
+    }
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    Server {
+        threads: section.count("threads", cpus, 1..=1024),
+        work_stealing: section.flag("work_stealing", true),
+        pid_file: section.file("pid_file", base),
+        upgrade_sock: section.file("upgrade_sock", base),
+        upstream_keepalive_pool_size: section.count(
+            "upstream_keepalive_pool_size",
+            128,
+            1..=1_000_000,
+        ),
+    }
+}

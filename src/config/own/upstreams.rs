@@ -1,0 +1,201 @@
+//! Which servers stand behind the gateway, as our own file names them?
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use super::super::address::{host_name, split_port};
+use super::super::finding::{Notes, Place};
+use super::super::section::Section;
+use super::super::types::{BaseUrl, Direct, Expose, LiteLlm, Origin};
+use super::super::yaml::Node;
+use super::Sources;
+
+/// The `litellm` section; its file is read by `litellm`.
+pub(in crate::config) struct OwnLiteLlm {
+    /// LiteLLM's own file, and where that was said.
+    pub config: Option<(Place, PathBuf)>,
+    pub settings: LiteLlm,
+    pub api_key_place: Option<Place>,
+}
+
+pub(super) fn litellm(
+    node: Option<&Node>,
+    base: &Path,
+    sources: &Sources,
+    notes: &mut Notes,
+) -> OwnLiteLlm {
+    let mut section = Section::open(
+        "litellm",
+        node,
+        &["config", "urls", "api_key", "expose"],
+        notes,
+    );
+    let named = section.file("config", base).zip(section.place("config"));
+    let flag = |path: &PathBuf| (Place::top(&"--litellm-config".into()), path.clone());
+    let config = sources
+        .litellm_config
+        .as_ref()
+        .map(flag)
+        .or_else(|| named.map(|(path, place)| (place.clone(), path)));
+    let settings = LiteLlm {
+        urls: urls(&mut section, sources),
+        api_key: section.secret("api_key"),
+        expose: section.choice(
+            "expose",
+            Expose::Inference,
+            &[("inference", Expose::Inference), ("all", Expose::All)],
+        ),
+    };
+    OwnLiteLlm {
+        config,
+        settings,
+        api_key_place: section.place("api_key").cloned(),
+    }
+}
+
+fn urls(section: &mut Section, sources: &Sources) -> Vec<BaseUrl> {
+    let flag = Place::top(&"--litellm-url".into());
+    let from_flags: Vec<(&Place, &str)> = sources
+        .litellm_urls
+        .iter()
+        .map(|url| (&flag, url.as_str()))
+        .collect();
+    let texts = if from_flags.is_empty() {
+        section.texts("urls")
+    } else {
+        Some(from_flags)
+    };
+    let Some(texts) = texts else {
+        let origin = Origin {
+            tls: false,
+            host: "127.0.0.1".to_owned(),
+            port: 4000,
+        };
+        return vec![BaseUrl {
+            origin,
+            path: String::new(),
+        }];
+    };
+    if texts.is_empty() {
+        section.fault(
+            "urls",
+            "is an empty list, it takes at least one URL such as `http://127.0.0.1:4000`",
+        );
+    }
+    let mut urls: Vec<BaseUrl> = Vec::new();
+    for (place, text) in texts {
+        match BaseUrl::parse(text) {
+            Ok(url) if urls.contains(&url) => section
+                .notes
+                .fault(place, format!("`{text}` is listed twice, keep one")),
+            Ok(url) => urls.push(url),
+            // Not the text: it may hold a password.
+            Err(problem) => section
+                .notes
+                .fault(place, format!("a URL of LiteLLM {problem}")),
+        }
+    }
+    urls
+}
+
+pub(super) fn direct(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Direct {
+    let known = [
+        "domains",
+        "resolve",
+        "ca_file",
+        "bypass",
+        "max_concurrency",
+        "queue",
+    ];
+    let mut section = Section::open("direct", node, &known, notes);
+    if section
+        .get("bypass")
+        .is_some_and(|node| node.as_str() != Some("none"))
+    {
+        section.fault(
+            "bypass",
+            "is not supported in this version beyond `none`, remove it",
+        );
+    }
+    section.unbuilt("queue");
+    let ca_file = section.file("ca_file", base);
+    if let Some(file) = &ca_file {
+        check_ca(&mut section, file);
+    }
+    Direct {
+        domains: domains(&mut section),
+        ca_file,
+        max_concurrency: section.count("max_concurrency", 512, 1..=1_000_000),
+        resolve: resolve(node.and_then(|node| node.present("resolve")), notes),
+    }
+}
+
+fn domains(section: &mut Section) -> Vec<String> {
+    let Some(texts) = section.texts("domains") else {
+        return vec!["supermemory.ai".to_owned()];
+    };
+    let mut domains = Vec::new();
+    for (place, text) in texts {
+        match host_name(text) {
+            Some(domain) => domains.push(domain),
+            None => section.notes.fault(
+                place,
+                format!(
+                    "`direct.domains` holds `{text}`, it takes host names such as `supermemory.ai`"
+                ),
+            ),
+        }
+    }
+    domains
+}
+
+fn check_ca(section: &mut Section, file: &Path) {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    match chain {
+        Ok(chain) if chain.is_empty() => section.fault(
+            "ca_file",
+            "names a file without a certificate, it takes a PEM file",
+        ),
+        Ok(_) => {}
+        Err(error) => section.fault(
+            "ca_file",
+            format!("names a file that cannot be used ({error}), it takes a PEM file"),
+        ),
+    }
+}
+
+fn resolve(node: Option<&Node>, notes: &mut Notes) -> BTreeMap<(String, u16), SocketAddr> {
+    let mut pins = BTreeMap::new();
+    let Some(node) = node else { return pins };
+    if node.entries().is_empty() && !matches!(&node.value, super::Value::Map(_)) {
+        notes.fault(
+            &node.place,
+            format!(
+                "`direct.resolve` is {}, it takes a mapping of HOST:PORT to ADDRESS:PORT",
+                node.kind()
+            ),
+        );
+    }
+    for entry in node.entries() {
+        let host = entry.key.as_str().and_then(split_port);
+        let address = entry.value.as_str().and_then(|text| text.parse().ok());
+        match (host, address) {
+            (Some((host, Some(port))), Some(address)) => {
+                pins.insert((host, port), address);
+            }
+            (Some((_, Some(_))), None) => notes.fault(
+                &entry.value.place,
+                "`direct.resolve` needs an IP address and a port here, such as `127.0.0.1:9443`",
+            ),
+            _ => notes.fault(
+                &entry.key.place,
+                "`direct.resolve` needs a host and a port here, such as `api.supermemory.ai:443`",
+            ),
+        }
+    }
+    pins
+}

@@ -1,0 +1,287 @@
+//! One mapping of our own file: takes known keys out as typed values, reports everything else.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::finding::{Notes, Place};
+use super::secret::Secret;
+use super::units;
+use super::yaml::{Node, Plain, Value, resolve};
+
+/// A section and what it is called (`limits`, or nothing for the whole file).
+pub(super) struct Section<'a, 'n> {
+    name: &'static str,
+    node: Option<&'a Node>,
+    pub notes: &'n mut Notes,
+}
+
+impl<'a, 'n> Section<'a, 'n> {
+    /// Reports every key that is not known; an absent or empty section has its defaults.
+    pub fn open(
+        name: &'static str,
+        node: Option<&'a Node>,
+        known: &[&str],
+        notes: &'n mut Notes,
+    ) -> Self {
+        let node = node.filter(|node| !node.is_null());
+        if let Some(node) = node {
+            if !matches!(node.value, Value::Map(_)) {
+                let whole = if name.is_empty() { "the file" } else { name };
+                notes.fault(
+                    &node.place,
+                    format!(
+                        "`{whole}` is {}, it takes a mapping of {}",
+                        node.kind(),
+                        known.join(", ")
+                    ),
+                );
+            }
+            report_unknown(name, node, known, notes);
+        }
+        Self { name, node, notes }
+    }
+
+    /// A key's value; `null` means its default, as if the key were not there.
+    pub fn get(&self, key: &str) -> Option<&'a Node> {
+        self.node.and_then(|node| node.present(key))
+    }
+
+    pub fn place(&self, key: &str) -> Option<&'a Place> {
+        self.get(key).map(|node| &node.place)
+    }
+
+    pub fn path_of(&self, key: &str) -> String {
+        if self.name.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.name)
+        }
+    }
+
+    pub fn fault(&mut self, key: &str, what: impl AsRef<str>) {
+        if let Some(place) = self.place(key) {
+            let path = self.path_of(key);
+            self.notes
+                .fault(place, format!("`{path}` {}", what.as_ref()));
+        }
+    }
+
+    /// A key that later versions know.
+    pub fn unbuilt(&mut self, key: &str) {
+        self.fault(key, "is not supported in this version, remove it");
+    }
+
+    fn wrong_kind(&mut self, key: &str, expected: &str) {
+        if let Some(node) = self.get(key) {
+            self.fault(key, format!("is {}, it takes {expected}", shown(node)));
+        }
+    }
+
+    /// A value by `read`, or its default with a fault that says what is expected.
+    fn typed<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        default: T,
+        read: impl Fn(&Node) -> Option<T>,
+    ) -> T {
+        let Some(node) = self.get(key) else {
+            return default;
+        };
+        read(node).unwrap_or_else(|| {
+            self.wrong_kind(key, expected);
+            default
+        })
+    }
+
+    pub fn text(&mut self, key: &str) -> Option<&'a str> {
+        let node = self.get(key)?;
+        let text = node.as_str().filter(|text| !text.is_empty());
+        if text.is_none() {
+            // Only the kind: this may be a key that lost its quotes.
+            let kind = if node.as_str().is_some() {
+                "empty"
+            } else {
+                node.kind()
+            };
+            self.fault(key, format!("is {kind}, it takes a string"));
+        }
+        text
+    }
+
+    pub fn flag(&mut self, key: &str, default: bool) -> bool {
+        self.typed(key, "`true` or `false`", default, |node| {
+            match literal(node)? {
+                Value::Bool(flag) => Some(flag),
+                _ => None,
+            }
+        })
+    }
+
+    pub fn count(&mut self, key: &str, default: usize, range: RangeInclusive<usize>) -> usize {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        self.typed(key, &expected, default, |node| match literal(node)? {
+            Value::Int(n) => usize::try_from(n).ok().filter(|n| range.contains(n)),
+            _ => None,
+        })
+    }
+
+    pub fn duration(
+        &mut self,
+        key: &str,
+        default: Duration,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
+        let expected = format!(
+            "a time from {} to {}, such as `{}`",
+            units::show_duration(*range.start()),
+            units::show_duration(*range.end()),
+            units::show_duration(default)
+        );
+        self.typed(key, &expected, default, |node| {
+            units::duration(node.as_str()?).filter(|time| range.contains(time))
+        })
+    }
+
+    pub fn size(&mut self, key: &str, default: u64, range: RangeInclusive<u64>) -> usize {
+        let expected = format!(
+            "a size from {} to {}, such as `{}`",
+            units::show_size(*range.start()),
+            units::show_size(*range.end()),
+            units::show_size(default)
+        );
+        let bytes = self.typed(key, &expected, default, |node| {
+            units::size(node.as_str()?).filter(|size| range.contains(size))
+        });
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// A file name, taken from the directory of the file that names it.
+    pub fn file(&mut self, key: &str, base: &Path) -> Option<PathBuf> {
+        self.text(key).map(|name| base.join(name))
+    }
+
+    pub fn secret(&mut self, key: &str) -> Option<Secret> {
+        let text = self.text(key)?;
+        if text.bytes().all(|b| b.is_ascii_graphic()) {
+            Some(Secret::new(text))
+        } else {
+            self.fault(
+                key,
+                "holds a blank or a character that no key may hold, check how it was copied",
+            );
+            None
+        }
+    }
+
+    /// The strings of a list; a single string is a list of one.
+    pub fn texts(&mut self, key: &str) -> Option<Vec<(&'a Place, &'a str)>> {
+        let node = self.get(key)?;
+        let nodes = match &node.value {
+            Value::Seq(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        let mut texts = Vec::new();
+        for item in nodes {
+            match item.as_str() {
+                Some(text) => texts.push((&item.place, text)),
+                None => {
+                    let path = self.path_of(key);
+                    self.notes.fault(
+                        &item.place,
+                        format!("`{path}` holds {}, it takes a list of strings", shown(item)),
+                    );
+                }
+            }
+        }
+        Some(texts)
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(&mut self, key: &str, default: T, choices: &[(&str, T)]) -> T {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        self.typed(
+            key,
+            &format!("one of {}", words.join(", ")),
+            default,
+            |node| {
+                let text = node.as_str()?;
+                choices
+                    .iter()
+                    .find(|(word, _)| *word == text)
+                    .map(|(_, value)| *value)
+            },
+        )
+    }
+}
+
+/// The value itself, or what the text of a variable would be as a plain scalar.
+pub(super) fn literal(node: &Node) -> Option<Value> {
+    match node.as_str() {
+        Some(text) if node.from_env => match resolve(text) {
+            Plain::Value(value) => Some(value),
+            _ => None,
+        },
+        _ => Some(node.value.clone()),
+    }
+}
+
+/// A value in a message; the text of a variable may be a secret and is not shown.
+fn shown(node: &Node) -> String {
+    match &node.value {
+        _ if node.from_env => "taken from a variable whose value does not fit".to_owned(),
+        Value::Str(text) if text.len() <= 40 => format!("`{text}`"),
+        Value::Int(n) => format!("`{n}`"),
+        Value::Float(n) => format!("`{n}`"),
+        Value::Bool(flag) => format!("`{flag}`"),
+        _ => node.kind().to_owned(),
+    }
+}
+
+pub(super) fn report_unknown(section: &str, node: &Node, known: &[&str], notes: &mut Notes) {
+    for entry in node.entries() {
+        let Some(key) = entry.key.as_str() else {
+            notes.fault(
+                &entry.key.place,
+                format!(
+                    "a key is {}, keys are words such as `{}`",
+                    entry.key.kind(),
+                    known.first().unwrap_or(&"listen")
+                ),
+            );
+            continue;
+        };
+        if known.contains(&key) {
+            continue;
+        }
+        let whose = if section.is_empty() {
+            String::new()
+        } else {
+            format!(" in `{section}`")
+        };
+        let advice = nearest(key, known).map_or_else(
+            || format!("known are {}", known.join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        notes.fault(
+            &entry.key.place,
+            format!("unknown key `{key}`{whose}, {advice}"),
+        );
+    }
+}
+
+/// The known word that a mistyped one is closest to, if one is close at all.
+pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    known
+        .iter()
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&word.to_lowercase(), candidate),
+                *candidate,
+            )
+        })
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3)
+        .min()
+        .map(|(_, candidate)| candidate)
+}

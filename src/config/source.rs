@@ -1,0 +1,75 @@
+//! The bytes of a configuration file, or why it cannot be read.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use super::finding::{Notes, Place};
+use super::yaml::{Document, MAX_BYTES, parse};
+
+/// How a file is called in findings: as the operator wrote it.
+pub(super) fn label(path: &Path) -> Arc<str> {
+    path.to_string_lossy().into()
+}
+
+/// Reads and parses a file; `said_at` is where the operator named it.
+pub(super) fn read(path: &Path, said_at: &Place, notes: &mut Notes) -> Option<Document> {
+    let bytes = match bytes(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            notes.fault(
+                said_at,
+                format!("cannot read {}: {}", path.display(), reason(&error)),
+            );
+            return None;
+        }
+    };
+    parse(&bytes, &label(path))
+        .map_err(|faults| notes.extend_faults(faults))
+        .ok()
+}
+
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let mut bytes = Vec::new();
+    // One byte more than is allowed, so that the parser can tell.
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file, correct the name".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a directory, name a file in it".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "this user may not read it, change its owner or mode".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// The directory that relative names in a file start from.
+pub(super) fn directory(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+/// A path without `.` and `..`, as text alone tells: links are not followed.
+pub(super) fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir
+                if matches!(normal.components().next_back(), Some(Component::Normal(_))) =>
+            {
+                normal.pop();
+            }
+            part => normal.push(part),
+        }
+    }
+    normal
+}

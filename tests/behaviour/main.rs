@@ -1,0 +1,5 @@
+//! What the gateway does, told through real sockets in front of a simulated world.
+
+mod harness;
+
+mod bodies;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use memgate::sim::cloudflare::{self, CookieGate, Form};
-use memgate::sim::{Edge, EdgeOptions, Encoding};
+use memgate::sim::{Edge, EdgeOptions, Encoding, answer};
 use reqwest::Response;
 use serde_json::Value;
 
@@ -223,4 +223,27 @@ async fn an_errors_body_may_be_compressed() {
         problem["zone"], "api.supermemory.ai",
         "unnamed, it is the host called"
     );
+}
+
+#[tokio::test]
+async fn any_answer_can_set_any_cookie() {
+    let edge = edge().await;
+    let foreign = cloudflare::set_cookie(
+        "__cf_bm",
+        "v",
+        Some(".example.org"),
+        Some(Duration::from_secs(60)),
+    );
+    let session = cloudflare::set_cookie("_cfuvid", "w", None, None);
+    edge.script([answer::message("hello")
+        .header("set-cookie", &foreign)
+        .header("set-cookie", &session)]);
+
+    let response = post(&browser(&edge), &edge, &ask("x"))
+        .send()
+        .await
+        .unwrap();
+
+    assert_eq!(response.status(), 200);
+    assert_eq!(set_cookies(&response), [foreign, session]);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use memgate::sim::{Alpn, At, EarlyAnswer, EdgeOptions, How, Outcome, answer, cloudflare};
 use serde_json::json;
 
-use crate::client::{SOON, Wire, ask, browser, edge, edge_with, events, post};
+use crate::client::{PROMPTLY, SOON, Wire, ask, browser, edge, edge_with, events, post};
 
 const BIG: usize = 300_000;
 
@@ -188,7 +188,7 @@ async fn a_stall_ends_when_the_client_leaves_and_its_time_is_noted() {
             .await
             .unwrap();
         assert_eq!(seen.outcome, Outcome::ClientLeft);
-        assert!(seen.ended.unwrap() - left < Duration::from_millis(250));
+        assert!(seen.ended.unwrap() - left < PROMPTLY);
     }
     assert_eq!(edge.stats().cancelled, 2);
     assert_eq!(edge.stats().in_flight, 0);
@@ -334,4 +334,19 @@ async fn what_would_have_been_said_can_be_cut_too() {
 
     assert!(broken);
     assert_eq!(events(&text).len(), 3);
+}
+
+#[tokio::test]
+async fn even_a_models_turn_can_come_before_the_body() {
+    let edge = edge().await;
+    edge.script([answer::message("eager").before_body(EarlyAnswer::ReadOn)]);
+    let mut wire = Wire::to(&edge).await;
+
+    wire.post(BIG, b"").await;
+    let text = wire.read_to("}}").await;
+
+    assert!(
+        text.starts_with("HTTP/1.1 200 ") && text.contains("eager"),
+        "{text}"
+    );
 }

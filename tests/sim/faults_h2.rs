@@ -8,7 +8,7 @@ use memgate::sim::{
     Alpn, At, EarlyAnswer, EdgeOptions, H2Limits, How, Outcome, Version, answer, cloudflare,
 };
 
-use crate::client::{SOON, ask, edge, edge_with, h2, h2_body, h2_post};
+use crate::client::{PROMPTLY, SOON, ask, edge, edge_with, h2, h2_body, h2_post};
 
 /// More than the window a stream opens with.
 const BIG: usize = 300_000;
@@ -250,7 +250,7 @@ async fn a_client_that_resets_its_stream_is_seen_to_leave() {
         .unwrap();
 
     assert_eq!(seen.outcome, Outcome::ClientLeft);
-    assert!(seen.ended.unwrap() - left < Duration::from_millis(250));
+    assert!(seen.ended.unwrap() - left < PROMPTLY);
     assert_eq!(edge.stats().connections.open, 1, "the connection stays");
 }
 
@@ -296,4 +296,18 @@ async fn only_the_offered_protocol_is_spoken() {
 
     assert!(refused.is_err());
     assert_eq!(edge.stats().connections.h2, 1);
+}
+
+#[tokio::test]
+async fn stopping_the_edge_ends_the_streams_it_carries() {
+    let edge = edge().await;
+    edge.script([answer::usual().cut(At::BeforeHead, How::Stall)]);
+    let (mut requests, driver) = h2(&edge).await;
+    let (response, _) = requests.send_request(h2_post(), true).unwrap();
+    edge.wait_until(|stats| stats.posts == 1, SOON).await;
+
+    tokio::time::timeout(SOON, edge.stop()).await.unwrap();
+
+    assert!(response.await.is_err());
+    tokio::time::timeout(SOON, driver).await.unwrap().unwrap();
 }

@@ -1,14 +1,16 @@
 //! What the simulator remembers, and how a running one is asked and told.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use memgate::sim::{Edge, EdgeOptions, Retention, answer};
+use memgate::sim::{Ca, Edge, EdgeOptions, Retention, answer};
+use rustls::ClientConfig;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use crate::client::{
-    SOON, ask, browser, connect, edge, edge_with, h2, h2_post, post, tls_config, url,
+    SOON, ask, browser, connect, edge, edge_with, h2, h2_post, post, tls_config, tls_config_of, url,
 };
 
 async fn controlled() -> (Edge, String) {
@@ -73,21 +75,39 @@ async fn the_ring_forgets_the_oldest_and_the_counters_do_not() {
     assert_eq!(edge.stats().posts, 3);
 }
 
-#[tokio::test]
-async fn connections_and_handshakes_are_told_apart() {
-    let edge = edge().await;
-    let config = tls_config(&edge, b"http/1.1");
+/// A whole request and its answer: a ticket to resume with comes along with the first bytes read.
+async fn visit(edge: &Edge, config: Arc<ClientConfig>) {
+    let mut tls = connect(edge, config).await;
+    let request = b"HEAD / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    tls.write_all(request).await.unwrap();
+    tokio::io::copy(&mut tls, &mut tokio::io::sink())
+        .await
+        .unwrap();
+}
 
-    for _ in 0..2 {
-        let mut tls = connect(&edge, config.clone()).await;
-        // A resumption needs the ticket, which comes with the first bytes read.
-        tls.write_all(b"HEAD / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-            .await
-            .unwrap();
-        tokio::io::copy(&mut tls, &mut tokio::io::sink())
-            .await
-            .unwrap();
+#[tokio::test]
+async fn sessions_are_resumed_in_either_tls_version() {
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let edge = edge().await;
+        let config = tls_config_of(&edge, b"http/1.1", &[version]);
+
+        visit(&edge, config.clone()).await;
+        visit(&edge, config).await;
+
+        let connections = edge.stats().connections;
+        assert_eq!(
+            (connections.tls_full, connections.tls_resumed),
+            (1, 1),
+            "{version:?}"
+        );
     }
+}
+
+#[tokio::test]
+async fn connections_are_told_apart_by_protocol() {
+    let edge = edge().await;
+
+    visit(&edge, tls_config(&edge, b"http/1.1")).await;
     let (mut requests, _driver) = h2(&edge).await;
     requests
         .send_request(h2_post(), true)
@@ -97,9 +117,23 @@ async fn connections_and_handshakes_are_told_apart() {
         .unwrap();
 
     let connections = edge.stats().connections;
-    assert_eq!(connections.accepted, 3);
-    assert_eq!((connections.tls_full, connections.tls_resumed), (2, 1));
-    assert_eq!((connections.h1, connections.h2), (2, 1));
+    assert_eq!(connections.accepted, 2);
+    assert_eq!((connections.h1, connections.h2), (1, 1));
+    assert_eq!(connections.tls_full, 2);
+}
+
+#[tokio::test]
+async fn edges_that_share_a_ca_are_trusted_together() {
+    let ca = Arc::new(Ca::generate().unwrap());
+    let options = || EdgeOptions {
+        ca: Some(Arc::clone(&ca)),
+        ..EdgeOptions::default()
+    };
+    let (one, other) = (edge_with(options()).await, edge_with(options()).await);
+
+    visit(&other, tls_config(&one, b"http/1.1")).await;
+
+    assert_eq!(other.stats().requests, 1);
 }
 
 #[tokio::test]

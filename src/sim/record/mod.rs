@@ -146,22 +146,19 @@ impl Recorder {
         });
     }
 
-    /// The first value that `look` finds in the stats, or `None` at the deadline.
+    /// The first value that `look` finds, asked anew after each change; `None` at the deadline.
+    /// It is asked with no lock held, so it may read the record itself.
     pub(super) async fn until<T>(
         &self,
         deadline: Duration,
-        mut look: impl FnMut(&Stats, &VecDeque<SeenRequest>) -> Option<T>,
+        mut look: impl FnMut() -> Option<T>,
     ) -> Option<T> {
         let watch = async {
             loop {
                 let changed = self.changed.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
-                let found = {
-                    let ledger = self.ledger.lock();
-                    look(&ledger.stats, &ledger.ring)
-                };
-                if let Some(found) = found {
+                if let Some(found) = look() {
                     return found;
                 }
                 changed.await;

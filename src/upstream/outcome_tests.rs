@@ -188,3 +188,49 @@ fn each_way_a_connection_fails_has_its_own_label() {
 
     assert_eq!(std::collections::BTreeSet::from(labels).len(), phases.len());
 }
+
+#[test]
+fn what_may_have_been_worked_on_is_known_as_such() {
+    let api = r#"{"type":"error","error":{"type":"api_error"}}"#;
+    for (status, body) in [
+        (200, ""),
+        (500, api),
+        (503, ""),
+        (502, "<html>"),
+        (520, ""),
+        (524, ""),
+        (500, "error code: 1101"),
+    ] {
+        assert!(
+            outcome(status, &[], body).may_have_been_processed(),
+            "{status} {body}"
+        );
+    }
+    for (status, body) in [
+        (429, api),
+        (529, api),
+        (400, api),
+        (521, ""),
+        (503, "error code: 1200"),
+        (429, "error code: 1015"),
+        (403, "error code: 1020"),
+    ] {
+        assert!(
+            !outcome(status, &[], body).may_have_been_processed(),
+            "{status} {body}"
+        );
+    }
+    for (phase, processed) in [
+        (Phase::Connect, false),
+        (Phase::Unprocessed, false),
+        (Phase::Written, true),
+        (Phase::Silent, true),
+        (Phase::Answering, true),
+    ] {
+        assert_eq!(
+            Outcome::of_transport(phase).may_have_been_processed(),
+            processed,
+            "{phase:?}"
+        );
+    }
+}

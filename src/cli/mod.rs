@@ -28,7 +28,7 @@ enum Command {
     /// Gateway, simulated edge and simulated LiteLLM in one process: no key, no network.
     Demo(demo::DemoArgs),
     /// The edge simulator alone, for tests and load tests.
-    Sim(sim::SimArgs),
+    Sim(Box<sim::SimArgs>),
 }
 
 /// Where the configuration comes from; flags override the file.
@@ -70,8 +70,8 @@ pub fn main() -> ExitCode {
     init_log();
     match cli.command {
         Command::Run(args) => run::run(args),
-        Command::Demo(args) => demo::demo(args),
-        Command::Sim(args) => simulate(args),
+        Command::Demo(args) => demo::demo(&args),
+        Command::Sim(args) => simulate(*args),
     }
 }
 

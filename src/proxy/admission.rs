@@ -104,7 +104,12 @@ async fn route(
         .as_ref()
         .map(|way| direct_uri(session, way))
         .transpose()?;
+    let lane = way
+        .as_ref()
+        .map_or(&snapshot.litellm.metrics, |way| &way.upstream.metrics)
+        .enter();
     Ok(Admitted {
+        _lane: lane,
         way: way.map_or(Way::LiteLlm { tried: Vec::new() }, Way::Direct),
         caller,
         held: Some(parcel.hold(ctx, &envelope, rename)),
@@ -142,6 +147,7 @@ async fn pass_through(
             .map_err(Unread::Gone)?;
     }
     Ok(Admitted {
+        _lane: ctx.snapshot.litellm.metrics.enter(),
         way: Way::LiteLlm { tried: Vec::new() },
         caller,
         model: model.map(str::to_owned),

@@ -42,11 +42,13 @@ pub struct TestGateway {
     _folder: TempDir,
 }
 
+type Change = Box<dyn FnOnce(&mut Config)>;
+
 /// A gateway about to start.
 pub struct Builder {
     own: String,
     models: String,
-    changes: Vec<Box<dyn FnOnce(&mut Config)>>,
+    changes: Vec<Change>,
     clock: Arc<dyn Clock>,
     folder: TempDir,
 }

@@ -15,7 +15,7 @@ def claude(world: World, prompt: str, *options: str, **environment: str) -> str:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC_", "CLAUDE"))}
     done = subprocess.run(
         ["claude", "-p", prompt, *options],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, cwd=home / "project",
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd=home / "project",
         env={
             **clean,
             "HOME": str(home),
@@ -24,6 +24,7 @@ def claude(world: World, prompt: str, *options: str, **environment: str) -> str:
             "ANTHROPIC_MODEL": "claude-sonnet-4.5",
             "DISABLE_TELEMETRY": "1",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_MAX_RETRIES": "2",
             **environment,
         },
     )

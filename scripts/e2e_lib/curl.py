@@ -16,6 +16,8 @@ def curl(world: World, path: str, *arguments: str, body: dict | None = None, key
         capture_output=True, text=True, check=True,
     )
     head, _, text = done.stdout.partition("\n\n")
+    while head.split()[1].startswith("1"):
+        head, _, text = text.partition("\n\n")
     status, *fields = head.splitlines()
     headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
     return int(status.split()[1]), headers, text

@@ -1,2 +1,104 @@
-//! stub
+//! The command line: `run`, `check`, `demo`, `sim`.
+
 pub mod check;
+mod demo;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Env, Sources};
+use crate::sim;
+
+const BAD_CONFIG: u8 = 1;
+
+/// Edge gateway in front of Supermemory's memory router and LiteLLM.
+#[derive(Parser)]
+#[command(name = "memgate", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve in the foreground.
+    Run(run::RunArgs),
+    /// Gateway, simulated edge and simulated LiteLLM in one process: no key, no network.
+    Demo(demo::DemoArgs),
+    /// The edge simulator alone, for tests and load tests.
+    Sim(Box<sim::SimArgs>),
+}
+
+/// Where the configuration comes from; flags override the file.
+#[derive(Args, Default)]
+struct SourceArgs {
+    /// memgate's own file; every setting in it has a default.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// LiteLLM's config.yaml, in place of `litellm.config`.
+    #[arg(long, value_name = "FILE")]
+    litellm_config: Option<PathBuf>,
+    /// A LiteLLM replica, in place of `litellm.urls`; may be repeated.
+    #[arg(long, value_name = "URL")]
+    litellm_url: Vec<String>,
+    /// An address to serve on, in place of `listen`; may be repeated.
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<String>,
+    /// The admin port's address, in place of `admin`.
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+}
+
+impl SourceArgs {
+    fn sources(self) -> Sources {
+        Sources {
+            config: self.config,
+            litellm_config: self.litellm_config,
+            litellm_urls: self.litellm_url,
+            listen: self.listen,
+            admin: self.admin,
+            env: Env::process(),
+        }
+    }
+}
+
+/// Runs the command line; the exit code is 0, 1 (bad configuration or failed check) or 2 (usage).
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_log();
+    match cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Demo(args) => demo::demo(&args),
+        Command::Sim(args) => simulate(*args),
+    }
+}
+
+/// `RUST_LOG` decides; without it our own lines from `info` on, and Pingora's warnings.
+fn init_log() {
+    let filter = env_logger::Env::default().default_filter_or("warn,memgate=info");
+    env_logger::Builder::from_env(filter)
+        .format_target(true)
+        .init();
+}
+
+fn simulate(args: sim::SimArgs) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(error),
+    };
+    match runtime.block_on(sim::run(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(format_args!("the simulator stopped: {error}")),
+    }
+}
+
+fn fail(message: impl std::fmt::Display) -> ExitCode {
+    log::error!(target: "memgate", "{message}");
+    ExitCode::from(BAD_CONFIG)
+}

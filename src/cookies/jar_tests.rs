@@ -279,15 +279,22 @@ fn path() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_lines_make_a_jar_panic_or_a_header_that_is_none(
-        lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..6),
+    fn whatever_is_captured_makes_a_sound_header(
+        values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6),
         path in "\\PC{0,30}",
     ) {
         let jar = jar(HOST);
+        let lines: Vec<_> = values.iter().map(|value| [b"a=", &value[..], b"; Path=/"].concat()).collect();
 
-        jar.capture_lines(lines.iter().map(Vec::as_slice), &at(HOST, &path), now());
+        let captured = jar.capture_lines(lines.iter().map(Vec::as_slice), &at(HOST, &path), now());
 
-        prop_assert!(jar.list().is_empty() || lines.iter().any(|line| !line.is_empty()));
+        let header = jar.header(&at(HOST, "/"), now());
+        prop_assert_eq!(header.is_some(), !jar.list().is_empty());
+        prop_assert!(captured.names.len() <= lines.len());
+        if let Some(header) = header {
+            prop_assert!(header.value.as_bytes().starts_with(b"a="));
+            prop_assert!(!header.value.as_bytes().contains(&b';') && header.value.to_str().is_ok());
+        }
     }
 
     #[test]

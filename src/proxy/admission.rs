@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Uri, header};
+use http::{Uri, header};
 use parking_lot::Mutex;
 use pingora_core::Result;
 use pingora_proxy::Session;
@@ -17,7 +17,7 @@ use super::{local, reply};
 use crate::auth::{Caller, Presented};
 use crate::body::{DecodeBounds, Encoding, Envelope, Share, decode};
 use crate::config::{Expose, ProviderDialect};
-use crate::gateway::Rejection;
+use crate::gateway::{Failure, Rejection};
 use crate::identity::MemoryUser;
 use crate::routing::{Route, qualified};
 use crate::wire::Dialect;
@@ -87,7 +87,7 @@ async fn route(
         return Err(Rejection::MemorySwitch.into());
     }
     let (sent, share) = body::read(session, &snapshot.config.limits, &snapshot.bodies).await?;
-    let parcel = Parcel::open(session, sent, share, snapshot.config.limits.body)?;
+    let parcel = Parcel::open(session, sent, share, snapshot.config.limits.body).await?;
     let envelope = Envelope::scan(parcel.plain()).map_err(Rejection::Body)?;
     let route = snapshot.routes.resolve(&envelope.model, fastrand::f64());
     let caller = match (route.direct(), &snapshot.config.litellm.api_key) {
@@ -104,7 +104,12 @@ async fn route(
         .as_ref()
         .map(|way| direct_uri(session, way))
         .transpose()?;
+    let lane = way
+        .as_ref()
+        .map_or(&snapshot.litellm.metrics, |way| &way.upstream.metrics)
+        .enter();
     Ok(Admitted {
+        _lane: lane,
         way: way.map_or(Way::LiteLlm { tried: Vec::new() }, Way::Direct),
         caller,
         held: Some(parcel.hold(ctx, &envelope, rename)),
@@ -142,6 +147,7 @@ async fn pass_through(
             .map_err(Unread::Gone)?;
     }
     Ok(Admitted {
+        _lane: ctx.snapshot.litellm.metrics.enter(),
         way: Way::LiteLlm { tried: Vec::new() },
         caller,
         model: model.map(str::to_owned),
@@ -243,23 +249,41 @@ struct Parcel {
 }
 
 impl Parcel {
-    fn open(session: &Session, sent: Bytes, share: Share, limit: usize) -> Result<Self, Rejection> {
-        let coding = session
-            .req_header()
-            .headers
-            .get(header::CONTENT_ENCODING)
-            .map(HeaderValue::as_bytes);
-        let plain = match Encoding::of(coding).map_err(Rejection::Encoding)? {
-            Encoding::Identity => None,
-            encoding => {
-                let bounds = DecodeBounds {
-                    max_bytes: limit,
-                    max_ratio: MAX_RATIO,
-                };
-                Some(decode(encoding, &sent, bounds).map_err(Rejection::Encoding)?)
-            }
+    async fn open(
+        session: &Session,
+        sent: Bytes,
+        share: Share,
+        limit: usize,
+    ) -> Result<Self, Rejection> {
+        let mut parcel = Self {
+            sent,
+            plain: None,
+            share,
         };
-        Ok(Self { sent, plain, share })
+        let encoding = Encoding::of(&session.req_header().headers).map_err(Rejection::Encoding)?;
+        if encoding == Encoding::Identity {
+            return Ok(parcel);
+        }
+        let (packed, bounds) = (
+            parcel.sent.clone(),
+            DecodeBounds {
+                max_bytes: limit,
+                max_ratio: MAX_RATIO,
+            },
+        );
+        // Up to some tenths of a second of work: not on a thread that serves others.
+        let unpacking = tokio::task::spawn_blocking(move || decode(encoding, &packed, bounds));
+        let unpacked = unpacking
+            .await
+            .map_err(|_panicked| Rejection::Upstream(Failure::Internal))?;
+        let plain = unpacked.map_err(Rejection::Encoding)?;
+        parcel
+            .share
+            .grow(plain.len(), body::PATIENCE)
+            .await
+            .map_err(|_full| Rejection::BodiesFull)?;
+        parcel.plain = Some(plain);
+        Ok(parcel)
     }
 
     fn plain(&self) -> &[u8] {

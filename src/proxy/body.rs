@@ -12,7 +12,7 @@ use crate::config::Limits;
 use crate::gateway::Rejection;
 
 /// How long a request waits for room among the bodies in flight.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// What counts as progress within `limits.body_timeout`.
 const PROGRESS: usize = 64 * 1024;
 /// However steady the progress, a body must be in by then.

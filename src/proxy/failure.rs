@@ -6,9 +6,9 @@ use pingora_proxy::{FailToProxy, Session};
 
 use super::context::{RequestCtx, Way};
 use super::relay::{AGAIN, Expired};
-use super::{record, relay, reply};
+use super::{judge, record, relay, reply};
 use crate::gateway::{Failure, Rejection};
-use crate::upstream::outcome::{Outcome, Phase};
+use crate::upstream::{Outcome, Phase};
 
 /// No connection was made, so nothing was sent: another attempt cannot do harm.
 pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BError) -> BError {
@@ -25,8 +25,10 @@ pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BE
         Some(Way::LiteLlm { tried }) => ctx.snapshot.litellm.backends.choose(tried).is_some(),
         _ => true,
     };
-    let again =
-        untried && failure != Failure::Tls && judge(ctx, Outcome::of_transport(Phase::Connect));
+    let again = untried
+        && failure != Failure::Tls
+        && judge::transport(ctx, Phase::Connect)
+        && take_finding(ctx);
     error.set_retry(again);
     error
 }
@@ -40,19 +42,13 @@ pub(super) fn broke(
 ) -> BError {
     error.set_retry(false);
     if *error.etype() == ErrorType::Custom(AGAIN) {
-        let finding = std::mem::take(&mut *ctx.answered.finding.lock());
-        ctx.answered.outcome = finding.outcome;
-        ctx.answered.wait = finding.again;
-        error.set_retry(finding.again.is_some());
-        if let (Some(reason), Some(_)) = (finding.outcome, finding.again) {
-            retried(ctx, reason);
-        }
+        error.set_retry(take_finding(ctx));
         return error;
     }
     match ctx.feed().and_then(|feed| feed.lock().expired()) {
         Some(Expired::FirstByte) => {
             ctx.answered.failure = Some(Failure::FirstByteTimeout);
-            ctx.answered.outcome = Some("first_byte_timeout");
+            ctx.answered.outcome = Some(Outcome::of_transport(Phase::Silent).as_str());
             return error;
         }
         Some(Expired::Idle) => {
@@ -75,7 +71,7 @@ pub(super) fn broke(
         _ => Failure::Broken,
     });
     let again = if is_unprocessed(&error) {
-        judge(ctx, Outcome::of_transport(Phase::Unprocessed))
+        judge::transport(ctx, Phase::Unprocessed) && take_finding(ctx)
     } else if is_stale_and_harmless(session, ctx, reused) {
         ctx.attempt.number < ctx.snapshot.config.retry.attempts
     } else {
@@ -104,24 +100,18 @@ fn is_stale_and_harmless(session: &Session, ctx: &RequestCtx, reused: bool) -> b
     reused && !held && session.req_header().method.is_idempotent() && session.body_bytes_read() == 0
 }
 
-/// Whether the policy wants another attempt; the wait is noted.
-fn judge(ctx: &mut RequestCtx, outcome: Outcome) -> bool {
-    ctx.answered.outcome = Some(outcome.as_str());
-    ctx.answered.wait = ctx
-        .snapshot
-        .retry
-        .judge(&outcome, ctx.attempt.number, false);
-    let again = ctx.answered.wait.is_some();
-    if again {
-        retried(ctx, outcome.as_str());
-    }
-    again
-}
-
-/// The attempt is over and another one follows.
-fn retried(ctx: &RequestCtx, reason: &'static str) {
+/// Takes over what was judged: whether another attempt follows.
+fn take_finding(ctx: &mut RequestCtx) -> bool {
+    let finding = std::mem::take(&mut *ctx.answered.finding.lock());
+    ctx.answered.outcome = finding.outcome;
+    let Some((wait, reason)) = finding.again else {
+        return false;
+    };
+    ctx.answered.wait = Some(wait);
+    ctx.answered.retried_for_cookies |= finding.for_cookies;
     ctx.snapshot.metrics.retried(reason);
     record::note_attempt(ctx);
+    true
 }
 
 /// Tells the client, in whatever way is left.

@@ -36,6 +36,12 @@ pub struct SimArgs {
     /// How long a cookie of the gate is good for
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     pub cookie_lifetime: u64,
+    /// The zone that the gate's refusal names (default: the host called)
+    #[arg(long, value_name = "NAME")]
+    pub zone: Option<String>,
+    /// What to answer first: JSON as POST /__script takes it
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
     /// A model the provider knows (repeatable; default: every claude…)
     #[arg(long = "model", value_name = "NAME")]
     pub models: Vec<String>,
@@ -69,7 +75,7 @@ pub struct SimArgs {
     /// Requests remembered for /__stats
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub remember: usize,
-    /// Do not digest bodies: for load tests
+    /// Neither digest nor keep bodies: for load tests
     #[arg(long)]
     pub no_digests: bool,
 }
@@ -79,6 +85,9 @@ pub async fn run(args: SimArgs) -> io::Result<()> {
     let edge = Edge::start(args.edge()).await?;
     if let Some(path) = &args.ca_out {
         edge.write_ca(path)?;
+    }
+    if let Some(path) = &args.script {
+        edge.script_json(&std::fs::read(path)?)?;
     }
     let litellm = match args.litellm() {
         Some(options) => Some(LiteLlm::start(options).await?),
@@ -119,10 +128,7 @@ impl SimArgs {
                 goaway_after: self.goaway_after,
                 ..H2Limits::default()
             },
-            cookie_gate: self.cookie_gate.then(|| CookieGate {
-                lifetime: Duration::from_secs(self.cookie_lifetime),
-                ..CookieGate::default()
-            }),
+            cookie_gate: self.cookie_gate.then(|| self.gate()),
             provider: Provider {
                 keys: self.keys.clone(),
                 models: self.models.clone(),
@@ -134,6 +140,18 @@ impl SimArgs {
             },
             event_delay: Duration::from_millis(self.event_delay),
             retention: self.retention(),
+            ..usual
+        }
+    }
+
+    fn gate(&self) -> CookieGate {
+        let usual = CookieGate::default();
+        CookieGate {
+            lifetime: Duration::from_secs(self.cookie_lifetime),
+            refusal: match &self.zone {
+                Some(zone) => usual.refusal.zone(zone),
+                None => usual.refusal,
+            },
             ..usual
         }
     }
@@ -163,10 +181,11 @@ impl SimArgs {
     }
 
     fn retention(&self) -> Retention {
+        let usual = Retention::default();
         Retention {
             requests: self.remember,
+            body: if self.no_digests { 0 } else { usual.body },
             digests: !self.no_digests,
-            ..Retention::default()
         }
     }
 }

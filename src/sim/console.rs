@@ -1,10 +1,10 @@
 //! What a test holds of a running simulator: its script to write, its record to read and wait on.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Answer;
+use super::control::Orders;
 use super::record::{SeenRequest, Stats};
 use super::script::Rule;
 use super::server::Server;
@@ -25,6 +25,12 @@ impl Console {
     /// Rules go before the queue of answers; the first that matches counts.
     pub fn rule(&self, rule: Rule) {
         self.0.script.add_rule(rule);
+    }
+
+    /// Answers and rules as `POST /__script` takes them, in JSON.
+    pub fn script_json(&self, orders: &[u8]) -> Result<(), serde_json::Error> {
+        serde_json::from_slice::<Orders>(orders)?.give(&self.0);
+        Ok(())
     }
 
     /// What was seen, oldest first, as far as the ring reaches.
@@ -48,8 +54,9 @@ impl Console {
 
     /// True as soon as the stats satisfy the condition, false when the deadline came first.
     pub async fn wait_until(&self, condition: impl Fn(&Stats) -> bool, deadline: Duration) -> bool {
-        let look = |stats: &Stats, _: &VecDeque<SeenRequest>| condition(stats).then_some(());
-        self.0.recorder.until(deadline, look).await.is_some()
+        let recorder = &self.0.recorder;
+        let look = || condition(&recorder.stats()).then_some(());
+        recorder.until(deadline, look).await.is_some()
     }
 
     /// The first request in the ring that satisfies the condition, once there is one.
@@ -58,10 +65,9 @@ impl Console {
         condition: impl Fn(&SeenRequest) -> bool,
         deadline: Duration,
     ) -> Option<SeenRequest> {
-        let look = |_: &Stats, ring: &VecDeque<SeenRequest>| {
-            ring.iter().find(|seen| condition(seen)).cloned()
-        };
-        self.0.recorder.until(deadline, look).await
+        let recorder = &self.0.recorder;
+        let look = || recorder.requests().into_iter().find(&condition);
+        recorder.until(deadline, look).await
     }
 
     /// Clears script and record.

@@ -14,6 +14,13 @@ pub(super) fn owns(path: &str) -> bool {
 }
 
 /// What `POST /__script` takes: answers for the next POSTs in order, and rules.
+///
+/// ```json
+/// {"answers": [{"say": {"cloudflare": {"code": 1200, "zone": "api.anthropic.com", "form": "html"}}, "times": 2},
+///              {"say": {"reply": {"status": 413, "body": "no"}}, "early": "reset_no_error"},
+///              {"cut": {"at": {"after_events": 3}, "how": "abort"}, "pace": {"between_ms": 50}}],
+///  "rules": [{"method": "GET", "path": "/key/info", "first": 3, "answer": {"say": {"reply": {"status": 500}}}}]}
+/// ```
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Orders {

@@ -127,10 +127,10 @@ impl Exchange<'_> {
         }
     }
 
-    pub(super) fn abrupt_goaway(&mut self, code: u32) {
+    pub(super) async fn abrupt_goaway(&mut self, code: u32) {
         match self {
             Self::H1(connection) => connection.abort(),
-            Self::H2(stream) => stream.abrupt_goaway(code),
+            Self::H2(stream) => stream.abrupt_goaway(code).await,
         }
     }
 

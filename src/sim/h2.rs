@@ -51,6 +51,9 @@ enum Command {
     Close,
 }
 
+/// A socket closed at once answers the client's own goodbye with a reset, which can hide what was said.
+const LINGER: Duration = Duration::from_millis(100);
+
 pub(super) async fn serve(io: Io, visit: Visit) -> Result<(), Gone> {
     let limits = visit.server.h2;
     let end = io.end();
@@ -71,6 +74,7 @@ pub(super) async fn serve(io: Io, visit: Visit) -> Result<(), Gone> {
     };
     let mut stopped = visit.stopped.clone();
     let mut streams = 0;
+    let mut linger = Duration::ZERO;
 
     loop {
         tokio::select! {
@@ -83,6 +87,7 @@ pub(super) async fn serve(io: Io, visit: Visit) -> Result<(), Gone> {
                 Some(Command::Abrupt(code)) => {
                     visit.server.recorder.count(|stats| stats.goaways += 1);
                     connection.abrupt_shutdown(Reason::from(code));
+                    linger = LINGER;
                 }
                 Some(Command::Close) | None => break,
             },
@@ -96,6 +101,7 @@ pub(super) async fn serve(io: Io, visit: Visit) -> Result<(), Gone> {
             }
         }
     }
+    tokio::time::sleep(linger).await;
     drop(connection);
     open.send_replace(true);
     Ok(())
@@ -260,15 +266,21 @@ impl Stream {
 
     pub(super) async fn close(&mut self) {
         self.settle().await;
-        let _ = self.line.commands.send(Command::Close);
+        self.end_connection(Command::Close).await;
+    }
+
+    /// Waits for the end: a stream let go before it would say so with a reset of its own.
+    async fn end_connection(&mut self, command: Command) {
+        let _ = self.line.commands.send(command);
+        let _ = self.line.closed.wait_for(|closed| *closed).await;
     }
 
     pub(super) fn goaway(&self) {
         self.line.goaway();
     }
 
-    pub(super) fn abrupt_goaway(&self, code: u32) {
-        let _ = self.line.commands.send(Command::Abrupt(code));
+    pub(super) async fn abrupt_goaway(&mut self, code: u32) {
+        self.end_connection(Command::Abrupt(code)).await;
     }
 
     /// Ends the connection with a GOAWAY that leaves this stream out, so the client may send it again.

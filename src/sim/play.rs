@@ -120,7 +120,7 @@ async fn break_off(exchange: &mut Exchange<'_>, how: How) -> Result<(), Stop> {
         How::Abort => exchange.abort().await,
         How::Reset(code) => exchange.reset(code).await,
         How::Truncate => exchange.close().await,
-        How::GoAway(code) => exchange.abrupt_goaway(code),
+        How::GoAway(code) => exchange.abrupt_goaway(code).await,
         How::Disown => exchange.disown().await,
     }
     exchange.last_on_connection();

@@ -47,6 +47,10 @@ pub(super) struct Visit {
     control_only: bool,
 }
 
+/// Stands for a body that was not read, so that even a model's turn can come early.
+const UNREAD: &[u8] =
+    br#"{"model":"claude","max_tokens":1,"messages":[{"role":"user","content":""}]}"#;
+
 /// What the connection is used for after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -178,7 +182,7 @@ impl Visit {
         exchange: &mut Exchange<'_>,
         (answer, early): (&Answer, EarlyAnswer),
     ) {
-        let asked = Asked::new(head, Bytes::new());
+        let asked = Asked::new(head, Bytes::from_static(UNREAD));
         let reply = self.server.resolve(answer, &asked);
         let unread = exchange.has_unread_body();
         if unread && matches!(early, EarlyAnswer::Close | EarlyAnswer::ResetNoError) {

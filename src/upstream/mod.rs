@@ -3,8 +3,14 @@
 pub mod backends;
 pub mod connect_gate;
 pub mod edge_error;
+mod html;
 pub mod outcome;
 pub mod peer;
 pub mod resolve;
 pub mod retry;
+pub mod retry_after;
 pub mod roots;
+
+pub use edge_error::{EdgeClass, EdgeError};
+pub use outcome::{Outcome, Phase, ProviderError};
+pub use retry::{RetryPolicy, Verdict};

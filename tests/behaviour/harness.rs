@@ -1,68 +1,110 @@
 //! A gateway in this process, in front of a simulated world, and the ways to call it.
 
-use std::collections::BTreeMap;
+use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use memgate::clock::SystemClock;
-use memgate::config::*;
+use memgate::clock::{Clock, SystemClock};
+use memgate::config::{Config, Env, Sources};
+use memgate::gateway::Gateway;
 use memgate::server::{Bound, Running};
-use memgate::sim::{Edge, LiteLlm as SimLiteLlm};
+use memgate::sim::{Edge, LiteLlm};
 use serde_json::{Value, json};
-use tempfile::NamedTempFile;
+use tempfile::TempDir;
 
 pub const MASTER: &str = "sk-test-master-0001";
 pub const PROVIDER_KEY: &str = "sk-ant-test-provider";
 pub const SUPERMEMORY_KEY: &str = "sm-test-key";
+/// The direct model's public name, and its name at the provider.
 pub const MODEL: &str = "claude-sonnet-4.5";
 pub const UPSTREAM_MODEL: &str = "claude-sonnet-4-5-20250929";
+/// A model that only LiteLLM serves.
+pub const OTHER: &str = "gpt-test";
+
+/// LiteLLM's file: one model behind Supermemory, one of LiteLLM's own.
+pub const MODELS: &str = r#"model_list:
+  - model_name: claude-sonnet-4.5
+    litellm_params:
+      model: anthropic/claude-sonnet-4-5-20250929
+      api_base: https://api.supermemory.ai/v3/https://api.anthropic.com
+      api_key: sk-ant-test-provider
+      extra_headers: {x-supermemory-api-key: sm-test-key}
+  - model_name: gpt-test
+    litellm_params: {model: openai/gpt-test}
+general_settings: {master_key: sk-test-master-0001}
+user_id_mappings: {custom_header: x-memory-user-id, default_user_id: team}
+"#;
 
 /// The gateway under test; it stops when dropped.
 pub struct TestGateway {
     running: Option<Running>,
     http: reqwest::Client,
-    _ca: NamedTempFile,
+    _folder: TempDir,
 }
 
+type Change = Box<dyn FnOnce(&mut Config)>;
+
+/// A gateway about to start.
 pub struct Builder {
-    config: Config,
-    ca: NamedTempFile,
+    own: String,
+    models: String,
+    changes: Vec<Change>,
+    clock: Arc<dyn Clock>,
+    folder: TempDir,
 }
 
 impl TestGateway {
-    /// A gateway whose direct model is behind the edge, and everything else behind LiteLLM if there is one.
+    /// A gateway whose direct model is behind this edge. Waits between attempts are short.
     pub fn in_front_of(edge: &Edge) -> Builder {
-        let ca = NamedTempFile::new().unwrap();
-        edge.write_ca(ca.path()).unwrap();
-        let mut config = default_config();
-        config.direct.ca_file = Some(ca.path().to_owned());
-        config.direct.resolve =
-            BTreeMap::from([(("api.supermemory.ai".to_owned(), 443), edge.addr())]);
-        Builder { config, ca }
+        let folder = tempfile::tempdir().unwrap();
+        edge.write_ca(folder.path().join("ca.pem")).unwrap();
+        let own = format!(
+            "listen: ['127.0.0.1:0']\nadmin: 127.0.0.1:0\nauth: {{litellm: false}}\n\
+             direct: {{ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{}'}}}}\n\
+             retry: {{attempts: 3, initial_delay: 5ms, max_delay: 2s}}\n",
+            edge.addr()
+        );
+        Builder {
+            own,
+            models: MODELS.to_owned(),
+            changes: Vec::new(),
+            clock: Arc::new(SystemClock),
+            folder,
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.running().addresses[0]
+    }
+
+    /// The address of the n-th listener.
+    pub fn address_of(&self, listener: usize) -> SocketAddr {
+        self.running().addresses[listener]
     }
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address())
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.running.as_ref().unwrap().addresses[0]
+    pub fn admin_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running().admin.unwrap())
     }
 
-    pub fn admin(&self) -> String {
-        format!("http://{}", self.running.as_ref().unwrap().admin.unwrap())
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.running().gateway
     }
 
     pub fn http(&self) -> &reqwest::Client {
         &self.http
     }
 
+    /// A POST with the master key.
     pub fn post(&self, path: &str) -> reqwest::RequestBuilder {
+        let json = ("content-type", "application/json");
         self.http
             .post(self.url(path))
             .bearer_auth(MASTER)
-            .header("content-type", "application/json")
+            .header(json.0, json.1)
     }
 
     /// One plain turn with the direct model.
@@ -74,142 +116,109 @@ impl TestGateway {
             .unwrap()
     }
 
+    /// One streamed turn with the direct model.
+    pub async fn stream(&self, text: &str) -> reqwest::Response {
+        let mut turn = turn(text);
+        turn["stream"] = json!(true);
+        self.post("/v1/messages")
+            .body(turn.to_string())
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// All metrics, as a scraper gets them.
+    pub async fn metrics(&self) -> String {
+        self.http
+            .get(self.admin_url("/metrics"))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+    }
+
+    /// Stops as SIGTERM does, and waits for the end.
     pub fn stop(mut self) {
         self.running.take().unwrap().stop();
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
     }
 }
 
 impl Builder {
-    pub fn with_litellm(mut self, litellm: &SimLiteLlm) -> Self {
-        self.config.litellm.urls = vec![base_url(litellm.addr())];
+    pub fn with_litellm(self, litellm: &LiteLlm) -> Self {
+        let url = litellm.url();
+        self.own(&format!("litellm: {{urls: ['{url}']}}\n"))
+    }
+
+    /// Adds lines to memgate.yaml. Sections of [`TestGateway::in_front_of`] are replaced when named again.
+    pub fn own(mut self, yaml: &str) -> Self {
+        for line in yaml.lines() {
+            let section = line.split(':').next().unwrap_or_default();
+            if !section.is_empty() && !section.starts_with([' ', '#']) {
+                let others = self
+                    .own
+                    .lines()
+                    .filter(|old| old.split(':').next() != Some(section));
+                self.own = others.map(|old| format!("{old}\n")).collect();
+            }
+        }
+        self.own.push_str(yaml);
+        self.own.push('\n');
         self
     }
 
-    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
-        change(&mut self.config);
+    /// Replaces LiteLLM's file, [`MODELS`].
+    pub fn models(mut self, yaml: &str) -> Self {
+        self.models = yaml.to_owned();
+        self
+    }
+
+    /// Changes the checked configuration where YAML cannot say it.
+    pub fn config(mut self, change: impl FnOnce(&mut Config) + 'static) -> Self {
+        self.changes.push(Box::new(change));
+        self
+    }
+
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
         self
     }
 
     pub async fn start(self) -> TestGateway {
         let _ = env_logger::builder().is_test(true).try_init();
-        let bound = Bound::new(self.config, Arc::new(SystemClock)).unwrap();
-        let running = bound.spawn();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let path = |name: &str| self.folder.path().join(name);
+        fs::write(path("memgate.yaml"), &self.own).unwrap();
+        fs::write(path("config.yaml"), &self.models).unwrap();
+        let sources = Sources {
+            config: Some(path("memgate.yaml")),
+            litellm_config: Some(path("config.yaml")),
+            ..Sources::new(Env::from_pairs([]))
+        };
+        let mut config = match Config::load(&sources) {
+            Ok(loaded) => loaded.config,
+            Err(faults) => panic!("the test's configuration is wrong:\n{faults}"),
+        };
+        for change in self.changes {
+            change(&mut config);
+        }
+        let clock = self.clock;
+        // Building it looks names up on a runtime of its own.
+        let running =
+            tokio::task::spawn_blocking(move || Bound::new(config, clock).unwrap().spawn());
         TestGateway {
-            running: Some(running),
-            http,
-            _ca: self.ca,
+            running: Some(running.await.unwrap()),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            _folder: self.folder,
         }
     }
 }
 
+/// The body of a plain turn with the direct model.
 pub fn turn(text: &str) -> Value {
     json!({"model": MODEL, "max_tokens": 64, "messages": [{"role": "user", "content": text}]})
-}
-
-pub fn base_url(addr: SocketAddr) -> BaseUrl {
-    BaseUrl {
-        origin: Origin {
-            tls: false,
-            host: addr.ip().to_string(),
-            port: addr.port(),
-        },
-        path: String::new(),
-    }
-}
-
-fn default_config() -> Config {
-    Config {
-        listen: vec![Listener {
-            address: "127.0.0.1:0".parse().unwrap(),
-            tls: None,
-            h2c: false,
-        }],
-        admin: Some("127.0.0.1:0".parse().unwrap()),
-        admin_key: None,
-        litellm: memgate::config::LiteLlm {
-            urls: vec![],
-            api_key: None,
-            expose: Expose::Inference,
-        },
-        direct: Direct {
-            domains: vec!["supermemory.ai".into()],
-            resolve: BTreeMap::new(),
-            ca_file: None,
-            max_concurrency: 512,
-        },
-        cookies: Cookies {
-            share: ["cf_clearance", "__cf_bm", "_cfuvid", "__cfruid"]
-                .map(str::to_owned)
-                .to_vec(),
-            egress: "default".into(),
-            file: None,
-        },
-        retry: Retry {
-            attempts: 3,
-            initial_delay: Duration::from_millis(5),
-            max_delay: Duration::from_millis(50),
-        },
-        auth: Auth {
-            master_key: Some(Secret::new(MASTER)),
-            litellm: false,
-            allow_anonymous: false,
-            hosts: vec![],
-        },
-        limits: Limits {
-            body: 32 << 20,
-            bodies_in_flight: 1 << 30,
-            header_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(60),
-            connect_timeout: Duration::from_secs(5),
-            first_byte_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(30),
-        },
-        trusted_proxies: vec![],
-        server: Server {
-            threads: 2,
-            work_stealing: true,
-            pid_file: None,
-            upgrade_sock: None,
-            upstream_keepalive_pool_size: 128,
-        },
-        models: Models {
-            groups: vec![ModelGroup {
-                name: MODEL.into(),
-                deployments: vec![Arc::new(direct_model())],
-            }],
-            aliases: vec![],
-        },
-        identity: Identity {
-            custom_header: None,
-            header_patterns: vec![],
-            default_user_id: Some("team".into()),
-        },
-    }
-}
-
-fn direct_model() -> Deployment {
-    Deployment {
-        id: None,
-        model: UPSTREAM_MODEL.into(),
-        weight: 1,
-        direct: Some(DirectTarget {
-            base: BaseUrl {
-                origin: Origin {
-                    tls: true,
-                    host: "api.supermemory.ai".into(),
-                    port: 443,
-                },
-                path: "/v3/https://api.anthropic.com".into(),
-            },
-            provider_host: "api.anthropic.com".into(),
-            dialect: ProviderDialect::Anthropic,
-            api_key: Some(Secret::new(PROVIDER_KEY)),
-            extra_headers: vec![(
-                "x-supermemory-api-key".parse().unwrap(),
-                SUPERMEMORY_KEY.parse().unwrap(),
-            )],
-            router: true,
-        }),
-    }
 }

@@ -17,6 +17,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 pub const SOON: Duration = Duration::from_secs(5);
+/// How soon a departure is noticed, on a machine with other things to do.
+pub const PROMPTLY: Duration = Duration::from_millis(500);
 pub const ROUTER: &str = "/v3/api.anthropic.com/v1/messages";
 
 pub async fn edge() -> Edge {
@@ -73,12 +75,20 @@ pub fn events(stream: &str) -> Vec<Value> {
 }
 
 pub fn tls_config(edge: &Edge, alpn: &[u8]) -> Arc<ClientConfig> {
+    tls_config_of(edge, alpn, rustls::DEFAULT_VERSIONS)
+}
+
+pub fn tls_config_of(
+    edge: &Edge,
+    alpn: &[u8],
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_slice(edge.ca_pem().as_bytes()).unwrap();
     roots.add(ca).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();

@@ -114,7 +114,7 @@ impl Feed {
     }
 
     pub(super) fn is_sent(&self) -> bool {
-        self.stopped || self.offset >= self.body.len()
+        self.offset >= self.body.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

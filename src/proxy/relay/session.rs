@@ -155,8 +155,11 @@ impl CustomSession for Relay {
         if no_body_expected || self.feed.lock().is_sent() {
             return self.watch().await;
         }
-        let next = self.feed.lock().next_piece_at();
-        if let Some(at) = next {
+        let wait = {
+            let feed = self.feed.lock();
+            feed.next_piece_at().filter(|_| !feed.is_stopped())
+        };
+        if let Some(at) = wait {
             self.pause_until(at).await?;
         }
         // No await after this: the piece is not lost when Pingora drops the future.
@@ -168,7 +171,8 @@ impl CustomSession for Relay {
     }
 
     fn is_body_done(&mut self) -> bool {
-        self.feed.lock().is_sent()
+        let feed = self.feed.lock();
+        feed.is_stopped() || feed.is_sent()
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {

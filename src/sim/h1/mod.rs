@@ -174,7 +174,8 @@ impl Connection {
         self.write(bytes).await
     }
 
-    /// Returns when the client has left. Bytes it sends meanwhile are its next request.
+    /// Returns when the client has left; one that closes its own side only counts as gone too.
+    /// Bytes it sends meanwhile are its next request.
     pub(super) async fn gone(&mut self) {
         if self.upload != Upload::Done {
             return self.io.peer_closed().await;

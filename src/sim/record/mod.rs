@@ -1,115 +1,20 @@
 //! What the simulator saw: every request in a bounded ring, counters, and a way to wait for either.
 
-use std::collections::{BTreeMap, VecDeque};
+mod seen;
+mod stats;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-use super::head::{Asked, Head, Version};
-
-/// One request as it arrived, and what became of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct SeenRequest {
-    pub id: u64,
-    /// Which connection of the run, and which stream (HTTP/2) or how many-th request (HTTP/1.1) on it.
-    pub connection: u64,
-    pub stream: u32,
-    pub method: String,
-    /// Path and query, raw.
-    pub target: String,
-    pub version: Version,
-    pub authority: String,
-    pub headers: Vec<(String, String)>,
-    pub cookies: Vec<(String, String)>,
-    pub body: SeenBody,
-    /// Since the simulator started; compare with its `clock()`.
-    pub arrived: Duration,
-    pub ended: Option<Duration>,
-    pub outcome: Outcome,
-    pub status: Option<u16>,
-}
-
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct SeenBody {
-    pub length: usize,
-    /// False when the answer, or the end, came first.
-    pub complete: bool,
-    /// Of the bytes as received; hexadecimal.
-    pub sha256: String,
-    /// Of the bytes without their Content-Encoding.
-    pub decoded_sha256: String,
-    /// The first bytes, decoded, up to `keep_body`.
-    #[serde(skip)]
-    pub kept: Bytes,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    #[default]
-    Open,
-    Answered,
-    /// The client reset the stream or closed the connection first.
-    ClientLeft,
-    /// The script broke the answer off.
-    CutShort,
-    /// The connection or the simulator ended under it.
-    Dropped,
-}
-
-impl SeenRequest {
-    pub fn path(&self) -> &str {
-        self.target.split('?').next().unwrap_or_default()
-    }
-
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
-    }
-
-    pub fn cookie(&self, name: &str) -> Option<&str> {
-        self.cookies
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    /// The body as JSON; `Null` when it is none or was not kept whole.
-    pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body.kept).unwrap_or_default()
-    }
-}
-
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Stats {
-    pub requests: u64,
-    pub posts: u64,
-    pub by_path: BTreeMap<String, u64>,
-    pub by_status: BTreeMap<u16, u64>,
-    pub in_flight: u64,
-    pub in_flight_max: u64,
-    /// Requests whose client left before the answer was whole.
-    pub cancelled: u64,
-    pub goaways: u64,
-    pub connections: Connections,
-}
-
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Connections {
-    pub accepted: u64,
-    pub open: u64,
-    pub h1: u64,
-    pub h2: u64,
-    pub tls_full: u64,
-    pub tls_resumed: u64,
-}
+pub use self::seen::{Outcome, SeenBody, SeenRequest};
+pub use self::stats::{Connections, Stats};
+use super::head::{Asked, Head};
 
 /// How much the recorder holds.
 #[derive(Clone, Copy, Debug)]
@@ -241,44 +146,25 @@ impl Recorder {
         });
     }
 
-    /// The first value that `look` finds in the stats, or `None` at the deadline.
+    /// The first value that `look` finds, asked anew after each change; `None` at the deadline.
+    /// It is asked with no lock held, so it may read the record itself.
     pub(super) async fn until<T>(
         &self,
         deadline: Duration,
-        mut look: impl FnMut(&Stats, &VecDeque<SeenRequest>) -> Option<T>,
+        mut look: impl FnMut() -> Option<T>,
     ) -> Option<T> {
         let watch = async {
             loop {
                 let changed = self.changed.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
-                let found = {
-                    let ledger = self.ledger.lock();
-                    look(&ledger.stats, &ledger.ring)
-                };
-                if let Some(found) = found {
+                if let Some(found) = look() {
                     return found;
                 }
                 changed.await;
             }
         };
         tokio::time::timeout(deadline, watch).await.ok()
-    }
-}
-
-impl Stats {
-    fn arrive(&mut self, head: &Head) {
-        /// Distinct paths that are counted by name; a fuzzer must not fill the memory.
-        const PATHS: usize = 512;
-        self.requests += 1;
-        self.posts += u64::from(head.method == "POST");
-        self.in_flight += 1;
-        self.in_flight_max = self.in_flight_max.max(self.in_flight);
-        if let Some(count) = self.by_path.get_mut(head.path()) {
-            *count += 1;
-        } else if self.by_path.len() < PATHS {
-            self.by_path.insert(head.path().to_owned(), 1);
-        }
     }
 }
 

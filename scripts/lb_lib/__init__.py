@@ -1,0 +1,1 @@
+"""Does a client notice that two instances behind HAProxy serve it?"""

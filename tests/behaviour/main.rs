@@ -4,4 +4,7 @@ mod harness;
 mod logs;
 
 mod bodies;
+mod broken_streams;
+mod deadlines;
+mod departures;
 mod streams;

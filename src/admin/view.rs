@@ -48,7 +48,7 @@ impl View for GatewayView {
     }
 
     fn metrics(&self) -> Result<String, prometheus::Error> {
-        self.gateway.snapshot().metrics.render()
+        self.gateway.snapshot().render_metrics()
     }
 
     fn status(&self) -> Value {

@@ -171,6 +171,26 @@ fn a_body_that_is_nearly_json_is_refused() {
 }
 
 #[test]
+fn no_raw_control_character_passes_in_a_string_wherever_it_stands() {
+    for byte in 0..0x80_u8 {
+        for before in [0, 1, 15, 16, 63, 200] {
+            let text = format!(
+                "{}{}{}",
+                "x".repeat(before),
+                char::from(byte),
+                "y".repeat(before)
+            );
+            let body = format!(r#"{{"model":"m","x":"{text}"}}"#);
+
+            let passes = scan(&body).is_ok();
+
+            let plain = byte >= 0x20 && !matches!(byte, b'"' | b'\\');
+            assert_eq!(passes, plain, "byte {byte:#x} after {before}");
+        }
+    }
+}
+
+#[test]
 fn numbers_of_any_size_and_form_pass() {
     let long = format!(
         "-{}.{}E+{}",

@@ -42,8 +42,8 @@ pub(super) struct DemoArgs {
     admin: SocketAddr,
 }
 
-pub(super) fn demo(args: DemoArgs) -> ExitCode {
-    match start(&args) {
+pub(super) fn demo(args: &DemoArgs) -> ExitCode {
+    match start(args) {
         Ok(code) => code,
         Err(error) => fail(format_args!("the demo did not start: {error}")),
     }

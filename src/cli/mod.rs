@@ -1,14 +1,17 @@
 //! The command line: `run`, `check`, `demo`, `sim`.
 
+mod check;
 mod demo;
 mod run;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Env, Sources};
+use crate::routing::RouteTable;
 use crate::sim;
 
 const BAD_CONFIG: u8 = 1;
@@ -25,10 +28,12 @@ struct Cli {
 enum Command {
     /// Serve in the foreground.
     Run(run::RunArgs),
+    /// Validate the configuration: exit 0, or 1 with a line per fault.
+    Check(CheckArgs),
     /// Gateway, simulated edge and simulated LiteLLM in one process: no key, no network.
     Demo(demo::DemoArgs),
     /// The edge simulator alone, for tests and load tests.
-    Sim(sim::SimArgs),
+    Sim(Box<sim::SimArgs>),
 }
 
 /// Where the configuration comes from; flags override the file.
@@ -70,8 +75,9 @@ pub fn main() -> ExitCode {
     init_log();
     match cli.command {
         Command::Run(args) => run::run(args),
-        Command::Demo(args) => demo::demo(args),
-        Command::Sim(args) => simulate(args),
+        Command::Check(args) => check(args),
+        Command::Demo(args) => demo::demo(&args),
+        Command::Sim(args) => simulate(*args),
     }
 }
 
@@ -81,6 +87,34 @@ fn init_log() {
     env_logger::Builder::from_env(filter)
         .format_target(true)
         .init();
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    sources: SourceArgs,
+    /// Show how this model name resolves and where it would go.
+    #[arg(long, value_name = "MODEL")]
+    resolve: Option<String>,
+}
+
+fn check(args: CheckArgs) -> ExitCode {
+    let mut out = io::stdout().lock();
+    let checked = check::report(&args.sources.sources(), &mut out).and_then(|loaded| {
+        if let (Some(loaded), Some(model)) = (&loaded, &args.resolve) {
+            writeln!(
+                out,
+                "{}",
+                RouteTable::new(&loaded.config.models).describe(model)
+            )?;
+        }
+        Ok(loaded.is_some())
+    });
+    match checked {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(BAD_CONFIG),
+        Err(error) => fail(error),
+    }
 }
 
 fn simulate(args: sim::SimArgs) -> ExitCode {

@@ -44,19 +44,26 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Everything that keeps a configuration from being used; never empty.
+/// Everything that keeps a configuration from being used, at least one finding, and the warnings beside.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Faults(Vec<Finding>);
+pub struct Faults {
+    faults: Vec<Finding>,
+    warnings: Vec<Finding>,
+}
 
 impl Faults {
     pub fn iter(&self) -> std::slice::Iter<'_, Finding> {
-        self.0.iter()
+        self.faults.iter()
+    }
+
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warnings
     }
 }
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, finding) in self.0.iter().enumerate() {
+        for (index, finding) in self.faults.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
@@ -112,7 +119,10 @@ impl Notes {
         if self.faults.is_empty() {
             Ok(self.warnings)
         } else {
-            Err(Faults(self.faults))
+            Err(Faults {
+                faults: self.faults,
+                warnings: self.warnings,
+            })
         }
     }
 }

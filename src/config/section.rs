@@ -9,6 +9,9 @@ use super::secret::Secret;
 use super::units;
 use super::yaml::{Node, Plain, Value, resolve};
 
+/// Why a key of later versions is refused.
+pub(super) const NOT_YET: &str = "is not supported in this version, remove it";
+
 /// A section and what it is called (`limits`, or nothing for the whole file).
 pub(super) struct Section<'a, 'n> {
     name: &'static str,
@@ -17,29 +20,36 @@ pub(super) struct Section<'a, 'n> {
 }
 
 impl<'a, 'n> Section<'a, 'n> {
-    /// Reports every key that is not known; an absent or empty section has its defaults.
+    /// Reports every key that is not known; an absent or empty section has its defaults. A key that is
+    /// refused, with its reason, is a fault unless it is `null`.
     pub fn open(
         name: &'static str,
         node: Option<&'a Node>,
         known: &[&str],
+        refused: &[(&str, &str)],
         notes: &'n mut Notes,
     ) -> Self {
         let node = node.filter(|node| !node.is_null());
         if let Some(node) = node {
             if !matches!(node.value, Value::Map(_)) {
-                let whole = if name.is_empty() { "the file" } else { name };
+                let whole = if name.is_empty() {
+                    "the file".to_owned()
+                } else {
+                    format!("`{name}`")
+                };
+                let known = known.join(", ");
                 notes.fault(
                     &node.place,
-                    format!(
-                        "`{whole}` is {}, it takes a mapping of {}",
-                        node.kind(),
-                        known.join(", ")
-                    ),
+                    format!("{whole} is {}, it takes a mapping of {known}", node.kind()),
                 );
             }
-            report_unknown(name, node, known, notes);
+            report_unknown(name, node, known, refused, notes);
         }
-        Self { name, node, notes }
+        let mut section = Self { name, node, notes };
+        for (key, reason) in refused {
+            section.fault(key, reason);
+        }
+        section
     }
 
     /// A key's value; `null` means its default, as if the key were not there.
@@ -65,11 +75,6 @@ impl<'a, 'n> Section<'a, 'n> {
             self.notes
                 .fault(place, format!("`{path}` {}", what.as_ref()));
         }
-    }
-
-    /// A key that later versions know.
-    pub fn unbuilt(&mut self, key: &str) {
-        self.fault(key, "is not supported in this version, remove it");
     }
 
     fn wrong_kind(&mut self, key: &str, expected: &str) {
@@ -239,7 +244,13 @@ fn shown(node: &Node) -> String {
     }
 }
 
-pub(super) fn report_unknown(section: &str, node: &Node, known: &[&str], notes: &mut Notes) {
+pub(super) fn report_unknown(
+    section: &str,
+    node: &Node,
+    known: &[&str],
+    refused: &[(&str, &str)],
+    notes: &mut Notes,
+) {
     for entry in node.entries() {
         let Some(key) = entry.key.as_str() else {
             notes.fault(
@@ -252,7 +263,7 @@ pub(super) fn report_unknown(section: &str, node: &Node, known: &[&str], notes: 
             );
             continue;
         };
-        if known.contains(&key) {
+        if known.contains(&key) || refused.iter().any(|(refused, _)| *refused == key) {
             continue;
         }
         let whose = if section.is_empty() {
@@ -272,16 +283,15 @@ pub(super) fn report_unknown(section: &str, node: &Node, known: &[&str], notes: 
 }
 
 /// The known word that a mistyped one is closest to, if one is close at all.
-pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let distance = |candidate: &str| {
+        let contained = candidate.len() > 3 && word.contains(candidate);
+        let typos = strsim::damerau_levenshtein(&word.to_lowercase(), candidate);
+        (contained || typos <= 1 + candidate.len() / 3).then_some(typos)
+    };
     known
         .iter()
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&word.to_lowercase(), candidate),
-                *candidate,
-            )
-        })
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3)
+        .filter_map(|candidate| Some((distance(candidate)?, *candidate)))
         .min()
         .map(|(_, candidate)| candidate)
 }

@@ -122,6 +122,15 @@ impl Snapshot {
         })
     }
 
+    /// All metrics in Prometheus' text format, the gauges read now.
+    pub fn render_metrics(&self) -> prometheus::Result<String> {
+        for upstream in &self.direct {
+            upstream.metrics.hold_cookies(upstream.jar.list().len());
+        }
+        self.metrics.hold_bodies(self.bodies.in_use() as u64);
+        self.metrics.render()
+    }
+
     /// A direct model was named on a path that only LiteLLM serves: beside cookies, limits and memory.
     pub fn note_direct_elsewhere(&self, model: &str) {
         self.metrics.direct_model_elsewhere();

@@ -1,6 +1,7 @@
 //! May this request go on, and where to? Answered once, before any upstream is touched.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,16 +23,23 @@ use crate::identity::MemoryUser;
 use crate::routing::{Route, qualified};
 use crate::wire::Dialect;
 
-/// Seconds an idle client connection is kept.
-const KEEPALIVE: u64 = 60;
+/// How long an idle client connection is kept.
+pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
 const DOWNSTREAM_WRITE: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(5);
 /// How much larger than its compressed form a body may become.
 const MAX_RATIO: usize = 200;
 
+tokio::task_local! {
+    /// Turns true when the request's head is there.
+    pub(crate) static HEAD_ARRIVED: Arc<AtomicBool>;
+}
+
 /// Bounds on a client's connection that Pingora leaves open.
 pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
-    session.set_keepalive(Some(KEEPALIVE));
+    // Set where a deadline waits for it, which is not so for HTTP/2.
+    let _ = HEAD_ARRIVED.try_with(|arrived| arrived.store(true, Ordering::Relaxed));
+    session.set_keepalive(Some(KEEPALIVE.as_secs()));
     session.set_read_timeout(Some(ctx.snapshot.config.limits.body_timeout));
     session.set_write_timeout(Some(DOWNSTREAM_WRITE));
     session.set_total_drain_timeout(Some(DRAIN));
@@ -104,7 +112,12 @@ async fn route(
         .as_ref()
         .map(|way| direct_uri(session, way))
         .transpose()?;
+    let lane = way
+        .as_ref()
+        .map_or(&snapshot.litellm.metrics, |way| &way.upstream.metrics)
+        .enter();
     Ok(Admitted {
+        _lane: lane,
         way: way.map_or(Way::LiteLlm { tried: Vec::new() }, Way::Direct),
         caller,
         held: Some(parcel.hold(ctx, &envelope, rename)),
@@ -142,6 +155,7 @@ async fn pass_through(
             .map_err(Unread::Gone)?;
     }
     Ok(Admitted {
+        _lane: ctx.snapshot.litellm.metrics.enter(),
         way: Way::LiteLlm { tried: Vec::new() },
         caller,
         model: model.map(str::to_owned),

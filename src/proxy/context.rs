@@ -12,10 +12,11 @@ use super::relay::SharedFeed;
 use super::stream::Tail;
 use crate::auth::Caller;
 use crate::body::Share;
+use crate::cookies::CookieHeader;
 use crate::gateway::{DirectUpstream, Failure, Gateway, InFlight, Snapshot};
 use crate::identity::MemoryUser;
 use crate::routing::DirectModel;
-use crate::telemetry::{RequestId, UpstreamMetrics};
+use crate::telemetry::{InFlight as LaneInFlight, RequestId, UpstreamMetrics};
 use crate::upstream::backends::Replica;
 use crate::upstream::connect_gate::Turn;
 use crate::wire::Dialect;
@@ -43,6 +44,8 @@ pub(super) struct Admitted {
     pub betas: Vec<String>,
     /// Path and query towards the upstream, for direct requests: `//` inside stays.
     pub uri: Option<Uri>,
+    /// Held for its drop: one more request of the lane under way.
+    pub _lane: LaneInFlight,
     /// `None`: the body is streamed through, not held.
     pub held: Option<Held>,
 }
@@ -96,9 +99,7 @@ pub(super) struct Attempt {
     pub turn: Option<Turn>,
     pub reused: Option<bool>,
     pub http2: bool,
-    /// The request head was handed to the connection.
-    pub written: bool,
-    pub cookies_sent: Arc<[String]>,
+    pub cookies_sent: Option<CookieHeader>,
     /// Informational answers seen.
     pub informational: u32,
 }
@@ -108,7 +109,8 @@ pub(super) struct Attempt {
 pub(super) struct Answered {
     /// Wait before the next attempt.
     pub wait: Option<Duration>,
-    pub cookies_captured: bool,
+    /// The jar holds cookies now that the failed attempt had not sent, because its answer set them.
+    pub fresh_cookies: bool,
     pub retried_for_cookies: bool,
     pub head_at: Option<Instant>,
     pub sent_at: Option<Instant>,

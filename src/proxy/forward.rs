@@ -128,6 +128,9 @@ async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
 pub(super) fn connected(ctx: &mut RequestCtx, reused: bool, digest: Option<&Digest>) {
     ctx.attempt.turn = None;
     ctx.attempt.reused = Some(reused);
+    if let Some(metrics) = ctx.upstream_metrics() {
+        metrics.connected(reused);
+    }
     let needs_pause = ctx.direct().is_some();
     if let (Some(feed), true) = (ctx.feed(), needs_pause) {
         let pause = (round_trip(digest) + EARLY_ANSWER_SLACK).min(EARLY_ANSWER_MAX);
@@ -150,7 +153,9 @@ pub(super) fn write_head(
     ctx: &mut RequestCtx,
 ) -> Result<()> {
     ctx.attempt.http2 = head.version == Version::HTTP_2;
-    ctx.attempt.written = true;
+    ctx.answered
+        .sent_at
+        .get_or_insert_with(|| ctx.snapshot.clock.now());
     let wall = ctx.snapshot.clock.wall();
     let Some(admitted) = ctx.admitted.as_ref() else {
         return Ok(());
@@ -166,8 +171,8 @@ pub(super) fn write_head(
                 secure: true,
             };
             if let Some(cookies) = way.upstream.jar.header(&site, wall) {
-                head.insert_header(header::COOKIE, cookies.value)?;
-                ctx.attempt.cookies_sent = cookies.names;
+                head.insert_header(header::COOKIE, cookies.value.clone())?;
+                ctx.attempt.cookies_sent = Some(cookies);
             }
         }
         Way::LiteLlm { .. } => write_litellm_head(session, head, admitted, ctx)?,

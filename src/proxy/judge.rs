@@ -34,7 +34,7 @@ pub(super) fn of(ctx: &RequestCtx) -> Option<Judge> {
         snapshot: Arc::clone(&ctx.snapshot),
         model: Arc::clone(&ctx.direct()?.model),
         attempt: ctx.attempt.number,
-        fresh_cookies: ctx.answered.cookies_captured,
+        fresh_cookies: ctx.answered.fresh_cookies,
         retried_for_cookies: ctx.answered.retried_for_cookies,
         dialect: ctx.dialect,
         request_id: ctx.request_id.as_str().to_owned(),

@@ -23,12 +23,12 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     }
     note_attempt(ctx);
     let time = clock::stamp(ctx.snapshot.clock.wall());
-    let cookies: Vec<&str> = ctx
+    let sent = ctx
         .attempt
         .cookies_sent
         .iter()
-        .map(String::as_str)
-        .collect();
+        .flat_map(|sent| sent.names.iter());
+    let cookies: Vec<&str> = sent.map(String::as_str).collect();
     let head = session.req_header();
     let record = AccessRecord {
         time: &time,

@@ -89,6 +89,7 @@ pub(super) fn release_body(ctx: &mut RequestCtx) {
 
 /// Allow-listed cookies go into the jar, from every status; no upstream cookie reaches a client.
 fn capture_cookies(head: &mut ResponseHeader, ctx: &mut RequestCtx) {
+    ctx.answered.fresh_cookies = false;
     if !head.headers.contains_key(header::SET_COOKIE) {
         return;
     }
@@ -108,7 +109,9 @@ fn capture_cookies(head: &mut ResponseHeader, ctx: &mut RequestCtx) {
     for name in &captured.names {
         ctx.snapshot.metrics.captured_cookie(name);
     }
-    ctx.answered.cookies_captured = captured.changed;
+    let sent = ctx.attempt.cookies_sent.as_ref();
+    let superseded = way.upstream.jar.supersedes(sent, &site, wall);
+    ctx.answered.fresh_cookies = superseded && !captured.names.is_empty();
     head.remove_header(&header::SET_COOKIE);
 }
 

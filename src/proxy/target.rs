@@ -170,7 +170,8 @@ fn inspect(head: &RequestHeader) -> Result<(), Rejection> {
         ));
     }
     let path = head.uri.path();
-    if !path.starts_with('/') && !(head.method == Method::OPTIONS && path == "*") {
+    let asterisk = head.method == Method::OPTIONS && path == "*";
+    if !path.starts_with('/') && !asterisk {
         return Err(Rejection::Head("the request target must be a path"));
     }
     if has_unsound_segment(path) {

@@ -38,14 +38,12 @@ impl Backends {
     /// `replicas` are the configured URLs with the hosts that the resolver keeps fresh.
     pub fn new(replicas: Vec<(BaseUrl, Arc<Host>)>) -> Self {
         let probe = replicas.first().map(|(base, _)| health_check(base));
-        let single = replicas.len() < 2;
         let replicas = replicas
             .into_iter()
             .map(|(base, host)| (Arc::new(base), host))
             .collect();
         let mut pool = Pool::new(Box::new(Replicas(replicas)));
-        // With a single replica there is nothing to choose: a request finds out by itself.
-        if let (Some(probe), false) = (probe, single) {
+        if let Some(probe) = probe {
             pool.set_health_check(probe);
         }
         let mut balancer = LoadBalancer::from_backends(pool);

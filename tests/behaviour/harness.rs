@@ -45,11 +45,13 @@ pub struct TestGateway {
     _folder: TempDir,
 }
 
+type Change = Box<dyn FnOnce(&mut Config)>;
+
 /// A gateway about to start.
 pub struct Builder {
     own: String,
     models: String,
-    changes: Vec<Box<dyn FnOnce(&mut Config)>>,
+    changes: Vec<Change>,
     clock: Arc<dyn Clock>,
     folder: TempDir,
 }
@@ -102,19 +104,30 @@ impl TestGateway {
     /// A POST with the master key.
     pub fn post(&self, path: &str) -> reqwest::RequestBuilder {
         let json = ("content-type", "application/json");
-        self.http.post(self.url(path)).bearer_auth(MASTER).header(json.0, json.1)
+        self.http
+            .post(self.url(path))
+            .bearer_auth(MASTER)
+            .header(json.0, json.1)
     }
 
     /// One plain turn with the direct model.
     pub async fn message(&self, text: &str) -> reqwest::Response {
-        self.post("/v1/messages").body(turn(text).to_string()).send().await.unwrap()
+        self.post("/v1/messages")
+            .body(turn(text).to_string())
+            .send()
+            .await
+            .unwrap()
     }
 
     /// One streamed turn with the direct model.
     pub async fn stream(&self, text: &str) -> reqwest::Response {
         let mut turn = turn(text);
         turn["stream"] = json!(true);
-        self.post("/v1/messages").body(turn.to_string()).send().await.unwrap()
+        self.post("/v1/messages")
+            .body(turn.to_string())
+            .send()
+            .await
+            .unwrap()
     }
 
     /// The number of one metric; `labels` in any order. 0 while it was never counted.
@@ -134,7 +147,14 @@ impl TestGateway {
 
     /// All metrics, as a scraper gets them.
     pub async fn metrics(&self) -> String {
-        self.http.get(self.admin_url("/metrics")).send().await.unwrap().text().await.unwrap()
+        self.http
+            .get(self.admin_url("/metrics"))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
     }
 
     /// Stops as SIGTERM does, and waits for the end.
@@ -158,7 +178,10 @@ impl Builder {
         for line in yaml.lines() {
             let section = line.split(':').next().unwrap_or_default();
             if !section.is_empty() && !section.starts_with([' ', '#']) {
-                let others = self.own.lines().filter(|old| old.split(':').next() != Some(section));
+                let others = self
+                    .own
+                    .lines()
+                    .filter(|old| old.split(':').next() != Some(section));
                 self.own = others.map(|old| format!("{old}\n")).collect();
             }
         }
@@ -208,7 +231,8 @@ impl Builder {
         }
         let clock = self.clock;
         // Building it looks names up on a runtime of its own.
-        let running = tokio::task::spawn_blocking(move || Bound::new(config, clock).unwrap().spawn());
+        let running =
+            tokio::task::spawn_blocking(move || Bound::new(config, clock).unwrap().spawn());
         TestGateway {
             running: Some(running.await.unwrap()),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),

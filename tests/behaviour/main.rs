@@ -1,4 +1,10 @@
 //! What the gateway does, told through real sockets in front of a simulated world.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod harness;
 mod logs;

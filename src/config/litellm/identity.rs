@@ -24,6 +24,7 @@ pub(super) fn read(node: Option<&Node>, values: &mut Values) -> Identity {
         "user_id_mappings",
         node,
         &["custom_header", "header_patterns", "default_user_id"],
+        &[],
         values.notes,
     );
     let custom_header = node
@@ -57,7 +58,7 @@ pub(super) fn read(node: Option<&Node>, values: &mut Values) -> Identity {
 
 fn pattern(node: &Node, values: &mut Values) -> Option<HeaderPattern> {
     let known = ["header", "pattern", "user_id"];
-    report_unknown("header_patterns", node, &known, values.notes);
+    report_unknown("header_patterns", node, &known, &[], values.notes);
     for key in known {
         if node.present(key).is_none() {
             values.notes.fault(

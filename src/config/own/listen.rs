@@ -8,7 +8,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::super::address::collide;
 use super::super::finding::{Notes, Place};
-use super::super::section::Section;
+use super::super::section::{NOT_YET, Section};
 use super::super::types::{Listener, TlsFiles};
 use super::super::yaml::{Node, Value};
 use super::Sources;
@@ -93,11 +93,12 @@ fn mapped_listener(node: &Node, base: &Path, notes: &mut Notes) -> Option<Listen
     let mut section = Section::open(
         "listen",
         Some(node),
-        &["address", "tls", "proxy_protocol", "h2c"],
+        &["address", "tls", "h2c", "proxy_protocol"],
+        &[],
         notes,
     );
     if section.flag("proxy_protocol", false) {
-        section.unbuilt("proxy_protocol");
+        section.fault("proxy_protocol", NOT_YET);
     }
     let h2c = section.flag("h2c", false);
     let address = section.text("address");
@@ -126,7 +127,7 @@ fn mapped_listener(node: &Node, base: &Path, notes: &mut Notes) -> Option<Listen
 }
 
 fn tls_files(node: &Node, base: &Path, notes: &mut Notes) -> Option<TlsFiles> {
-    let mut section = Section::open("listen.tls", Some(node), &["cert", "key"], notes);
+    let mut section = Section::open("listen.tls", Some(node), &["cert", "key"], &[], notes);
     let (cert, key) = (section.file("cert", base), section.file("key", base));
     for missing in ["cert", "key"] {
         if section.get(missing).is_none() {

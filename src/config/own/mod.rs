@@ -11,14 +11,14 @@ use ipnet::IpNet;
 
 use super::env::{self, Env};
 use super::finding::Notes;
-use super::section::Section;
+use super::section::{NOT_YET, Section};
 use super::types::{Auth, Cookies, Direct, Limits, Listener, Retry, Server};
 use super::yaml::{Node, Value};
 use super::{Secret, Sources};
 
 pub(super) use upstreams::OwnLiteLlm;
 
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 12] = [
     "listen",
     "admin",
     "admin_key",
@@ -27,14 +27,12 @@ const SECTIONS: [&str; 15] = [
     "cookies",
     "retry",
     "auth",
-    "egress",
-    "memory",
     "limits",
     "trusted_proxies",
     "server",
-    "reload",
-    "drain",
+    "memory",
 ];
+const LATER: [(&str, &str); 3] = [("egress", NOT_YET), ("reload", NOT_YET), ("drain", NOT_YET)];
 
 /// Our own half of a [`super::Config`].
 pub(super) struct Own {
@@ -53,15 +51,10 @@ pub(super) struct Own {
 
 /// Reads the file's tree, over which the flags of the command line win.
 pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &mut Notes) -> Own {
-    let mut top = Section::open("", root, &SECTIONS, notes);
-    for later in ["egress", "reload", "drain"] {
-        top.unbuilt(later);
-    }
-    if top
-        .get("memory")
-        .is_some_and(|node| !matches!(&node.value, Value::Map(entries) if entries.is_empty()))
-    {
-        top.unbuilt("memory");
+    let mut top = Section::open("", root, &SECTIONS, &LATER, notes);
+    let is_empty = |node: &Node| matches!(&node.value, Value::Map(entries) if entries.is_empty());
+    if top.get("memory").is_some_and(|node| !is_empty(node)) {
+        top.fault("memory", NOT_YET);
     }
     let admin_key = top.secret("admin_key");
     let trusted_proxies = trusted_proxies(&mut top);

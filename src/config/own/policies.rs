@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::address::host_name;
 use super::super::finding::Notes;
-use super::super::section::Section;
+use super::super::section::{NOT_YET, Section};
 use super::super::types::{Auth, Cookies, Limits, Retry, Server};
 use super::super::yaml::Node;
 
@@ -19,10 +19,10 @@ pub(super) fn cookies(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Co
     let mut section = Section::open(
         "cookies",
         node,
-        &["share", "egress", "file", "redis"],
+        &["share", "egress", "file"],
+        &[("redis", NOT_YET)],
         notes,
     );
-    section.unbuilt("redis");
     let share = match section.texts("share") {
         None => SHAREABLE
             .iter()
@@ -53,10 +53,10 @@ pub(super) fn retry(node: Option<&Node>, notes: &mut Notes) -> Retry {
     let mut section = Section::open(
         "retry",
         node,
-        &["attempts", "initial_delay", "max_delay", "budget"],
+        &["attempts", "initial_delay", "max_delay"],
+        &[("budget", NOT_YET)],
         notes,
     );
-    section.unbuilt("budget");
     let retry = Retry {
         attempts: u32::try_from(section.count("attempts", 3, 1..=20)).unwrap_or(1),
         initial_delay: section.duration("initial_delay", Duration::from_secs(1), INSTANT..=DAY),
@@ -78,10 +78,10 @@ pub(super) fn auth(node: Option<&Node>, notes: &mut Notes) -> Auth {
     let mut section = Section::open(
         "auth",
         node,
-        &["keys_file", "litellm", "allow_anonymous", "hosts"],
+        &["litellm", "allow_anonymous", "hosts"],
+        &[("keys_file", NOT_YET)],
         notes,
     );
-    section.unbuilt("keys_file");
     let mut hosts = Vec::new();
     for (place, text) in section.texts("hosts").unwrap_or_default() {
         match host_name(text) {
@@ -110,7 +110,7 @@ pub(super) fn limits(node: Option<&Node>, notes: &mut Notes) -> Limits {
         "first_byte_timeout",
         "idle_timeout",
     ];
-    let mut section = Section::open("limits", node, &known, notes);
+    let mut section = Section::open("limits", node, &known, &[], notes);
     let mut seconds = |key: &str, default: u64| {
         section.duration(key, Duration::from_secs(default), INSTANT..=DAY)
     };
@@ -146,19 +146,19 @@ pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Ser
     const REFUSED: [(&str, &str); 4] = [
         (
             "daemon",
-            "a service manager keeps the process, and a daemon loses its errors",
+            "is refused, a service manager keeps the process; remove it",
         ),
         (
             "error_log",
-            "logs go to standard error, where a service manager collects them",
+            "is refused, logs go to standard error; remove it",
         ),
         (
             "upstream_debug_ssl_keylog",
-            "it would write the keys of all TLS connections to a file",
+            "is refused, it would write all TLS keys to a file; remove it",
         ),
         (
             "max_retries",
-            "retries are a policy of their own, see `retry`",
+            "is refused, `retry.attempts` says how often; remove it",
         ),
     ];
     let known = [
@@ -168,14 +168,7 @@ pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Ser
         "upgrade_sock",
         "upstream_keepalive_pool_size",
     ];
-    let with_refused: Vec<&str> = known
-        .into_iter()
-        .chain(REFUSED.iter().map(|(key, _)| *key))
-        .collect();
-    let mut section = Section::open("server", node, &with_refused, notes);
-    for (key, reason) in REFUSED {
-        section.fault(key, format!("is refused, {reason}; remove it"));
-    }
+    let mut section = Section::open("server", node, &known, &REFUSED, notes);
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     Server {
         threads: section.count("threads", cpus, 1..=1024),

@@ -9,7 +9,7 @@ use rustls_pki_types::pem::PemObject;
 
 use super::super::address::{host_name, split_port};
 use super::super::finding::{Notes, Place};
-use super::super::section::Section;
+use super::super::section::{NOT_YET, Section};
 use super::super::types::{BaseUrl, Direct, Expose, LiteLlm, Origin};
 use super::super::yaml::Node;
 use super::Sources;
@@ -32,6 +32,7 @@ pub(super) fn litellm(
         "litellm",
         node,
         &["config", "urls", "api_key", "expose"],
+        &[],
         notes,
     );
     let named = section.file("config", base).zip(section.place("config"));
@@ -103,15 +104,8 @@ fn urls(section: &mut Section, sources: &Sources) -> Vec<BaseUrl> {
 }
 
 pub(super) fn direct(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Direct {
-    let known = [
-        "domains",
-        "resolve",
-        "ca_file",
-        "bypass",
-        "max_concurrency",
-        "queue",
-    ];
-    let mut section = Section::open("direct", node, &known, notes);
+    let known = ["domains", "resolve", "ca_file", "max_concurrency", "bypass"];
+    let mut section = Section::open("direct", node, &known, &[("queue", NOT_YET)], notes);
     if section
         .get("bypass")
         .is_some_and(|node| node.as_str() != Some("none"))
@@ -121,7 +115,6 @@ pub(super) fn direct(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Dir
             "is not supported in this version beyond `none`, remove it",
         );
     }
-    section.unbuilt("queue");
     let ca_file = section.file("ca_file", base);
     if let Some(file) = &ca_file {
         check_ca(&mut section, file);

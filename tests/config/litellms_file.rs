@@ -1,0 +1,453 @@
+//! LiteLLM's file, read as LiteLLM reads it.
+
+use memgate::config::{Env, ProviderDialect, Secret, Sources};
+
+use super::{Files, VARIABLES, conf, load, model, one_model};
+
+#[test]
+fn a_litellm_file_alone_is_enough() {
+    let mut sources = Sources::new(Env::from_pairs(VARIABLES));
+    sources.litellm_config = Some(conf("litellm.example.yaml"));
+
+    let loaded = load(&sources);
+
+    let config = &loaded.config;
+    assert_eq!(config.listen[0].address.to_string(), "127.0.0.1:8764");
+    let target = model(config, "claude-sonnet-4.5").direct.as_ref().unwrap();
+    assert_eq!(
+        target.api_key.as_ref().map(Secret::reveal),
+        Some("sk-ant-0123456789abcdef")
+    );
+    assert!(target.extra_headers[0].1.is_sensitive());
+    assert_eq!(
+        config.auth.master_key.as_ref().map(Secret::reveal),
+        Some("sk-fedcba9876543210")
+    );
+    assert_eq!(
+        config
+            .models
+            .groups
+            .iter()
+            .map(|group| group.name.as_str())
+            .collect::<Vec<_>>(),
+        [
+            "claude-sonnet-4.5",
+            "claude-haiku-4-5",
+            "claude-*",
+            "gpt-4o"
+        ]
+    );
+    assert_eq!(config.identity.header_patterns.len(), 2);
+    assert_eq!(loaded.warnings, [], "the example is one to follow");
+}
+
+#[test]
+fn an_api_base_becomes_the_base_the_provider_and_the_dialect() {
+    use ProviderDialect::{Anthropic, OpenAi};
+    let cases = [
+        (
+            "https://api.supermemory.ai/v3/https://api.anthropic.com",
+            "",
+            "/v3/https://api.anthropic.com",
+            "api.anthropic.com",
+            true,
+            Anthropic,
+        ),
+        (
+            "https://api.supermemory.ai/v3/https://api.anthropic.com/v1",
+            "",
+            "/v3/https://api.anthropic.com",
+            "api.anthropic.com",
+            true,
+            Anthropic,
+        ),
+        (
+            "https://api.supermemory.ai/v3/https://api.anthropic.com/v1/",
+            "",
+            "/v3/https://api.anthropic.com",
+            "api.anthropic.com",
+            true,
+            Anthropic,
+        ),
+        (
+            "https://api.supermemory.ai/v3/https://api.anthropic.com/v1/messages",
+            "",
+            "/v3/https://api.anthropic.com",
+            "api.anthropic.com",
+            true,
+            Anthropic,
+        ),
+        (
+            "https://api.supermemory.ai/v3/api.anthropic.com/v1/messages/",
+            "",
+            "/v3/api.anthropic.com",
+            "api.anthropic.com",
+            true,
+            Anthropic,
+        ),
+        (
+            "https://API.Supermemory.AI:8443/v3/API.Anthropic.com",
+            "",
+            "/v3/API.Anthropic.com",
+            "api.anthropic.com",
+            true,
+            Anthropic,
+        ),
+        (
+            "https://supermemory.ai",
+            "",
+            "",
+            "supermemory.ai",
+            false,
+            Anthropic,
+        ),
+        (
+            "https://supermemory.ai/v1",
+            "",
+            "",
+            "supermemory.ai",
+            false,
+            Anthropic,
+        ),
+        (
+            "https://api.supermemory.ai/v3/https://api.groq.com/openai/v1",
+            "custom_llm_provider: groq",
+            "/v3/https://api.groq.com/openai",
+            "api.groq.com",
+            true,
+            OpenAi,
+        ),
+        (
+            "https://api.supermemory.ai/v3/https://gw.example:8443/a//b",
+            "",
+            "/v3/https://gw.example:8443/a//b",
+            "gw.example",
+            true,
+            Anthropic,
+        ),
+    ];
+    for (api_base, more, path, provider, router, dialect) in cases {
+        let config = one_model(
+            api_base,
+            &format!("api_key: os.environ/OPENAI_API_KEY\n      {more}"),
+        )
+        .load()
+        .config;
+        let target = model(&config, "m")
+            .direct
+            .clone()
+            .unwrap_or_else(|| panic!("{api_base} is direct"));
+        assert_eq!(target.base.path, path, "{api_base}");
+        assert_eq!(
+            (target.provider_host.as_str(), target.router),
+            (provider, router),
+            "{api_base}"
+        );
+        assert_eq!(target.dialect, dialect, "{api_base}");
+        assert!(target.base.origin.tls && target.base.origin.host.ends_with("supermemory.ai"));
+    }
+}
+
+#[test]
+fn only_hosts_at_or_below_a_direct_domain_are_direct() {
+    for api_base in [
+        "https://notsupermemory.ai/v3/api.anthropic.com",
+        "https://supermemory.ai.evil.example/v3/api.anthropic.com",
+        "https://api.anthropic.com/supermemory.ai",
+        "http://localhost:4000",
+        "no url at all",
+    ] {
+        let files = one_model(api_base, "api_key: os.environ/OPENAI_API_KEY");
+        assert!(
+            model(&files.load().config, "m").direct.is_none(),
+            "{api_base}"
+        );
+    }
+}
+
+#[test]
+fn the_dialect_follows_the_provider_then_the_host_then_the_name() {
+    use ProviderDialect::{Anthropic, OpenAi};
+    let cases = [
+        ("anthropic/x", "", "api.anthropic.com", Anthropic, "x"),
+        ("openai/x", "", "api.anthropic.com", OpenAi, "x"),
+        (
+            "anthropic/x",
+            "custom_llm_provider: openai",
+            "api.openai.com",
+            OpenAi,
+            "anthropic/x",
+        ),
+        ("x", "", "api.anthropic.com", Anthropic, "x"),
+        ("claude-x", "", "llm.example", Anthropic, "claude-x"),
+        ("gpt-x", "", "api.openai.com", OpenAi, "gpt-x"),
+        (
+            "meta-llama/llama",
+            "",
+            "api.groq.com",
+            OpenAi,
+            "meta-llama/llama",
+        ),
+    ];
+    for (name, more, host, dialect, sent) in cases {
+        let config = Files::litellm(&format!(
+            "model_list:\n  - model_name: m\n    litellm_params:\n      model: {name}\n      api_key: os.environ/OPENAI_API_KEY\n      api_base: https://api.supermemory.ai/v3/{host}\n      {more}\n"
+        )).load().config;
+        let deployment = model(&config, "m");
+        assert_eq!(
+            deployment.direct.as_ref().map(|target| target.dialect),
+            Some(dialect),
+            "{name} {more}"
+        );
+        assert_eq!(deployment.model, sent, "{name} {more}");
+    }
+}
+
+#[test]
+fn base_url_beats_api_base_and_a_credential_fills_in() {
+    let config = Files::litellm(
+        "credential_list:\n  - credential_name: sm\n    credential_values: {api_base: \"https://supermemory.ai/v3/api.anthropic.com\", api_key: os.environ/AZURE_API_KEY}\n\
+         model_list:\n  - model_name: a\n    litellm_params: {model: anthropic/x, api_base: \"https://x.example\", base_url: \"https://supermemory.ai/v3/b.example\", api_key: os.environ/OPENAI_API_KEY}\n  - model_name: b\n    litellm_params: {model: anthropic/x, litellm_credential_name: sm}\n",
+    ).load().config;
+    assert_eq!(
+        model(&config, "a").direct.as_ref().unwrap().provider_host,
+        "b.example"
+    );
+    let target = model(&config, "b").direct.clone().unwrap();
+    assert_eq!(
+        target.api_key.as_ref().map(Secret::reveal),
+        Some("0123456789abcdef")
+    );
+}
+
+#[test]
+fn a_model_without_a_key_takes_its_providers_variable_or_is_warned_of() {
+    let with = one_model("https://supermemory.ai/v3/api.anthropic.com", "").load();
+    let target = model(&with.config, "m").direct.clone().unwrap();
+    assert_eq!(
+        target.api_key.as_ref().map(Secret::reveal),
+        Some("sk-ant-0123456789abcdef")
+    );
+
+    let files = one_model("https://supermemory.ai/v3/api.anthropic.com", "");
+    let mut sources = files.sources();
+    sources.env = Env::from_pairs([]);
+    let warning = &load(&sources).warnings[0];
+    assert_eq!((warning.place.line, warning.place.column), (5, 17));
+    assert!(warning.message.contains("without a key"), "{warning}");
+}
+
+#[test]
+fn a_repeated_name_is_one_group_with_litellms_shares() {
+    let group = |params: [&str; 3]| -> Vec<u32> {
+        let list: String = params
+            .iter()
+            .map(|params| {
+                format!("  - model_name: m\n    litellm_params: {{model: openai/x{params}}}\n")
+            })
+            .collect();
+        let config = Files::litellm(&format!("model_list:\n{list}"))
+            .load()
+            .config;
+        assert_eq!(config.models.groups.len(), 1);
+        config.models.groups[0]
+            .deployments
+            .iter()
+            .map(|deployment| deployment.weight)
+            .collect()
+    };
+    assert_eq!(group(["", "", ""]), [1, 1, 1]);
+    assert_eq!(
+        group([", weight: 3", ", weight: 1", ", weight: 0"]),
+        [3, 1, 0]
+    );
+    assert_eq!(
+        group([", weight: 2", "", ", rpm: 50"]),
+        [2, 0, 0],
+        "who has no weight has no share"
+    );
+    assert_eq!(group([", rpm: 100", ", rpm: 50", ", tpm: 7"]), [100, 50, 0]);
+    assert_eq!(
+        group([", weight: 0.5", ", weight: 0.25", ""]),
+        [1_000_000, 500_000, 0]
+    );
+    assert_eq!(
+        group([", tpm: 9000000", ", tpm: 4500000", ""]),
+        [1_000_000, 500_000, 0]
+    );
+}
+
+#[test]
+fn ids_are_strings_as_litellm_makes_them() {
+    let config = Files::litellm(
+        "model_list: [{model_name: m, litellm_params: {model: openai/x}, model_info: {id: 012}}]",
+    )
+    .load()
+    .config;
+    assert_eq!(
+        model(&config, "m").id.as_deref(),
+        Some("10"),
+        "an octal number, then text"
+    );
+}
+
+#[test]
+fn aliases_come_from_the_router_and_from_the_alias_map() {
+    let config = Files::litellm(
+        "model_list: [{model_name: m, litellm_params: {model: openai/x}}]\n\
+         router_settings:\n  model_group_alias: {a: m, b: {model: m, hidden: true}, c: {model: m}}\n\
+         litellm_settings:\n  model_alias_map: {d: m, e: a}\n",
+    ).load().config;
+    let aliases: Vec<(&str, &str, bool)> = config
+        .models
+        .aliases
+        .iter()
+        .map(|a| (a.name.as_str(), a.target.as_str(), a.hidden))
+        .collect();
+    assert_eq!(
+        aliases,
+        [
+            ("a", "m", false),
+            ("b", "m", true),
+            ("c", "m", false),
+            ("d", "m", true),
+            ("e", "m", true)
+        ]
+    );
+}
+
+#[test]
+fn os_environ_counts_only_at_the_start_of_the_whole_string() {
+    let files = one_model(
+        "https://supermemory.ai/v3/api.anthropic.com",
+        "api_key: x-os.environ/OPENAI_API_KEY",
+    );
+    let config = files.load().config;
+    let key = model(&config, "m").direct.clone().unwrap().api_key.unwrap();
+    assert_eq!(key.reveal(), "x-os.environ/OPENAI_API_KEY");
+}
+
+#[test]
+fn the_master_key_is_the_files_else_the_variables() {
+    let key = |text: &str| {
+        Files::litellm(text)
+            .load()
+            .config
+            .auth
+            .master_key
+            .map(|key| key.reveal().to_owned())
+    };
+    let from_variable = Some("sk-fedcba9876543210".to_owned());
+    assert_eq!(key("model_list: []"), from_variable);
+    assert_eq!(key("general_settings: {}"), from_variable);
+    assert_eq!(
+        key("general_settings: {master_key: sk-1234567890123456}"),
+        Some("sk-1234567890123456".to_owned())
+    );
+    assert_eq!(
+        key("general_settings: {master_key: os.environ/OPENAI_API_KEY}"),
+        Some("sk-0123456789abcdef".to_owned())
+    );
+    assert_eq!(
+        key("environment_variables: {LITELLM_MASTER_KEY: sk-set-by-the-file}"),
+        Some("sk-set-by-the-file".to_owned())
+    );
+    assert_eq!(
+        key("general_settings: {master_key: null}"),
+        None,
+        "an empty key hides the variable, as in LiteLLM"
+    );
+}
+
+#[test]
+fn includes_extend_lists_and_replace_everything_else() {
+    let files = Files::new(&[
+        (
+            "config.yaml",
+            "include: [a/one.yaml, two.yaml]\nmodel_list: [{model_name: root, litellm_params: {model: openai/x}}]\ngeneral_settings: {master_key: sk-of-the-root-file}\nuser_id_mappings: {default_user_id: root, custom_header: x-a}\n",
+        ),
+        (
+            "a/one.yaml",
+            "include: [deeper.yaml]\nmodel_list: [{model_name: one, litellm_params: {model: openai/x}}]\nuser_id_mappings: {default_user_id: one}\n",
+        ),
+        (
+            "a/deeper.yaml",
+            "model_list: [{model_name: deeper, litellm_params: {model: openai/x}}]\nuser_id_mappings: {default_user_id: deeper}\n",
+        ),
+        (
+            "two.yaml",
+            "include: [a/deeper.yaml]\nmodel_list: [{model_name: two, litellm_params: {model: openai/x}}]\n",
+        ),
+    ]);
+
+    let loaded = files.load();
+
+    let names: Vec<&str> = loaded
+        .config
+        .models
+        .groups
+        .iter()
+        .map(|group| group.name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        ["root", "one", "two", "deeper"],
+        "breadth first, and no file twice"
+    );
+    assert_eq!(
+        loaded.config.identity.default_user_id.as_deref(),
+        Some("deeper"),
+        "the last wins"
+    );
+    assert!(
+        loaded.config.identity.custom_header.is_none(),
+        "a mapping is replaced whole"
+    );
+    assert_eq!(
+        loaded.config.auth.master_key.as_ref().map(Secret::reveal),
+        Some("sk-of-the-root-file")
+    );
+    assert_eq!(loaded.files.len(), 4);
+}
+
+#[test]
+fn faults_in_an_included_file_name_that_file() {
+    let files = Files::new(&[
+        ("config.yaml", "include: [sub/more.yaml]\nmodel_list: []\n"),
+        ("sub/more.yaml", "model_list:\n  - model_name: x\n"),
+    ]);
+    assert_eq!(
+        files.faults(),
+        "sub/more.yaml:2:5: a model without `litellm_params`, add it"
+    );
+}
+
+#[test]
+fn two_files_that_include_each_other_are_a_fault() {
+    let files = Files::new(&[
+        ("config.yaml", "include: [b.yaml]\nmodel_list: []\n"),
+        ("b.yaml", "include: [config.yaml]\n"),
+    ]);
+    assert_eq!(
+        files.faults(),
+        "b.yaml:1:11: config.yaml includes itself, remove one of the two lines"
+    );
+}
+
+#[test]
+fn user_id_mappings_keep_their_order_and_their_search() {
+    let config = Files::litellm(
+        "user_id_mappings:\n  custom_header: X-App-User\n  header_patterns:\n    - {header: User-Agent, pattern: java, user_id: a}\n    - {header: user-agent, pattern: '^cli', user_id: b}\n  default_user_id: os.environ/NUMBER\nmodel_list: []\n",
+    ).load().config;
+    let identity = config.identity;
+    assert_eq!(identity.custom_header.unwrap(), "x-app-user");
+    assert_eq!(identity.header_patterns[0].header, "user-agent");
+    assert!(
+        identity.header_patterns[0]
+            .pattern
+            .is_match("some java here"),
+        "it searches"
+    );
+    assert!(!identity.header_patterns[1].pattern.is_match("a cli"));
+    assert_eq!(identity.default_user_id.as_deref(), Some("7"));
+}

@@ -1,0 +1,280 @@
+//! Our own file: every key, its default, and what happens where it cannot be read.
+
+use std::fs;
+use std::time::Duration;
+
+use memgate::config::{Config, Env, Secret, Sources};
+
+use super::{Files, VARIABLES, conf, load, model};
+
+#[test]
+fn the_reference_file_loads_and_says_the_defaults() {
+    let mut sources = Sources::new(Env::from_pairs(VARIABLES));
+    sources.config = Some(conf("memgate.yaml"));
+    let written = load(&sources);
+    let mut sources = Sources::new(Env::from_pairs(VARIABLES));
+    sources.litellm_config = Some(conf("litellm.example.yaml"));
+    let default = load(&sources);
+
+    assert_eq!(written.warnings, []);
+    let (written, default) = (written.config, default.config);
+    assert_eq!(
+        format!("{:?}", written.limits),
+        format!("{:?}", default.limits)
+    );
+    assert_eq!(
+        format!("{:?}", written.retry),
+        format!("{:?}", default.retry)
+    );
+    assert_eq!(
+        format!("{:?}", written.server),
+        format!("{:?}", default.server)
+    );
+    assert_eq!(written.cookies.share, default.cookies.share);
+    assert_eq!(written.cookies.egress, default.cookies.egress);
+    assert_eq!(written.direct.domains, default.direct.domains);
+    assert_eq!(
+        written.direct.max_concurrency,
+        default.direct.max_concurrency
+    );
+    assert_eq!(written.litellm.urls, default.litellm.urls);
+    assert_eq!(written.litellm.expose, default.litellm.expose);
+    assert_eq!(written.admin, default.admin);
+    assert_eq!(written.listen[0].address, default.listen[0].address);
+    assert_eq!(written.auth.litellm, default.auth.litellm);
+    assert_eq!(written.auth.allow_anonymous, default.auth.allow_anonymous);
+}
+
+#[test]
+fn every_documented_key_is_in_the_reference_file() {
+    let text = fs::read_to_string(conf("memgate.yaml")).unwrap();
+    for key in [
+        "listen",
+        "address",
+        "tls",
+        "cert",
+        "key",
+        "h2c",
+        "admin",
+        "admin_key",
+        "config",
+        "urls",
+        "api_key",
+        "expose",
+        "domains",
+        "resolve",
+        "ca_file",
+        "bypass",
+        "max_concurrency",
+        "queue",
+        "share",
+        "egress",
+        "file",
+        "redis",
+        "attempts",
+        "initial_delay",
+        "max_delay",
+        "budget",
+        "keys_file",
+        "litellm",
+        "allow_anonymous",
+        "hosts",
+        "memory",
+        "body",
+        "bodies_in_flight",
+        "header_timeout",
+        "body_timeout",
+        "connect_timeout",
+        "first_byte_timeout",
+        "idle_timeout",
+        "trusted_proxies",
+        "threads",
+        "work_stealing",
+        "pid_file",
+        "upgrade_sock",
+        "upstream_keepalive_pool_size",
+    ] {
+        assert!(text.contains(&format!("{key}:")), "{key}");
+    }
+}
+
+#[test]
+fn every_section_is_read() {
+    let files = Files::new(&[(
+        "memgate.yaml",
+        "listen: [{address: \"[::1]:1\", h2c: true}, \"127.0.0.1:2\"]\n\
+         admin: off\n\
+         admin_key: os.environ/OPENAI_API_KEY\n\
+         litellm: {urls: [\"https://a.example/base/\", \"http://b.example:4001\"], api_key: os.environ/AZURE_API_KEY, expose: all}\n\
+         direct: {domains: [Example.COM.], resolve: {\"api.example.com:443\": \"127.0.0.1:9443\"}, max_concurrency: os.environ/NUMBER}\n\
+         cookies: {share: __cf_bm, egress: nat-1, file: state/jar.json}\n\
+         retry: {attempts: 5, initial_delay: 250ms, max_delay: 1h}\n\
+         auth: {litellm: no, allow_anonymous: true, hosts: [memgate.internal]}\n\
+         limits: {body: 1MiB, bodies_in_flight: 2MiB, idle_timeout: 5m}\n\
+         trusted_proxies: [10.1.2.3/8, 192.0.2.1]\n\
+         server: {threads: 2, work_stealing: false, pid_file: /run/m.pid}\n\
+         memory: {}\n",
+    )]);
+
+    let config = files.load().config;
+
+    assert_eq!(config.listen[0].address.to_string(), "[::1]:1");
+    assert!(config.listen[0].h2c && !config.listen[1].h2c);
+    assert!(config.admin.is_none());
+    assert_eq!(
+        config.admin_key.as_ref().map(Secret::reveal),
+        Some("sk-0123456789abcdef")
+    );
+    let urls: Vec<String> = config
+        .litellm
+        .urls
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(urls, ["https://a.example/base", "http://b.example:4001"]);
+    assert_eq!(
+        config.litellm.api_key.as_ref().map(Secret::reveal),
+        Some("0123456789abcdef")
+    );
+    assert_eq!(config.direct.domains, ["example.com"]);
+    let pinned = config
+        .direct
+        .resolve
+        .get(&("api.example.com".to_owned(), 443));
+    assert_eq!(
+        pinned.map(ToString::to_string).as_deref(),
+        Some("127.0.0.1:9443")
+    );
+    assert_eq!(
+        config.direct.max_concurrency, 7,
+        "a variable's text is read as the number it spells"
+    );
+    assert_eq!(config.cookies.share, ["__cf_bm"]);
+    assert_eq!(
+        config.cookies.file,
+        Some(files.path("state/jar.json")),
+        "relative to the file"
+    );
+    assert_eq!(config.retry.initial_delay, Duration::from_millis(250));
+    assert_eq!(config.retry.max_delay, Duration::from_secs(3600));
+    assert!(!config.auth.litellm && config.auth.allow_anonymous);
+    assert_eq!(config.auth.hosts, ["memgate.internal"]);
+    assert_eq!(
+        (config.limits.body, config.limits.bodies_in_flight),
+        (1 << 20, 2 << 20)
+    );
+    let nets: Vec<String> = config
+        .trusted_proxies
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(nets, ["10.0.0.0/8", "192.0.2.1/32"]);
+    assert_eq!(
+        (config.server.threads, config.server.work_stealing),
+        (2, false)
+    );
+}
+
+#[test]
+fn a_null_is_the_default() {
+    let files = Files::new(&[(
+        "memgate.yaml",
+        "listen:\nadmin: ~\nlimits: {body: null}\negress: null\nretry:\n",
+    )]);
+    let config = files.load().config;
+    assert_eq!(config.limits.body, 32 << 20);
+    assert_eq!(config.listen[0].address.port(), 8764);
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let files = Files::new(&[
+        (
+            "memgate.yaml",
+            "listen: \"127.0.0.1:1\"\nadmin: 127.0.0.1:2\nlitellm: {urls: [\"http://a\"], config: missing.yaml}\n",
+        ),
+        (
+            "other.yaml",
+            "model_list: [{model_name: m, litellm_params: {model: openai/x}}]\n",
+        ),
+    ]);
+    let mut sources = files.sources();
+    sources.listen = vec!["127.0.0.1:11".to_owned()];
+    sources.admin = Some("127.0.0.1:12".to_owned());
+    sources.litellm_urls = vec!["http://b".to_owned(), "http://c:5".to_owned()];
+    sources.litellm_config = Some(files.path("other.yaml"));
+
+    let loaded = load(&sources);
+
+    assert_eq!(loaded.config.listen[0].address.port(), 11);
+    assert_eq!(loaded.config.admin.map(|admin| admin.port()), Some(12));
+    assert_eq!(loaded.config.litellm.urls.len(), 2);
+    assert_eq!(model(&loaded.config, "m").model, "x");
+    assert_eq!(
+        loaded.files,
+        [files.path("memgate.yaml"), files.path("other.yaml")]
+    );
+}
+
+#[test]
+fn a_wrong_flag_is_told_by_the_flag() {
+    let mut sources = Sources::new(Env::from_pairs([]));
+    sources.listen = vec!["nonsense".to_owned()];
+    sources.litellm_urls = vec!["nonsense".to_owned()];
+    sources.litellm_config = Some("/no/such/file.yaml".into());
+
+    let told = Config::load(&sources)
+        .err()
+        .map(|faults| faults.to_string())
+        .unwrap_or_default();
+
+    for line in [
+        "--listen:1:1: `listen` is `nonsense`",
+        "--litellm-url:1:1: a URL of LiteLLM is not a URL",
+        "--litellm-config:1:1: cannot read /no/such/file.yaml: there is no such file",
+    ] {
+        assert!(told.contains(line), "{line} is not in\n{told}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_never_starts_with_defaults() {
+    let files = Files::new(&[("memgate.yaml", "")]);
+    fs::write(files.path("memgate.yaml"), b"listen: \"\xff\"").unwrap();
+    assert_eq!(
+        files.faults(),
+        "memgate.yaml:1:10: not UTF-8, save the file in that encoding"
+    );
+
+    let mut sources = files.sources();
+    for (path, told) in [
+        (files.path("none.yaml"), "there is no such file"),
+        (files.path(""), "it is a directory"),
+    ] {
+        sources.config = Some(path);
+        let faults = Config::load(&sources)
+            .err()
+            .map(|faults| faults.to_string())
+            .unwrap_or_default();
+        assert!(faults.contains(told), "{faults}");
+    }
+}
+
+#[test]
+fn no_secret_is_in_what_is_told_of_it() {
+    let files = Files::new(&[
+        (
+            "memgate.yaml",
+            "litellm: {api_key: \"secret blank\", urls: [\"http://u:secret@h\"], config: config.yaml}\nadmin_key: [secret]\n",
+        ),
+        (
+            "config.yaml",
+            "general_settings: {master_key: \"secret key\"}\nmodel_list:\n  - model_name: m\n    litellm_params: {model: anthropic/x, api_base: \"https://u:secret@supermemory.ai/v3/x\", api_key: \"secret\\nkey\", extra_headers: {a: \"secret\\r\\n\"}}\n",
+        ),
+    ]);
+    let told = match Config::load(&files.sources()) {
+        Err(faults) => format!("{faults}\n{:?}", faults.warnings()),
+        Ok(_) => panic!("it was accepted"),
+    };
+    assert!(!told.contains("secret"), "{told}");
+}

@@ -7,5 +7,10 @@
 )]
 
 mod harness;
+mod logs;
 
 mod bodies;
+mod broken_streams;
+mod deadlines;
+mod departures;
+mod streams;

@@ -8,7 +8,7 @@ use memgate::clock::{Clock, SystemClock};
 use memgate::config::{Config, Env, Sources};
 use memgate::gateway::Gateway;
 use memgate::server::{Bound, Running};
-use memgate::sim::{Edge, LiteLlm};
+use memgate::sim::{Console, Edge, LiteLlm, SeenRequest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -221,4 +221,11 @@ impl Builder {
 /// The body of a plain turn with the direct model.
 pub fn turn(text: &str) -> Value {
     json!({"model": MODEL, "max_tokens": 64, "messages": [{"role": "user", "content": text}]})
+}
+
+/// What clients asked of a simulator; the gateway's own probes aside.
+pub fn asked(console: &Console) -> Vec<SeenRequest> {
+    let mut seen = console.requests();
+    seen.retain(|request| request.path() != "/health/liveliness");
+    seen
 }

@@ -7,5 +7,8 @@
 )]
 
 mod harness;
+mod wire;
 
 mod bodies;
+mod passing;
+mod routing;

@@ -48,7 +48,7 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => {
             "this user may not read it, change its owner or mode".to_owned()
         }
-        _ => error.to_string(),
+        _ => format!("{error}, make it a readable file"),
     }
 }
 

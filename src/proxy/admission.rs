@@ -1,6 +1,7 @@
 //! May this request go on, and where to? Answered once, before any upstream is touched.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,8 +30,15 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How much larger than its compressed form a body may become.
 const MAX_RATIO: usize = 200;
 
+tokio::task_local! {
+    /// Turns true when the request's head is there.
+    pub(crate) static HEAD_ARRIVED: Arc<AtomicBool>;
+}
+
 /// Bounds on a client's connection that Pingora leaves open.
 pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
+    // Set where a deadline waits for it, which is not so for HTTP/2.
+    let _ = HEAD_ARRIVED.try_with(|arrived| arrived.store(true, Ordering::Relaxed));
     session.set_keepalive(Some(KEEPALIVE));
     session.set_read_timeout(Some(ctx.snapshot.config.limits.body_timeout));
     session.set_write_timeout(Some(DOWNSTREAM_WRITE));

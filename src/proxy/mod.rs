@@ -27,6 +27,7 @@ use pingora_core::{BError, Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+pub(crate) use admission::HEAD_ARRIVED;
 pub use context::RequestCtx;
 
 use crate::gateway::Gateway;

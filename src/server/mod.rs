@@ -1,6 +1,7 @@
 //! How does the gateway come up and go down? Sockets, services, background work, stopping.
 
 mod background;
+mod head_deadline;
 mod lifecycle;
 mod sockets;
 
@@ -18,10 +19,11 @@ use pingora_core::server::{ListenFds, RunArgs, Server, ShutdownWatch};
 use pingora_core::services::Service as PingoraService;
 use pingora_core::services::background::background_service;
 use pingora_core::services::listening::Service;
-use pingora_proxy::{HttpProxy, ProxyServiceBuilder};
+use pingora_proxy::http_proxy;
 use tokio::sync::watch;
 
 use self::background::Upkeep;
+use self::head_deadline::HeadDeadline;
 use self::lifecycle::Lifecycle;
 use self::sockets::{BoundListener, Sockets};
 use crate::admin;
@@ -252,13 +254,14 @@ fn data_service(
     gateway: &Arc<Gateway>,
     listeners: Vec<BoundListener>,
     h2c: bool,
-) -> Service<HttpProxy<Proxy>> {
+) -> Service<HeadDeadline> {
     let mut options = HttpServerOptions::default();
     options.h2c = h2c;
-    let mut service = ProxyServiceBuilder::new(conf, Proxy::new(Arc::clone(gateway)))
-        .name(if h2c { "data-h2c" } else { "data" })
-        .server_options(options)
-        .build();
+    let mut proxy = http_proxy(conf, Proxy::new(Arc::clone(gateway)));
+    proxy.server_options = Some(options);
+    let limit = gateway.snapshot().config.limits.header_timeout;
+    let name = if h2c { "data-h2c" } else { "data" };
+    let mut service = Service::new(name.to_owned(), HeadDeadline::new(proxy, limit));
     for listener in listeners {
         let address = listener.address.to_string();
         match listener.tls {

@@ -2,6 +2,8 @@
 
 use memgate::sim::{Alpn, EarlyAnswer, Edge, EdgeOptions, cloudflare};
 use sha2::{Digest, Sha256};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::*;
 
@@ -78,4 +80,35 @@ async fn an_early_refusal_is_delivered_and_counts_one_post() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_trickles_in_is_cut_at_the_deadline() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge)
+        .own("limits: {header_timeout: 200ms}")
+        .start()
+        .await;
+    let mut client = tokio::net::TcpStream::connect(gateway.address())
+        .await
+        .unwrap();
+    let started = std::time::Instant::now();
+
+    let mut left = 0;
+    client.write_all(b"GET /health HTTP/1.1\r\n").await.unwrap();
+    while client.write_all(b"x: y\r\n").await.is_ok() && left < 100 {
+        left += 1;
+        if tokio::time::timeout(Duration::from_millis(50), client.read_u8())
+            .await
+            .is_ok()
+        {
+            break;
+        }
+    }
+
+    let took = started.elapsed();
+    assert!(
+        (150..2000).contains(&took.as_millis()),
+        "each line came in time, the head did not: {took:?}"
+    );
 }

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use memgate::config::{Config, Env, Sources};
+use proptest::prelude::*;
+
+use super::Files;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config-faults")
@@ -49,4 +52,49 @@ fn every_wrong_file_is_refused_in_the_words_beside_it() {
 
     assert!(names.len() >= 25, "only {} files", names.len());
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// The texts of all files that the other tests use.
+fn texts() -> Vec<String> {
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
+    let files = fs::read_dir(folder())
+        .unwrap()
+        .chain(fs::read_dir(conf).unwrap());
+    files
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_slip_of_the_pen_makes_loading_panic_or_a_fault_lose_its_file(
+        text in prop::sample::select(texts()),
+        at in any::<prop::sample::Index>(),
+        removed in 0..12_usize,
+        added in "[a-z0-9:{}\\[\\], \n\t&*!|\"'~#-]{0,6}",
+    ) {
+        let mut slipped: Vec<char> = text.chars().collect();
+        let at = at.index(slipped.len());
+        slipped.splice(at..(at + removed).min(slipped.len()), added.chars());
+        let files = Files::litellm(&slipped.into_iter().collect::<String>());
+        let mut own = files.sources();
+        own.config = own.litellm_config.take();
+
+        for sources in [files.sources(), own] {
+            if let Err(faults) = Config::load(&sources) {
+                prop_assert!(faults.iter().len() > 0);
+                for fault in faults.iter() {
+                    prop_assert!(fault.place.file.ends_with("config.yaml"), "{fault}");
+                    prop_assert!(fault.message.contains([',', ';', '(']), "no advice in: {fault}");
+                }
+            }
+        }
+    }
 }

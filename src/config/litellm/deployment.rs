@@ -108,7 +108,7 @@ fn share(params: &Node, key: &str, values: &mut Values) -> f64 {
     }
     values.notes.fault(
         &node.place,
-        format!("`{key}` takes a number that is not negative"),
+        format!("`{key}` is no share of the requests, it takes a number from 0 upwards"),
     );
     0.0
 }

@@ -179,9 +179,10 @@ fn extra_headers(node: Option<&Node>, values: &mut Values) -> Vec<(HeaderName, H
             .as_str()
             .and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok());
         let Some(name) = name else {
-            values
-                .notes
-                .fault(&entry.key.place, "`extra_headers` needs a header name here");
+            values.notes.fault(
+                &entry.key.place,
+                "this is no header name, use letters, digits and `-`",
+            );
             continue;
         };
         if let Some(reason) = forbidden(name.as_str()) {

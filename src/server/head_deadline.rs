@@ -1,0 +1,76 @@
+//! How long may a client take to send a request's head? Pingora times single reads only, so that a header
+//! line every few seconds would hold a connection for ever.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::H2Options;
+use pingora_core::server::ShutdownWatch;
+use pingora_proxy::HttpProxy;
+
+use crate::proxy::{HEAD_ARRIVED, Proxy};
+
+/// The proxy, with a deadline on every request head of HTTP/1.1.
+pub(super) struct HeadDeadline {
+    proxy: Arc<HttpProxy<Proxy>>,
+    limit: Duration,
+}
+
+impl HeadDeadline {
+    pub(super) fn new(proxy: HttpProxy<Proxy>, limit: Duration) -> Self {
+        Self {
+            proxy: Arc::new(proxy),
+            limit,
+        }
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for HeadDeadline {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        if session.is_http2() {
+            // The head is there before the session is.
+            return self.proxy.process_new_http(session, shutdown).await;
+        }
+        // A connection that was kept alive may first be silent for as long as that was promised.
+        let idle = session
+            .get_keepalive()
+            .map_or(Duration::ZERO, Duration::from_secs);
+        let arrived = Arc::new(AtomicBool::new(false));
+        let serve = HEAD_ARRIVED.scope(
+            Arc::clone(&arrived),
+            self.proxy.process_new_http(session, shutdown),
+        );
+        let mut serve = std::pin::pin!(serve);
+        tokio::select! {
+            biased;
+            served = &mut serve => return served,
+            () = tokio::time::sleep(idle + self.limit) => {}
+        }
+        if arrived.load(Ordering::Relaxed) {
+            return serve.await;
+        }
+        log::debug!(target: "memgate::server", "a request head did not come within {:?}", self.limit);
+        None
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.proxy.h2_options()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.proxy.server_options()
+    }
+
+    async fn http_cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}

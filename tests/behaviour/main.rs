@@ -8,9 +8,12 @@
 
 mod harness;
 mod logs;
+mod wire;
 
 mod bodies;
 mod broken_streams;
 mod deadlines;
 mod departures;
+mod passing;
+mod routing;
 mod streams;

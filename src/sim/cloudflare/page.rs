@@ -51,15 +51,25 @@ impl Facts<'_> {
         .to_string()
     }
 
+    /// Front matter with the fields of the JSON, then words for people.
     fn markdown(&self) -> String {
+        let Code { number, title, .. } = self.about;
+        let wait = self.retry_after;
+        let wait = wait.map_or_else(String::new, |seconds| format!("retry_after: {seconds}\n"));
         format!(
-            "# Error {}: {}\n\n{}\n\n## What you should do\n\n{}\n\n- **Zone:** {}\n- **Ray ID:** {}\n",
-            self.about.number,
-            self.about.title,
-            self.detail(),
-            self.advice(),
-            self.zone,
-            self.ray,
+            "---\nerror_code: {number}\nerror_name: {name}\nerror_category: {category}\n\
+             http_status: {status}\nray_id: {ray}\nzone: {zone}\ncloudflare_error: true\n\
+             retryable: {retryable}\n{wait}owner_action_required: {owner}\n---\n\n\
+             # Error {number}: {title}\n\n## What happened\n\n{detail}\n\n## What you should do\n\n{advice}\n",
+            name = self.about.name,
+            category = self.about.category,
+            status = self.about.status,
+            ray = self.ray,
+            zone = self.zone,
+            retryable = self.about.retryable(),
+            owner = !self.about.retryable(),
+            detail = self.detail(),
+            advice = self.advice(),
         )
     }
 

@@ -13,4 +13,6 @@ mod bodies;
 mod broken_streams;
 mod deadlines;
 mod departures;
+mod errors;
 mod streams;
+mod upstream_errors;

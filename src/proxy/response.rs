@@ -142,6 +142,10 @@ pub(super) fn pass_body(bytes: Option<&[u8]>, ctx: &mut RequestCtx) {
 
 /// Makes an upstream's head ours on its way to the client.
 pub(super) fn deliver(head: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        // Its Upgrade field is the handshake itself.
+        return Ok(());
+    }
     for name in &PRIVATE {
         head.remove_header(name);
     }

@@ -20,12 +20,21 @@ struct World {
 
 impl World {
     async fn start(alpn: Alpn, limits: &str) -> Self {
-        let options = EdgeOptions { alpn, ..Default::default() };
+        let options = EdgeOptions {
+            alpn,
+            ..Default::default()
+        };
         let edge = Edge::start(options).await.unwrap();
         let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
-        let builder = TestGateway::in_front_of(&edge).with_litellm(&litellm).with_h2c();
+        let builder = TestGateway::in_front_of(&edge)
+            .with_litellm(&litellm)
+            .with_h2c();
         let gateway = builder.own(&format!("limits: {{{limits}}}")).start().await;
-        Self { edge, litellm, gateway }
+        Self {
+            edge,
+            litellm,
+            gateway,
+        }
     }
 
     /// Every way a request may go: its path, its model, and who serves it.
@@ -39,8 +48,13 @@ impl World {
     }
 
     async fn ask(&self, down: Down, path: &str, model: &str) -> reqwest::Response {
-        let request = down.client().post(self.gateway.url(path)).bearer_auth(MASTER);
-        soon(request.body(streamed(model, "x")).send()).await.unwrap()
+        let request = down
+            .client()
+            .post(self.gateway.url(path))
+            .bearer_auth(MASTER);
+        soon(request.body(streamed(model, "x")).send())
+            .await
+            .unwrap()
     }
 }
 
@@ -65,9 +79,20 @@ async fn an_upstream_that_does_not_answer_in_time_is_a_504_in_the_callers_dialec
                     assert_eq!(error["error"]["code"], "upstream_timeout", "{what}");
                 }
                 let over = |stats: &Stats| stats.in_flight == 0;
-                assert!(upstream.wait_until(over, PATIENCE).await, "{what}: it is let go of");
-                assert_eq!(upstream.requests()[0].outcome, Outcome::ClientLeft, "{what}");
-                assert_eq!(upstream.stats().posts, 1, "{what}: it may have been processed");
+                assert!(
+                    upstream.wait_until(over, PATIENCE).await,
+                    "{what}: it is let go of"
+                );
+                assert_eq!(
+                    upstream.requests()[0].outcome,
+                    Outcome::ClientLeft,
+                    "{what}"
+                );
+                assert_eq!(
+                    upstream.stats().posts,
+                    1,
+                    "{what}: it may have been processed"
+                );
             }
         }
     }
@@ -77,7 +102,9 @@ async fn an_upstream_that_does_not_answer_in_time_is_a_504_in_the_callers_dialec
 async fn informational_answers_do_not_put_off_the_first_byte() {
     let world = World::start(Alpn::Both, "first_byte_timeout: 200ms, idle_timeout: 5s").await;
     let early_hints = answer::usual().informational(103).informational(103);
-    world.edge.script([early_hints.cut(At::BeforeHead, How::Stall)]);
+    world
+        .edge
+        .script([early_hints.cut(At::BeforeHead, How::Stall)]);
 
     let answer = world.ask(Down::H1, "/v1/messages", MODEL).await;
 
@@ -105,7 +132,9 @@ async fn a_stream_that_falls_silent_ends_with_an_error_event() {
                 assert!(rest.contains("\"error\""), "{what}: {rest}");
                 let over = |stats: &Stats| stats.in_flight == 0;
                 assert!(upstream.wait_until(over, PATIENCE).await, "{what}");
-                let count = world.gateway.metric("stream_errors_total", &[("kind", "idle_timeout")]);
+                let count = world
+                    .gateway
+                    .metric("stream_errors_total", &[("kind", "idle_timeout")]);
                 assert!(count.await > 0.0, "{what}");
             }
         }
@@ -116,10 +145,17 @@ async fn a_stream_that_falls_silent_ends_with_an_error_event() {
 async fn a_json_answer_that_falls_silent_ends_uncleanly() {
     let world = World::start(Alpn::Both, "first_byte_timeout: 60s, idle_timeout: 150ms").await;
     for down in Down::BOTH {
-        world.edge.script([answer::usual().cut(At::AfterBytes(20), How::Stall)]);
-        let request = down.client().post(world.gateway.url("/v1/messages")).bearer_auth(MASTER);
+        world
+            .edge
+            .script([answer::usual().cut(At::AfterBytes(20), How::Stall)]);
+        let request = down
+            .client()
+            .post(world.gateway.url("/v1/messages"))
+            .bearer_auth(MASTER);
 
-        let mut answer = soon(request.body(turn("x").to_string()).send()).await.unwrap();
+        let mut answer = soon(request.body(turn("x").to_string()).send())
+            .await
+            .unwrap();
         let (body, whole) = soon(read_out(&mut answer)).await;
 
         assert!(!whole, "{down:?}: {:?}", String::from_utf8_lossy(&body));
@@ -130,7 +166,9 @@ async fn a_json_answer_that_falls_silent_ends_uncleanly() {
 async fn an_error_answer_that_falls_silent_keeps_its_status() {
     let world = World::start(Alpn::Both, "first_byte_timeout: 60s, idle_timeout: 150ms").await;
     let error = answer::provider_error(401, "authentication_error", "invalid x-api-key");
-    world.edge.script([error.cut(At::AfterBytes(10), How::Stall)]);
+    world
+        .edge
+        .script([error.cut(At::AfterBytes(10), How::Stall)]);
 
     let answer = world.ask(Down::H1, "/v1/messages", MODEL).await;
 
@@ -153,6 +191,10 @@ async fn comments_that_keep_a_stream_alive_count_as_life() {
         let (body, whole) = soon(read_out(&mut answer)).await;
 
         assert!(whole, "{path} {model}");
-        assert_eq!(body, pieces.concat().as_bytes(), "{path} {model}: longer than either limit");
+        assert_eq!(
+            body,
+            pieces.concat().as_bytes(),
+            "{path} {model}: longer than either limit"
+        );
     }
 }

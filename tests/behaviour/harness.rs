@@ -9,7 +9,7 @@ use memgate::clock::{Clock, SystemClock};
 use memgate::config::{Config, Env, Sources};
 use memgate::gateway::Gateway;
 use memgate::server::{Bound, Running};
-use memgate::sim::{Edge, LiteLlm};
+use memgate::sim::{Console, Edge, LiteLlm, SeenRequest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -134,11 +134,15 @@ impl TestGateway {
     pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let all = self.metrics().await;
         let has_all = |line: &str| {
-            let mut wanted = labels.iter().map(|(key, value)| format!("{key}=\"{value}\""));
+            let mut wanted = labels
+                .iter()
+                .map(|(key, value)| format!("{key}=\"{value}\""));
             wanted.all(|label| line.contains(&label))
         };
         let mut lines = all.lines().filter(|line| {
-            let rest = line.strip_prefix("memgate_").and_then(|line| line.strip_prefix(name));
+            let rest = line
+                .strip_prefix("memgate_")
+                .and_then(|line| line.strip_prefix(name));
             rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && has_all(line)
         });
         let number = lines.next().and_then(|line| line.rsplit(' ').next());
@@ -293,7 +297,10 @@ pub async fn read_until(answer: &mut reqwest::Response, text: &str) -> Vec<u8> {
     while memchr::memmem::find(&body, text.as_bytes()).is_none() {
         match answer.chunk().await {
             Ok(Some(piece)) => body.extend_from_slice(&piece),
-            end => panic!("{end:?} before {text:?}, after {:?}", String::from_utf8_lossy(&body)),
+            end => panic!(
+                "{end:?} before {text:?}, after {:?}",
+                String::from_utf8_lossy(&body)
+            ),
         }
     }
     body
@@ -305,4 +312,11 @@ pub async fn soon<T>(what: impl std::future::Future<Output = T>) -> T {
         Ok(done) => done,
         Err(_) => panic!("it did not come within ten seconds"),
     }
+}
+
+/// What clients asked of a simulator; the gateway's own probes aside.
+pub fn asked(console: &Console) -> Vec<SeenRequest> {
+    let mut seen = console.requests();
+    seen.retain(|request| request.path() != "/health/liveliness");
+    seen
 }

@@ -29,7 +29,9 @@ fn book() -> &'static Book {
     BOOK.get_or_init(|| Book {
         lines: Mutex::default(),
         written: watch::channel(0).0,
-        shown: env_logger::Builder::from_default_env().is_test(true).build(),
+        shown: env_logger::Builder::from_default_env()
+            .is_test(true)
+            .build(),
     })
 }
 

@@ -8,11 +8,14 @@
 
 mod harness;
 mod logs;
+mod wire;
 
 mod bodies;
 mod broken_streams;
 mod deadlines;
 mod departures;
 mod errors;
+mod passing;
+mod routing;
 mod streams;
 mod upstream_errors;

@@ -23,7 +23,10 @@ struct World {
 impl World {
     async fn start() -> Self {
         let edge = async |alpn| {
-            let options = EdgeOptions { alpn, ..Default::default() };
+            let options = EdgeOptions {
+                alpn,
+                ..Default::default()
+            };
             (alpn, Edge::start(options).await.unwrap())
         };
         Self {
@@ -45,7 +48,9 @@ impl World {
 async fn ask(gateway: &TestGateway, down: Down, path: &str, model: &str) -> reqwest::Response {
     let request = down.client().post(gateway.url(path)).bearer_auth(MASTER);
     let request = request.header("accept-encoding", "gzip, br");
-    soon(request.body(streamed(model, "hello")).send()).await.unwrap()
+    soon(request.body(streamed(model, "hello")).send())
+        .await
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,7 +69,11 @@ async fn each_event_arrives_while_the_upstream_still_holds_the_next() {
 
                 let what = format!("{alpn:?} upstream, {down:?} client, {held_after} events");
                 assert_eq!(arrived, sent.as_bytes(), "{what}");
-                assert_eq!(edge.stats().in_flight, 1, "{what}: the upstream holds the rest");
+                assert_eq!(
+                    edge.stats().in_flight,
+                    1,
+                    "{what}: the upstream holds the rest"
+                );
                 drop(answer);
                 let left = |stats: &memgate::sim::Stats| stats.in_flight == 0;
                 assert!(edge.wait_until(left, PATIENCE).await, "{what}");
@@ -129,7 +138,9 @@ async fn what_the_upstream_compressed_passes_as_it_is() {
             let (body, whole) = soon(read_out(&mut answer)).await;
             assert!(whole, "{alpn:?} {down:?}");
             let mut plain = String::new();
-            flate2::read::GzDecoder::new(&body[..]).read_to_string(&mut plain).unwrap();
+            flate2::read::GzDecoder::new(&body[..])
+                .read_to_string(&mut plain)
+                .unwrap();
             assert_eq!(plain, EVENTS.concat(), "{alpn:?} {down:?}");
             let asked = edge.requests().pop().unwrap();
             assert_eq!(asked.header("accept-encoding"), Some("gzip, br"));

@@ -89,7 +89,10 @@ impl Relay {
             }
             None => {}
         }
-        Error::e_explain(ErrorType::ReadTimedout, format!("upstream overdue: {expired:?}"))
+        Error::e_explain(
+            ErrorType::ReadTimedout,
+            format!("upstream overdue: {expired:?}"),
+        )
     }
 
     /// Waits until `at` for an early answer; the answer itself is the business of Pingora's loop.

@@ -14,6 +14,8 @@ mod bodies;
 mod broken_streams;
 mod deadlines;
 mod departures;
+mod errors;
 mod passing;
 mod routing;
 mod streams;
+mod upstream_errors;

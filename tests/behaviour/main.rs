@@ -11,4 +11,5 @@ mod wire;
 
 mod bodies;
 mod passing;
+mod replicas;
 mod routing;

@@ -1,6 +1,6 @@
 //! The command line: `run`, `check`, `demo`, `sim`.
 
-mod check;
+pub mod check;
 mod demo;
 mod run;
 

@@ -113,7 +113,6 @@ pub struct Direct {
     pub resolve: BTreeMap<(String, u16), SocketAddr>,
     /// A CA bundle added to the platform's roots.
     pub ca_file: Option<PathBuf>,
-    pub max_concurrency: usize,
 }
 
 #[derive(Clone)]
@@ -166,7 +165,6 @@ pub struct Server {
     pub threads: usize,
     pub work_stealing: bool,
     pub pid_file: Option<PathBuf>,
-    pub upgrade_sock: Option<PathBuf>,
     pub upstream_keepalive_pool_size: usize,
 }
 

@@ -23,8 +23,8 @@ use crate::identity::MemoryUser;
 use crate::routing::{Route, qualified};
 use crate::wire::Dialect;
 
-/// Seconds an idle client connection is kept.
-const KEEPALIVE: u64 = 60;
+/// How long an idle client connection is kept.
+pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
 const DOWNSTREAM_WRITE: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(5);
 /// How much larger than its compressed form a body may become.
@@ -39,7 +39,7 @@ tokio::task_local! {
 pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
     // Set where a deadline waits for it, which is not so for HTTP/2.
     let _ = HEAD_ARRIVED.try_with(|arrived| arrived.store(true, Ordering::Relaxed));
-    session.set_keepalive(Some(KEEPALIVE));
+    session.set_keepalive(Some(KEEPALIVE.as_secs()));
     session.set_read_timeout(Some(ctx.snapshot.config.limits.body_timeout));
     session.set_write_timeout(Some(DOWNSTREAM_WRITE));
     session.set_total_drain_timeout(Some(DRAIN));

@@ -134,10 +134,10 @@ pub(super) async fn answer(
         .response_written()
         .is_some_and(|head| !head.status.is_informational());
     if begun {
-        end_stream(session, ctx).await;
         return FailToProxy {
             error_code: 0,
-            can_reuse_downstream: false,
+            // A client that was told a whole stream takes the connection for its next request.
+            can_reuse_downstream: end_stream(session, ctx).await && session.is_body_done(),
         };
     }
     if ctx.answered.client_left {
@@ -163,12 +163,13 @@ pub(super) async fn answer(
 }
 
 /// A plain event stream ends with an error event; anything else is cut, so that nobody takes it for whole.
-async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) {
+/// Whether the answer has an end now.
+async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) -> bool {
     let Some(tail) = ctx.answered.stream.take() else {
-        return;
+        return false;
     };
     if ctx.answered.client_left {
-        return;
+        return false;
     }
     let request_id = ctx.request_id.as_str();
     let event = tail.error_event(
@@ -176,7 +177,9 @@ async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) {
         "the upstream broke off in mid-stream",
         request_id,
     );
-    if let Err(error) = session.write_response_body(Some(event), true).await {
+    let told = session.write_response_body(Some(event), true).await;
+    if let Err(error) = &told {
         log::debug!(target: "memgate::proxy", "the error event was not delivered: {error}");
     }
+    told.is_ok()
 }

@@ -62,7 +62,9 @@ pub(super) async fn next_attempt(
     ctx: &mut RequestCtx,
 ) -> Result<Box<HttpPeer>> {
     if let Some(wait) = ctx.answered.wait.take() {
-        wait_or_leave(session, ctx, wait).await?;
+        let stayed = wait_or_leave(session, ctx, wait).await;
+        ctx.answered.client_left = stayed.is_err();
+        stayed?;
     }
     ctx.attempt = super::context::Attempt {
         number: ctx.attempt.number + 1,

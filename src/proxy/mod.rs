@@ -14,6 +14,7 @@ mod response;
 mod stream;
 mod target;
 
+use std::any::Any;
 use std::os::unix::io::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,10 +28,13 @@ use pingora_core::{BError, Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-pub(crate) use admission::HEAD_ARRIVED;
+pub(crate) use admission::{HEAD_ARRIVED, KEEPALIVE};
 pub use context::RequestCtx;
 
 use crate::gateway::Gateway;
+
+/// Marks a client's connection that has served a request before.
+pub(crate) struct KeptAlive;
 
 /// The gateway as Pingora sees it.
 pub struct Proxy {
@@ -168,6 +172,14 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
         record::finish(session, error, ctx);
+    }
+
+    fn persist_connection_context(
+        &self,
+        _session: &Session,
+        _ctx: &RequestCtx,
+    ) -> Option<Box<dyn Any + Send + Sync>> {
+        Some(Box::new(KeptAlive))
     }
 
     /// One access line per request says it all; Pingora's own lines hold addresses.

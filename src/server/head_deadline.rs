@@ -12,7 +12,7 @@ use pingora_core::protocols::http::v2::server::H2Options;
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 
-use crate::proxy::{HEAD_ARRIVED, Proxy};
+use crate::proxy::{HEAD_ARRIVED, KEEPALIVE, KeptAlive, Proxy};
 
 /// The proxy, with a deadline on every request head of HTTP/1.1.
 pub(super) struct HeadDeadline {
@@ -33,7 +33,7 @@ impl HeadDeadline {
 impl HttpServerApp for HeadDeadline {
     async fn process_new_http(
         self: &Arc<Self>,
-        session: ServerSession,
+        mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         if session.is_http2() {
@@ -41,9 +41,13 @@ impl HttpServerApp for HeadDeadline {
             return self.proxy.process_new_http(session, shutdown).await;
         }
         // A connection that was kept alive may first be silent for as long as that was promised.
-        let idle = session
-            .get_keepalive()
-            .map_or(Duration::ZERO, Duration::from_secs);
+        let mark = session.take_connection_user_context();
+        let kept_alive = mark.is_some_and(|mark| mark.is::<KeptAlive>());
+        let idle = if kept_alive {
+            KEEPALIVE
+        } else {
+            Duration::ZERO
+        };
         let arrived = Arc::new(AtomicBool::new(false));
         let serve = HEAD_ARRIVED.scope(
             Arc::clone(&arrived),

@@ -3,6 +3,7 @@
 mod background;
 mod head_deadline;
 mod lifecycle;
+mod pid_file;
 mod sockets;
 
 use std::io;
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use self::background::Upkeep;
 use self::head_deadline::HeadDeadline;
 use self::lifecycle::Lifecycle;
+use self::pid_file::PidFile;
 use self::sockets::{BoundListener, Sockets};
 use crate::admin;
 use crate::clock::Clock;
@@ -54,6 +56,8 @@ pub enum StartError {
     Build(#[from] BuildError),
     #[error("cookies.file: {0}")]
     Cookies(String),
+    #[error("server.pid_file: {0}")]
+    PidFile(io::Error),
     #[error("no runtime: {0}")]
     Runtime(io::Error),
 }
@@ -184,7 +188,9 @@ impl Bound {
             asked,
             signals,
         });
+        let pid_file = PidFile::write(snapshot.config.server.pid_file.as_deref())?;
         server.run(RunArgs { shutdown_signal });
+        drop(pid_file);
         background::save_cookies(&snapshot);
         Ok(())
     }
@@ -237,16 +243,9 @@ fn server_conf(config: &Config, roots: Option<&RootBundle>) -> ServerConf {
         ..ServerConf::default()
     };
     // Both are only used when daemonizing or taking over, which we do not; their defaults are world-writable places.
-    conf.pid_file = path_or(server.pid_file.as_deref(), "/nonexistent/memgate.pid");
-    conf.upgrade_sock = path_or(server.upgrade_sock.as_deref(), "/nonexistent/memgate.sock");
+    conf.pid_file = "/nonexistent/memgate.pid".to_owned();
+    conf.upgrade_sock = "/nonexistent/memgate.sock".to_owned();
     conf
-}
-
-fn path_or(path: Option<&std::path::Path>, otherwise: &str) -> String {
-    path.map_or_else(
-        || otherwise.to_owned(),
-        |path| path.to_string_lossy().into_owned(),
-    )
 }
 
 fn data_service(

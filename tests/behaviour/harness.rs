@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use memgate::clock::{Clock, SystemClock};
 use memgate::config::{Config, Env, Sources};
@@ -20,6 +21,8 @@ pub const MODEL: &str = "claude-sonnet-4.5";
 pub const UPSTREAM_MODEL: &str = "claude-sonnet-4-5-20250929";
 /// A model that only LiteLLM serves.
 pub const OTHER: &str = "gpt-test";
+/// What must happen, happens within this time.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// LiteLLM's file: one model behind Supermemory, one of LiteLLM's own.
 pub const MODELS: &str = r#"model_list:
@@ -127,6 +130,25 @@ impl TestGateway {
             .unwrap()
     }
 
+    /// The number of one metric; `labels` in any order. 0 while it was never counted.
+    pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let all = self.metrics().await;
+        let has_all = |line: &str| {
+            let mut wanted = labels
+                .iter()
+                .map(|(key, value)| format!("{key}=\"{value}\""));
+            wanted.all(|label| line.contains(&label))
+        };
+        let mut lines = all.lines().filter(|line| {
+            let rest = line
+                .strip_prefix("memgate_")
+                .and_then(|line| line.strip_prefix(name));
+            rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && has_all(line)
+        });
+        let number = lines.next().and_then(|line| line.rsplit(' ').next());
+        number.map_or(0.0, |number| number.parse().unwrap())
+    }
+
     /// All metrics, as a scraper gets them.
     pub async fn metrics(&self) -> String {
         self.http
@@ -172,6 +194,11 @@ impl Builder {
         self
     }
 
+    /// The listener speaks HTTP/2 too, by prior knowledge.
+    pub fn with_h2c(self) -> Self {
+        self.own("listen: [{address: '127.0.0.1:0', h2c: true}]")
+    }
+
     /// Replaces LiteLLM's file, [`MODELS`].
     pub fn models(mut self, yaml: &str) -> Self {
         self.models = yaml.to_owned();
@@ -190,7 +217,7 @@ impl Builder {
     }
 
     pub async fn start(self) -> TestGateway {
-        let _ = env_logger::builder().is_test(true).try_init();
+        crate::logs::record();
         let path = |name: &str| self.folder.path().join(name);
         fs::write(path("memgate.yaml"), &self.own).unwrap();
         fs::write(path("config.yaml"), &self.models).unwrap();
@@ -221,6 +248,70 @@ impl Builder {
 /// The body of a plain turn with the direct model.
 pub fn turn(text: &str) -> Value {
     json!({"model": MODEL, "max_tokens": 64, "messages": [{"role": "user", "content": text}]})
+}
+
+/// The body of a streamed turn with `model`, in either dialect.
+pub fn streamed(model: &str, text: &str) -> String {
+    let mut turn = turn(text);
+    turn["model"] = json!(model);
+    turn["stream"] = json!(true);
+    turn.to_string()
+}
+
+/// How a client speaks to the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Down {
+    H1,
+    H2,
+}
+
+impl Down {
+    pub const BOTH: [Self; 2] = [Self::H1, Self::H2];
+
+    /// A client of its own, with connections of its own.
+    pub fn client(self) -> reqwest::Client {
+        let builder = reqwest::Client::builder().no_proxy();
+        let builder = match self {
+            Self::H1 => builder.http1_only(),
+            Self::H2 => builder.http2_prior_knowledge(),
+        };
+        builder.build().unwrap()
+    }
+}
+
+/// All of an answer's body, and whether it ended as a whole one does.
+pub async fn read_out(answer: &mut reqwest::Response) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    loop {
+        match answer.chunk().await {
+            Ok(Some(piece)) => body.extend_from_slice(&piece),
+            Ok(None) => return (body, true),
+            Err(_) => return (body, false),
+        }
+    }
+}
+
+/// Reads on until the body holds `text`.
+pub async fn read_until(answer: &mut reqwest::Response, text: &str) -> Vec<u8> {
+    let mut body = Vec::new();
+    while memchr::memmem::find(&body, text.as_bytes()).is_none() {
+        match answer.chunk().await {
+            Ok(Some(piece)) => body.extend_from_slice(&piece),
+            end => panic!(
+                "{end:?} before {text:?}, after {:?}",
+                String::from_utf8_lossy(&body)
+            ),
+        }
+    }
+    body
+}
+
+/// What must come, comes within this time.
+pub async fn soon<T>(what: impl std::future::Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, what).await {
+        Ok(done) => done,
+        Err(_) => panic!("it did not come within ten seconds"),
+    }
 }
 
 /// What clients asked of a simulator; the gateway's own probes aside.

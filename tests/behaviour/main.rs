@@ -7,9 +7,14 @@
 )]
 
 mod harness;
+mod logs;
 mod wire;
 
 mod bodies;
+mod broken_streams;
+mod deadlines;
+mod departures;
 mod passing;
 mod replicas;
 mod routing;
+mod streams;

@@ -33,10 +33,6 @@ fn the_reference_file_loads_and_says_the_defaults() {
     assert_eq!(written.cookies.share, default.cookies.share);
     assert_eq!(written.cookies.egress, default.cookies.egress);
     assert_eq!(written.direct.domains, default.direct.domains);
-    assert_eq!(
-        written.direct.max_concurrency,
-        default.direct.max_concurrency
-    );
     assert_eq!(written.litellm.urls, default.litellm.urls);
     assert_eq!(written.litellm.expose, default.litellm.expose);
     assert_eq!(written.admin, default.admin);
@@ -106,13 +102,13 @@ fn every_section_is_read() {
          admin: off\n\
          admin_key: os.environ/OPENAI_API_KEY\n\
          litellm: {urls: [\"https://a.example/base/\", \"http://b.example:4001\"], api_key: os.environ/AZURE_API_KEY, expose: all}\n\
-         direct: {domains: [Example.COM.], resolve: {\"api.example.com:443\": \"127.0.0.1:9443\"}, max_concurrency: os.environ/NUMBER}\n\
+         direct: {domains: [Example.COM.], resolve: {\"api.example.com:443\": \"127.0.0.1:9443\"}}\n\
          cookies: {share: __cf_bm, egress: nat-1, file: state/jar.json}\n\
          retry: {attempts: 5, initial_delay: 250ms, max_delay: 1h}\n\
          auth: {litellm: no, allow_anonymous: true, hosts: [memgate.internal]}\n\
          limits: {body: 1MiB, bodies_in_flight: 2MiB, idle_timeout: 5m}\n\
          trusted_proxies: [10.1.2.3/8, 192.0.2.1]\n\
-         server: {threads: 2, work_stealing: false, pid_file: /run/m.pid}\n\
+         server: {threads: os.environ/NUMBER, work_stealing: false, pid_file: /run/m.pid}\n\
          memory: {}\n",
     )]);
 
@@ -146,7 +142,7 @@ fn every_section_is_read() {
         Some("127.0.0.1:9443")
     );
     assert_eq!(
-        config.direct.max_concurrency, 7,
+        config.server.threads, 7,
         "a variable's text is read as the number it spells"
     );
     assert_eq!(config.cookies.share, ["__cf_bm"]);
@@ -171,7 +167,7 @@ fn every_section_is_read() {
     assert_eq!(nets, ["10.0.0.0/8", "192.0.2.1/32"]);
     assert_eq!(
         (config.server.threads, config.server.work_stealing),
-        (2, false)
+        (7, false)
     );
 }
 

@@ -143,7 +143,8 @@ pub(super) fn limits(node: Option<&Node>, notes: &mut Notes) -> Limits {
 }
 
 pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Server {
-    const REFUSED: [(&str, &str); 4] = [
+    const REFUSED: [(&str, &str); 5] = [
+        ("upgrade_sock", NOT_YET),
         (
             "daemon",
             "is refused, a service manager keeps the process; remove it",
@@ -165,7 +166,6 @@ pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Ser
         "threads",
         "work_stealing",
         "pid_file",
-        "upgrade_sock",
         "upstream_keepalive_pool_size",
     ];
     let mut section = Section::open("server", node, &known, &REFUSED, notes);
@@ -174,7 +174,6 @@ pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Ser
         threads: section.count("threads", cpus, 1..=1024),
         work_stealing: section.flag("work_stealing", true),
         pid_file: section.file("pid_file", base),
-        upgrade_sock: section.file("upgrade_sock", base),
         upstream_keepalive_pool_size: section.count(
             "upstream_keepalive_pool_size",
             128,

@@ -104,8 +104,9 @@ fn urls(section: &mut Section, sources: &Sources) -> Vec<BaseUrl> {
 }
 
 pub(super) fn direct(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Direct {
-    let known = ["domains", "resolve", "ca_file", "max_concurrency", "bypass"];
-    let mut section = Section::open("direct", node, &known, &[("queue", NOT_YET)], notes);
+    let known = ["domains", "resolve", "ca_file", "bypass"];
+    let later = [("queue", NOT_YET), ("max_concurrency", NOT_YET)];
+    let mut section = Section::open("direct", node, &known, &later, notes);
     if section
         .get("bypass")
         .is_some_and(|node| node.as_str() != Some("none"))
@@ -122,7 +123,6 @@ pub(super) fn direct(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Dir
     Direct {
         domains: domains(&mut section),
         ca_file,
-        max_concurrency: section.count("max_concurrency", 512, 1..=1_000_000),
         resolve: resolve(node.and_then(|node| node.present("resolve")), notes),
     }
 }

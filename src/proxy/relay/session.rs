@@ -68,14 +68,31 @@ impl Relay {
             tokio::select! {
                 left = client.read_body_or_idle(true) => return left,
                 () = self.timer.as_mut() => {
-                    let mut feed = self.feed.lock();
-                    if feed.deadline <= Instant::now() {
-                        let expired = feed.expire();
-                        return Error::e_explain(ErrorType::ReadTimedout, format!("upstream overdue: {expired:?}"));
+                    if self.feed.lock().deadline <= Instant::now() {
+                        return self.give_up().await;
                     }
                 }
             }
         }
+    }
+
+    /// The upstream is overdue. An error answer whose end is missing is judged by what there is of it.
+    async fn give_up(&mut self) -> Result<Option<Bytes>> {
+        let (expired, judgement) = {
+            let mut feed = self.feed.lock();
+            (feed.expire(), feed.judgement(false))
+        };
+        match judgement {
+            Some(Decision::Again) => return judged_again(),
+            Some(Decision::Deliver(head, body)) => {
+                self.deliver(head, body).await?;
+            }
+            None => {}
+        }
+        Error::e_explain(
+            ErrorType::ReadTimedout,
+            format!("upstream overdue: {expired:?}"),
+        )
     }
 
     /// Waits until `at` for an early answer; the answer itself is the business of Pingora's loop.
@@ -114,11 +131,7 @@ impl Relay {
         match (judgement, broken) {
             (Some(Decision::Deliver(head, body)), _) => self.deliver(head, body).await,
             (None, Some(error)) => Err(error),
-            (Some(Decision::Again) | None, _) => Error::e_explain(
-                ErrorType::Custom(AGAIN),
-                "the answer was judged: another attempt",
-            )
-            .map_err(|e| e.into_up()),
+            (Some(Decision::Again) | None, _) => judged_again(),
         }
     }
 
@@ -133,6 +146,11 @@ impl Relay {
 
 /// The type of the error that asks for another attempt after a kept answer.
 pub(crate) const AGAIN: &str = "AnswerJudged";
+
+fn judged_again<T>() -> Result<T> {
+    let again = "the answer was judged: another attempt";
+    Error::e_explain(ErrorType::Custom(AGAIN), again).map_err(|e| e.into_up())
+}
 
 fn gone() -> Box<Error> {
     Error::explain(

@@ -152,6 +152,7 @@ pub(super) async fn answer(
     });
     let rejection = Rejection::Upstream(failure);
     let status = rejection.answer().status;
+    // Pingora gives the client's connection up after a failed attempt: the answer says so.
     session.set_keepalive(None);
     if let Err(error) = reply::reject(session, ctx, &rejection).await {
         log::debug!(target: "memgate::proxy", "the error answer was not delivered: {error}");

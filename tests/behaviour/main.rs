@@ -12,8 +12,11 @@ mod wire;
 
 mod bodies;
 mod broken_streams;
+mod clients;
 mod deadlines;
 mod departures;
+mod http2;
+mod oddities;
 mod passing;
 mod replicas;
 mod routing;

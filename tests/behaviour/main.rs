@@ -12,10 +12,14 @@ mod wire;
 
 mod bodies;
 mod broken_streams;
+mod clients;
 mod deadlines;
 mod departures;
 mod errors;
+mod http2;
+mod oddities;
 mod passing;
+mod replicas;
 mod routing;
 mod streams;
 mod upstream_errors;

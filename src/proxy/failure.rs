@@ -21,14 +21,13 @@ pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BE
         way.upstream.server.failed(*address);
     }
     ctx.answered.failure = Some(failure);
-    let untried = match ctx.admitted.as_ref().map(|admitted| &admitted.way) {
-        Some(Way::LiteLlm { tried }) => ctx.snapshot.litellm.backends.choose(tried).is_some(),
-        _ => true,
+    let again = match ctx.admitted.as_ref().map(|admitted| &admitted.way) {
+        Some(Way::LiteLlm { tried }) => {
+            let another = ctx.snapshot.litellm.backends.choose(tried).is_some();
+            another && at_once_elsewhere(ctx)
+        }
+        _ => failure != Failure::Tls && judge::transport(ctx, Phase::Connect) && take_finding(ctx),
     };
-    let again = untried
-        && failure != Failure::Tls
-        && judge::transport(ctx, Phase::Connect)
-        && take_finding(ctx);
     error.set_retry(again);
     error
 }
@@ -100,6 +99,14 @@ fn is_stale_and_harmless(session: &Session, ctx: &RequestCtx, reused: bool) -> b
     reused && !held && session.req_header().method.is_idempotent() && session.body_bytes_read() == 0
 }
 
+/// A replica that cannot be reached costs a request nothing: no wait, and no attempt of `retry.attempts`.
+fn at_once_elsewhere(ctx: &mut RequestCtx) -> bool {
+    ctx.answered.outcome = Some(Outcome::of_transport(Phase::Connect).as_str());
+    ctx.snapshot.metrics.retried("other_replica");
+    record::note_attempt(ctx);
+    true
+}
+
 /// Takes over what was judged: whether another attempt follows.
 fn take_finding(ctx: &mut RequestCtx) -> bool {
     let finding = std::mem::take(&mut *ctx.answered.finding.lock());
@@ -127,10 +134,10 @@ pub(super) async fn answer(
         .response_written()
         .is_some_and(|head| !head.status.is_informational());
     if begun {
+        end_stream(session, ctx).await;
         return FailToProxy {
             error_code: 0,
-            // A client that was told a whole stream takes the connection for its next request.
-            can_reuse_downstream: end_stream(session, ctx).await && session.is_body_done(),
+            can_reuse_downstream: false,
         };
     }
     if ctx.answered.client_left {
@@ -145,6 +152,7 @@ pub(super) async fn answer(
     });
     let rejection = Rejection::Upstream(failure);
     let status = rejection.answer().status;
+    // Pingora gives the client's connection up after a failed attempt: the answer says so.
     session.set_keepalive(None);
     if let Err(error) = reply::reject(session, ctx, &rejection).await {
         log::debug!(target: "memgate::proxy", "the error answer was not delivered: {error}");
@@ -156,13 +164,12 @@ pub(super) async fn answer(
 }
 
 /// A plain event stream ends with an error event; anything else is cut, so that nobody takes it for whole.
-/// Whether the answer has an end now.
-async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) -> bool {
+async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) {
     let Some(tail) = ctx.answered.stream.take() else {
-        return false;
+        return;
     };
     if ctx.answered.client_left {
-        return false;
+        return;
     }
     let request_id = ctx.request_id.as_str();
     let event = tail.error_event(
@@ -170,9 +177,7 @@ async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) -> bool {
         "the upstream broke off in mid-stream",
         request_id,
     );
-    let told = session.write_response_body(Some(event), true).await;
-    if let Err(error) = &told {
+    if let Err(error) = session.write_response_body(Some(event), true).await {
         log::debug!(target: "memgate::proxy", "the error event was not delivered: {error}");
     }
-    told.is_ok()
 }

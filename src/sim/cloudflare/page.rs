@@ -51,25 +51,25 @@ impl Facts<'_> {
         .to_string()
     }
 
-    /// Front matter with the fields of the JSON, then words for people.
+    /// The same fields as the JSON, between two lines of dashes, and the prose below them.
     fn markdown(&self) -> String {
         let Code { number, title, .. } = self.about;
-        let wait = self.retry_after;
-        let wait = wait.map_or_else(String::new, |seconds| format!("retry_after: {seconds}\n"));
+        let mut front = vec![
+            format!("error_code: {number}"),
+            format!("error_name: {}", self.about.name),
+            format!("error_category: {}", self.about.category),
+            format!("status: {}", self.about.status),
+            format!("ray_id: {}", self.ray),
+            format!("zone: {}", self.zone),
+            "cloudflare_error: true".to_owned(),
+            format!("retryable: {}", self.about.retryable()),
+        ];
+        front.extend(self.retry_after.map(|wait| format!("retry_after: {wait}")));
         format!(
-            "---\nerror_code: {number}\nerror_name: {name}\nerror_category: {category}\n\
-             http_status: {status}\nray_id: {ray}\nzone: {zone}\ncloudflare_error: true\n\
-             retryable: {retryable}\n{wait}owner_action_required: {owner}\n---\n\n\
-             # Error {number}: {title}\n\n## What happened\n\n{detail}\n\n## What you should do\n\n{advice}\n",
-            name = self.about.name,
-            category = self.about.category,
-            status = self.about.status,
-            ray = self.ray,
-            zone = self.zone,
-            retryable = self.about.retryable(),
-            owner = !self.about.retryable(),
-            detail = self.detail(),
-            advice = self.advice(),
+            "---\n{}\n---\n\n# Error {number}: {title}\n\n## What happened\n\n{}\n\n## What you should do\n\n{}\n",
+            front.join("\n"),
+            self.detail(),
+            self.advice(),
         )
     }
 

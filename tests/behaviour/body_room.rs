@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use memgate::sim::{At, Edge, How, answer, cloudflare};
 
+use serde_json::json;
+
 use crate::bodies::turn_of;
 use crate::harness::*;
 use crate::wire::{Raw, soon};
@@ -107,17 +109,21 @@ async fn a_stream_in_flight_holds_no_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_holds_no_room_while_its_body_is_awaited() {
+async fn an_answer_that_is_on_its_way_to_the_client_holds_no_room() {
     let edge = Edge::answering([]).await.unwrap();
     let gateway = TestGateway::in_front_of(&edge).own(ROOM).start().await;
-    let redirect = br#"{"answers":[{"say":{"reply":{"status":302,"body":["else","where"]}},
-        "cut":{"at":{"after_events":1},"how":"stall"}}]}"#;
-    edge.script_json(redirect).unwrap();
+    let long = "x".repeat(70_000);
+    for (status, beginning) in [(302, "elsewhere"), (403, &*long)] {
+        let reply = json!({"status": status, "body": [beginning, "the rest"]});
+        let cut = json!({"at": {"after_events": 1}, "how": "stall"});
+        let answer = json!({"answers": [{"say": {"reply": reply}, "cut": cut}]});
+        edge.script_json(answer.to_string().as_bytes()).unwrap();
 
-    let waiting = post(&gateway).await;
+        let begun = soon("the answer's head", post(&gateway)).await;
 
-    assert_eq!(waiting.status(), 302, "no redirect is followed");
-    assert_eq!(held(&gateway), 0);
+        assert_eq!(begun.status(), status);
+        assert_eq!(held(&gateway), 0, "{status}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

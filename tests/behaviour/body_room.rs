@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use memgate::sim::{At, Edge, How, answer, cloudflare};
+use memgate::sim::{At, Edge, How, LiteLlm, LiteLlmOptions, answer, cloudflare};
 
 use serde_json::json;
 
-use crate::bodies::turn_of;
+use crate::bodies::{sha256, turn_of};
 use crate::harness::*;
-use crate::wire::{Raw, soon};
+use crate::wire::{H2, Raw, soon};
 
 const BODY: usize = 200_000;
 /// Room for one body of [`BODY`] bytes and not for two.
@@ -155,4 +155,40 @@ async fn room_is_kept_between_attempts_and_given_back_after_every_end() {
     gone.send(&[b' '; 1000]).await;
     drop(gone);
     nothing_held(&gateway).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_litellm_serves_is_streamed_whatever_its_size() {
+    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge)
+        .with_litellm(&litellm)
+        .own("listen: ['127.0.0.1:0', {address: '127.0.0.1:0', h2c: true}]\nlimits: {body: 1KiB, bodies_in_flight: 1KiB}")
+        .start()
+        .await;
+    let path = "/v1/files?purpose=a//b&&x=%7e";
+    for size in [0, 1, 65_536, 3_000_000] {
+        let body = vec![b'x'; size];
+        let mut raw = Raw::connect(gateway.address()).await;
+        raw.post(
+            path,
+            &format!("expect: 100-continue\r\ncontent-length: {size}\r\n"),
+        )
+        .await;
+        assert_eq!(raw.reply().await.status, 100);
+        raw.send(&body).await;
+        let sized = raw.reply().await.json();
+        raw.post(path, "transfer-encoding: chunked\r\n").await;
+        raw.chunks(&body, 60_000).await;
+        let chunked = raw.reply().await.json();
+        let mut h2 = H2::connect(gateway.address_of(1)).await;
+        let mut exchange = h2.post(path, &[]).await;
+        exchange.send(&body, 16_000).await;
+        let framed = exchange.reply().await.json();
+
+        for (what, echo) in [("length", sized), ("chunks", chunked), ("h2", framed)] {
+            assert_eq!(echo["body_sha256"], sha256(&body), "{what} {size}");
+            assert_eq!(echo["query"], "purpose=a//b&&x=%7e", "{what} {size}");
+        }
+    }
 }

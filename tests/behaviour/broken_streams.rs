@@ -59,7 +59,10 @@ async fn a_plain_anthropic_stream_ends_with_an_error_event_and_then_cleanly() {
         for down in Down::BOTH {
             for how in DEATHS {
                 edge.script([stream().cut(At::AfterEvents(2), how)]);
-                let request = down.client().post(gateway.url("/v1/messages")).bearer_auth(MASTER);
+                let request = down
+                    .client()
+                    .post(gateway.url("/v1/messages"))
+                    .bearer_auth(MASTER);
 
                 let request = request.body(streamed(MODEL, "x"));
                 let mut answer = soon(request.send()).await.unwrap();
@@ -67,15 +70,11 @@ async fn a_plain_anthropic_stream_ends_with_an_error_event_and_then_cleanly() {
 
                 let what = format!("{alpn:?} {down:?} {how:?}");
                 assert!(whole, "{what}: the stream ends as a stream");
-<<<<<<< HEAD
-=======
+                let events = events(&body);
                 assert!(
                     body.starts_with([FIRST, SECOND].concat().as_bytes()),
                     "{what}"
                 );
->>>>>>> main
-                let events = events(&body);
-                assert!(body.starts_with([FIRST, SECOND].concat().as_bytes()), "{what}");
                 assert_eq!(events.len(), 3, "{what}: {events:?}");
                 let (name, data) = events.last().unwrap();
                 assert_eq!(name, "error", "{what}: {events:?}");
@@ -95,8 +94,13 @@ async fn a_stream_cut_inside_an_event_still_ends_with_an_error_event() {
         for inside in [1, 8, 24, 40] {
             edge.script([stream().cut(At::AfterBytes(FIRST.len() + inside), How::Truncate)]);
 
-            let request = Down::H1.client().post(gateway.url("/v1/messages")).bearer_auth(MASTER);
-            let mut answer = soon(request.body(streamed(MODEL, "x")).send()).await.unwrap();
+            let request = Down::H1
+                .client()
+                .post(gateway.url("/v1/messages"))
+                .bearer_auth(MASTER);
+            let mut answer = soon(request.body(streamed(MODEL, "x")).send())
+                .await
+                .unwrap();
             let (body, whole) = soon(read_out(&mut answer)).await;
 
             assert!(whole, "{alpn:?} {inside}");
@@ -164,7 +168,10 @@ async fn a_json_answer_that_breaks_off_is_never_passed_for_whole() {
                     }
                     let mut body = turn("x");
                     body["model"] = json!(model);
-                    let request = down.client().post(gateway.url("/v1/messages")).bearer_auth(MASTER);
+                    let request = down
+                        .client()
+                        .post(gateway.url("/v1/messages"))
+                        .bearer_auth(MASTER);
                     let request = request.header("anthropic-version", "2023-06-01");
 
                     let mut answer = soon(request.body(body.to_string()).send()).await.unwrap();

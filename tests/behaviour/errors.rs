@@ -24,9 +24,15 @@ struct World {
 async fn world(own: &str) -> World {
     let edge = Edge::start(EdgeOptions::default()).await.unwrap();
     let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
-    let builder = TestGateway::in_front_of(&edge).with_litellm(&litellm).own(own);
+    let builder = TestGateway::in_front_of(&edge)
+        .with_litellm(&litellm)
+        .own(own);
     let gateway = builder.start().await;
-    World { edge, litellm, gateway }
+    World {
+        edge,
+        litellm,
+        gateway,
+    }
 }
 
 /// What every error of ours keeps: its dialect's shape, the headers of the contract, and silence on the rest.
@@ -42,10 +48,16 @@ async fn check(answer: Response, path: &str, status: u16, kind: &str, code: &str
     if path.starts_with(MESSAGES) {
         assert_eq!(error["type"], "error", "{text}");
         assert_eq!(error["error"]["type"], kind, "{text}");
-        assert_eq!(error["request_id"], headers["x-request-id"].to_str().unwrap());
+        assert_eq!(
+            error["request_id"],
+            headers["x-request-id"].to_str().unwrap()
+        );
     } else {
         assert_eq!(error["error"]["code"], code, "{text}");
-        assert!(error["error"].as_object().unwrap().contains_key("param"), "{text}");
+        assert!(
+            error["error"].as_object().unwrap().contains_key("param"),
+            "{text}"
+        );
     }
     let message = error["error"]["message"].as_str().unwrap();
     assert!(!message.is_empty());
@@ -56,7 +68,15 @@ async fn check(answer: Response, path: &str, status: u16, kind: &str, code: &str
 /// No address, no port and no word of the machinery.
 pub fn tells_nothing_internal(answer: &str) {
     let lower = answer.to_lowercase();
-    for word in ["127.0.0.1", "localhost", "pingora", "peer:", "upstream error", "h2::", "hyper"] {
+    for word in [
+        "127.0.0.1",
+        "localhost",
+        "pingora",
+        "peer:",
+        "upstream error",
+        "h2::",
+        "hyper",
+    ] {
         assert!(!lower.contains(word), "{word:?} in {answer}");
     }
     let longer_than_a_port = |digits: &str| digits.len() >= 5 && digits.parse::<u16>().is_ok();
@@ -66,7 +86,10 @@ pub fn tells_nothing_internal(answer: &str) {
 }
 
 fn keyed(gateway: &TestGateway, method: Method, path: &str) -> RequestBuilder {
-    gateway.http().request(method, gateway.url(path)).bearer_auth(MASTER)
+    gateway
+        .http()
+        .request(method, gateway.url(path))
+        .bearer_auth(MASTER)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,11 +123,30 @@ async fn a_missing_and_a_wrong_key_are_a_401() {
         let body = turn("x").to_string();
         let url = world.gateway.url(path);
 
-        let without = world.gateway.http().post(&url).body(body.clone()).send().await.unwrap();
-        let wrong = world.gateway.http().post(&url).bearer_auth("sk-wrong").body(body);
+        let without = world
+            .gateway
+            .http()
+            .post(&url)
+            .body(body.clone())
+            .send()
+            .await
+            .unwrap();
+        let wrong = world
+            .gateway
+            .http()
+            .post(&url)
+            .bearer_auth("sk-wrong")
+            .body(body);
         let wrong = wrong.send().await.unwrap();
 
-        check(without, path, 401, "authentication_error", "missing_api_key").await;
+        check(
+            without,
+            path,
+            401,
+            "authentication_error",
+            "missing_api_key",
+        )
+        .await;
         let error = check(wrong, path, 401, "authentication_error", "invalid_api_key").await;
         assert!(!error.to_string().contains("sk-wrong"));
     }
@@ -115,13 +157,26 @@ async fn a_missing_and_a_wrong_key_are_a_401() {
 async fn what_is_not_open_or_unknown_is_a_404() {
     let world = world("").await;
     for path in ["/ui", "/key/generate", "/v1x", "/"] {
-        let answer = keyed(&world.gateway, Method::GET, path).send().await.unwrap();
+        let answer = keyed(&world.gateway, Method::GET, path)
+            .send()
+            .await
+            .unwrap();
         let error = check(answer, path, 404, "not_found_error", "not_exposed").await;
         let message = error["error"]["message"].as_str().unwrap();
         assert!(message.contains("litellm.expose"), "{message}");
     }
-    let answer = keyed(&world.gateway, Method::GET, "/v1/models/nobody-knows").send().await.unwrap();
-    check(answer, "/v1/models", 404, "not_found_error", "model_not_found").await;
+    let answer = keyed(&world.gateway, Method::GET, "/v1/models/nobody-knows")
+        .send()
+        .await
+        .unwrap();
+    check(
+        answer,
+        "/v1/models",
+        404,
+        "not_found_error",
+        "model_not_found",
+    )
+    .await;
     assert_eq!(world.litellm.stats().posts, 0);
 }
 
@@ -129,14 +184,34 @@ async fn what_is_not_open_or_unknown_is_a_404() {
 async fn another_method_is_a_405_that_names_the_right_one() {
     let world = world("").await;
     for path in BOTH {
-        let answer = keyed(&world.gateway, Method::GET, path).send().await.unwrap();
+        let answer = keyed(&world.gateway, Method::GET, path)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.headers()["allow"], "POST");
-        check(answer, path, 405, "invalid_request_error", "method_not_allowed").await;
+        check(
+            answer,
+            path,
+            405,
+            "invalid_request_error",
+            "method_not_allowed",
+        )
+        .await;
     }
     for path in ["/health", "/v1/models", "/memory-routing/info"] {
-        let answer = keyed(&world.gateway, Method::DELETE, path).send().await.unwrap();
+        let answer = keyed(&world.gateway, Method::DELETE, path)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.headers()["allow"], "GET, HEAD");
-        check(answer, path, 405, "invalid_request_error", "method_not_allowed").await;
+        check(
+            answer,
+            path,
+            405,
+            "invalid_request_error",
+            "method_not_allowed",
+        )
+        .await;
     }
 }
 
@@ -162,7 +237,10 @@ async fn an_unknown_encoding_is_a_415_and_a_broken_one_a_400() {
     let world = world("").await;
     for path in BOTH {
         let encoded = |encoding: &str| {
-            let request = world.gateway.post(path).header("content-encoding", encoding);
+            let request = world
+                .gateway
+                .post(path)
+                .header("content-encoding", encoding);
             request.body(turn("x").to_string()).send()
         };
 
@@ -180,7 +258,14 @@ async fn an_expectation_other_than_100_continue_is_a_417() {
     for path in BOTH {
         let request = world.gateway.post(path).header("expect", "a-miracle");
         let answer = request.body(turn("x").to_string()).send().await.unwrap();
-        check(answer, path, 417, "invalid_request_error", "expectation_failed").await;
+        check(
+            answer,
+            path,
+            417,
+            "invalid_request_error",
+            "expectation_failed",
+        )
+        .await;
     }
 }
 
@@ -198,7 +283,11 @@ async fn a_body_that_does_not_come_is_a_408() {
         soon(socket.read_to_string(&mut answer)).await.unwrap();
 
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-        let word = if path == MESSAGES { "timeout_error" } else { "body_too_slow" };
+        let word = if path == MESSAGES {
+            "timeout_error"
+        } else {
+            "body_too_slow"
+        };
         assert!(answer.contains(word), "{answer}");
         tells_nothing_internal(&answer);
     }
@@ -208,11 +297,21 @@ async fn a_body_that_does_not_come_is_a_408() {
 async fn no_memory_user_is_a_400_that_names_the_setting() {
     let edge = Edge::start(EdgeOptions::default()).await.unwrap();
     let models = MODELS.replace(", default_user_id: team", "");
-    let gateway = TestGateway::in_front_of(&edge).models(&models).start().await;
+    let gateway = TestGateway::in_front_of(&edge)
+        .models(&models)
+        .start()
+        .await;
 
     let answer = gateway.message("x").await;
 
-    let error = check(answer, MESSAGES, 400, "invalid_request_error", "no_memory_user").await;
+    let error = check(
+        answer,
+        MESSAGES,
+        400,
+        "invalid_request_error",
+        "no_memory_user",
+    )
+    .await;
     assert!(error.to_string().contains("default_user_id"));
     assert_eq!(edge.stats().requests, 0);
 }
@@ -221,12 +320,21 @@ async fn no_memory_user_is_a_400_that_names_the_setting() {
 async fn a_request_that_finds_no_room_for_its_body_is_a_503_to_be_sent_again() {
     let world = world("limits: {body: 64KiB, bodies_in_flight: 64KiB}").await;
     let held = json!({"model": OTHER, "messages": ["x".repeat(60_000)]}).to_string();
-    world.litellm.script([answer::usual().cut(At::BeforeHead, How::Stall)]);
+    world
+        .litellm
+        .script([answer::usual().cut(At::BeforeHead, How::Stall)]);
     let holder = tokio::spawn(world.gateway.post(CHAT).body(held.clone()).send());
-    assert!(world.litellm.wait_until(|stats| stats.posts == 1, PATIENCE).await);
+    assert!(
+        world
+            .litellm
+            .wait_until(|stats| stats.posts == 1, PATIENCE)
+            .await
+    );
 
     for path in BOTH {
-        let answer = soon(world.gateway.post(path).body(held.clone()).send()).await.unwrap();
+        let answer = soon(world.gateway.post(path).body(held.clone()).send())
+            .await
+            .unwrap();
 
         assert_eq!(answer.headers()["retry-after"], "1");
         assert_eq!(answer.headers()["x-should-retry"], "true");
@@ -239,9 +347,15 @@ async fn a_request_that_finds_no_room_for_its_body_is_a_503_to_be_sent_again() {
 async fn an_upstream_that_is_not_there_is_a_502() {
     let edge = Edge::start(EdgeOptions::default()).await.unwrap();
     let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let resolve = format!("direct: {{ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{nobody}'}}}}");
-    let builder = TestGateway::in_front_of(&edge).with_litellm(&litellm).own(&resolve);
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let resolve =
+        format!("direct: {{ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{nobody}'}}}}");
+    let builder = TestGateway::in_front_of(&edge)
+        .with_litellm(&litellm)
+        .own(&resolve);
     let gateway = builder.start().await;
     litellm.stop().await;
 
@@ -257,7 +371,10 @@ async fn an_upstream_that_is_not_there_is_a_502() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_with_another_certificate_is_a_502_and_gets_nothing() {
-    let (edge, stranger) = (Edge::answering([]).await.unwrap(), Edge::answering([]).await.unwrap());
+    let (edge, stranger) = (
+        Edge::answering([]).await.unwrap(),
+        Edge::answering([]).await.unwrap(),
+    );
     let resolve = format!(
         "direct: {{ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{}'}}}}",
         stranger.addr()
@@ -288,7 +405,10 @@ async fn an_upstream_whose_name_is_unknown_is_a_502() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_breaks_off_or_speaks_nonsense_is_a_502_not_to_be_sent_again() {
     for alpn in [Alpn::H1, Alpn::H2] {
-        let options = EdgeOptions { alpn, ..Default::default() };
+        let options = EdgeOptions {
+            alpn,
+            ..Default::default()
+        };
         let edge = Edge::start(options).await.unwrap();
         let gateway = TestGateway::in_front_of(&edge).start().await;
         let ends = [
@@ -297,7 +417,10 @@ async fn an_upstream_that_breaks_off_or_speaks_nonsense_is_a_502_not_to_be_sent_
             answer::usual().cut(At::BeforeHead, How::Reset(2)),
             answer::usual().cut(At::BeforeHead, How::GoAway(2)),
             answer::raw("SSH-2.0-OpenSSH_9.2\r\n\r\n"),
-            answer::usual().informational(100).times(1).cut(At::BeforeHead, How::Abort),
+            answer::usual()
+                .informational(100)
+                .times(1)
+                .cut(At::BeforeHead, How::Abort),
         ];
         for (number, end) in ends.into_iter().enumerate() {
             edge.reset();
@@ -305,9 +428,17 @@ async fn an_upstream_that_breaks_off_or_speaks_nonsense_is_a_502_not_to_be_sent_
 
             let answer = soon(gateway.message("x")).await;
 
-            assert_eq!(answer.headers()["x-should-retry"], "false", "{alpn:?} {number}");
+            assert_eq!(
+                answer.headers()["x-should-retry"],
+                "false",
+                "{alpn:?} {number}"
+            );
             assert_eq!(answer.status(), 502, "{alpn:?} {number}");
-            assert_eq!(edge.stats().posts, 1, "{alpn:?} {number}: it may have been processed");
+            assert_eq!(
+                edge.stats().posts,
+                1,
+                "{alpn:?} {number}: it may have been processed"
+            );
             let text = answer.text().await.unwrap();
             assert!(text.contains("api_error"), "{text}");
             tells_nothing_internal(&text);

@@ -9,12 +9,19 @@ use crate::errors::tells_nothing_internal;
 use crate::harness::*;
 
 async fn edge(alpn: Alpn) -> Edge {
-    let options = EdgeOptions { alpn, ..Default::default() };
+    let options = EdgeOptions {
+        alpn,
+        ..Default::default()
+    };
     Edge::start(options).await.unwrap()
 }
 
 async fn once(edge: &Edge) -> TestGateway {
-    TestGateway::in_front_of(edge).own("retry: {attempts: 1}").with_h2c().start().await
+    TestGateway::in_front_of(edge)
+        .own("retry: {attempts: 1}")
+        .with_h2c()
+        .start()
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,10 +31,16 @@ async fn a_providers_error_passes_byte_for_byte_with_its_headers() {
         let gateway = once(&edge).await;
         for status in [400, 401, 402, 403, 404, 413, 429, 500, 502, 503, 504, 529] {
             // Spacing and key order that no serialiser of ours would write.
-            let body = format!("{{ \"error\":{{\"message\":\"n° {status}\",  \"type\":\"api_error\"}},\n\"type\":\"error\" }}");
+            let body = format!(
+                "{{ \"error\":{{\"message\":\"n° {status}\",  \"type\":\"api_error\"}},\n\"type\":\"error\" }}"
+            );
             let error = answer::status(status).body(body.clone());
-            let error = error.header("content-type", "application/json").header("retry-after", "77");
-            let error = error.header("x-should-retry", "true").header("request-id", "req_abc");
+            let error = error
+                .header("content-type", "application/json")
+                .header("retry-after", "77");
+            let error = error
+                .header("x-should-retry", "true")
+                .header("request-id", "req_abc");
             edge.script([error.header("anthropic-ratelimit-requests-remaining", "0")]);
 
             let answer = gateway.message("x").await;
@@ -64,7 +77,8 @@ async fn a_providers_large_error_passes_byte_for_byte() {
     let edge = edge(Alpn::Both).await;
     let gateway = once(&edge).await;
     let message = "m".repeat(100_000);
-    let error = json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}});
+    let error =
+        json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}});
     edge.script([answer::json(400, &error).header("request-id", "req_large")]);
 
     let answer = gateway.message("x").await;
@@ -77,10 +91,15 @@ async fn a_providers_large_error_passes_byte_for_byte() {
 async fn an_error_of_litellm_passes_byte_for_byte() {
     let edge = edge(Alpn::Both).await;
     let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
-    let gateway = TestGateway::in_front_of(&edge).with_litellm(&litellm).start().await;
+    let gateway = TestGateway::in_front_of(&edge)
+        .with_litellm(&litellm)
+        .start()
+        .await;
     let body = "{ \"error\": {\"message\":\"No deployments available\", \"code\":\"429\"}}";
     for path in ["/v1/chat/completions", "/v1/messages", "/v1/embeddings"] {
-        let error = answer::status(429).body(body).header("content-type", "application/json");
+        let error = answer::status(429)
+            .body(body)
+            .header("content-type", "application/json");
         litellm.script([error.header("retry-after", "5")]);
 
         let request = gateway.post(path).body(json!({"model": OTHER}).to_string());
@@ -88,16 +107,26 @@ async fn an_error_of_litellm_passes_byte_for_byte() {
 
         assert_eq!(answer.status(), 429, "{path}");
         assert_eq!(answer.headers()["retry-after"], "5", "{path}");
-        assert_eq!(answer.headers().get("x-litellm-model-api-base"), None, "it tells topology");
+        assert_eq!(
+            answer.headers().get("x-litellm-model-api-base"),
+            None,
+            "it tells topology"
+        );
         assert_eq!(answer.text().await.unwrap(), body, "{path}");
-        assert_eq!(litellm.stats().posts, 1, "{path}: LiteLLM has retries of its own");
+        assert_eq!(
+            litellm.stats().posts,
+            1,
+            "{path}: LiteLLM has retries of its own"
+        );
         litellm.reset();
     }
 }
 
 /// The forms that name zone, ray and all.
 fn telling(form: Form) -> Answer {
-    let full = cloudflare::queue_full().zone("api.anthropic.com").retry_after(45);
+    let full = cloudflare::queue_full()
+        .zone("api.anthropic.com")
+        .retry_after(45);
     full.ray("99798f8c4cb7ecbe-WAW").form(form)
 }
 
@@ -147,7 +176,10 @@ async fn the_plain_line_of_the_edge_becomes_json_with_its_code_and_meaning() {
         let error: Value = answer.json().await.unwrap();
         assert_eq!(error["error"]["type"], "rate_limit_error", "{packing:?}");
         let message = error["error"]["message"].as_str().unwrap();
-        assert!(message.contains("1015") && message.contains("limit"), "{message}");
+        assert!(
+            message.contains("1015") && message.contains("limit"),
+            "{message}"
+        );
     }
 }
 
@@ -173,7 +205,10 @@ async fn every_number_of_the_edge_keeps_its_status_and_says_whether_to_try_again
 
             let what = format!("{status} {form:?}");
             assert_eq!(answer.status(), status, "{what}");
-            let said = answer.headers().get("x-should-retry").map(|v| v.to_str().unwrap());
+            let said = answer
+                .headers()
+                .get("x-should-retry")
+                .map(|v| v.to_str().unwrap());
             assert_eq!(said, should_retry, "{what}");
             let error: Value = answer.json().await.unwrap();
             assert_eq!(error["type"], "error", "{what}");
@@ -188,7 +223,10 @@ async fn a_client_of_http2_gets_the_same_error() {
     let edge = edge(Alpn::Both).await;
     let gateway = once(&edge).await;
     edge.script([telling(Form::Html)]);
-    let request = Down::H2.client().post(gateway.url("/v1/messages")).bearer_auth(MASTER);
+    let request = Down::H2
+        .client()
+        .post(gateway.url("/v1/messages"))
+        .bearer_auth(MASTER);
 
     let answer = request.body(turn("x").to_string()).send().await.unwrap();
 

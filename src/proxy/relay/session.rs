@@ -141,12 +141,7 @@ impl Relay {
         }
     }
 
-    async fn deliver(
-        &mut self,
-        head: Box<ResponseHeader>,
-        body: Bytes,
-        end: bool,
-    ) -> Result<bool> {
+    async fn deliver(&mut self, head: Box<ResponseHeader>, body: Bytes, end: bool) -> Result<bool> {
         let tasks = vec![
             HttpTask::Header(head, false),
             HttpTask::Body(Some(body), end),

@@ -16,6 +16,8 @@ mod deadlines;
 mod departures;
 mod endpoints;
 mod errors;
+mod keys;
+mod litellm_keys;
 mod operators;
 mod passing;
 mod routing;

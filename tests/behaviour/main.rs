@@ -19,5 +19,6 @@ mod http2;
 mod oddities;
 mod passing;
 mod replicas;
+mod reuse;
 mod routing;
 mod streams;

@@ -176,7 +176,6 @@ mod tests {
                 domains: vec!["example.com".into()],
                 resolve: BTreeMap::new(),
                 ca_file: None,
-                max_concurrency: 8,
             },
             cookies: Cookies {
                 share: vec!["__cf_bm".into()],
@@ -200,7 +199,6 @@ mod tests {
                 threads: 1,
                 work_stealing: false,
                 pid_file: None,
-                upgrade_sock: None,
                 upstream_keepalive_pool_size: 1,
             },
             models: models(),

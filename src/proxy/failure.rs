@@ -143,10 +143,10 @@ pub(super) async fn answer(
         .response_written()
         .is_some_and(|head| !head.status.is_informational());
     if begun {
+        end_stream(session, ctx).await;
         return FailToProxy {
             error_code: 0,
-            // A client that was told a whole stream takes the connection for its next request.
-            can_reuse_downstream: end_stream(session, ctx).await && session.is_body_done(),
+            can_reuse_downstream: false,
         };
     }
     if ctx.answered.client_left {
@@ -173,13 +173,12 @@ pub(super) async fn answer(
 }
 
 /// A plain event stream ends with an error event; anything else is cut, so that nobody takes it for whole.
-/// Whether the answer has an end now.
-async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) -> bool {
+async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) {
     let Some(tail) = ctx.answered.stream.take() else {
-        return false;
+        return;
     };
     if ctx.answered.client_left {
-        return false;
+        return;
     }
     let request_id = ctx.request_id.as_str();
     let event = tail.error_event(
@@ -187,9 +186,7 @@ async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) -> bool {
         "the upstream broke off in mid-stream",
         request_id,
     );
-    let told = session.write_response_body(Some(event), true).await;
-    if let Err(error) = &told {
+    if let Err(error) = session.write_response_body(Some(event), true).await {
         log::debug!(target: "memgate::proxy", "the error event was not delivered: {error}");
     }
-    told.is_ok()
 }

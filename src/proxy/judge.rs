@@ -10,7 +10,7 @@ use pingora_core::Result;
 use pingora_http::ResponseHeader;
 
 use super::context::{RequestCtx, Way, names};
-use super::relay::{Decision, Judge};
+use super::relay::{Decision, Judge, Rest};
 use super::reply::JSON;
 use crate::gateway::Snapshot;
 use crate::routing::DirectModel;
@@ -40,8 +40,8 @@ pub(super) fn of(ctx: &RequestCtx) -> Option<Judge> {
         request_id: ctx.request_id.as_str().to_owned(),
         finding: Arc::clone(&ctx.answered.finding),
     };
-    Some(Box::new(move |head, body, whole| {
-        case.judge(head, body, whole)
+    Some(Box::new(move |head, body, rest| {
+        case.judge(head, body, rest)
     }))
 }
 
@@ -93,7 +93,7 @@ struct Case {
 }
 
 impl Case {
-    fn judge(self, head: Box<ResponseHeader>, body: Bytes, whole: bool) -> Decision {
+    fn judge(self, head: Box<ResponseHeader>, body: Bytes, rest: Rest) -> Decision {
         let status = head.status.as_u16();
         let outcome = Outcome::of_answer(status, &head.headers, &body, self.snapshot.clock.wall());
         let edge = match &outcome {
@@ -126,7 +126,8 @@ impl Case {
         };
         match (again, edge) {
             (Some(_), _) => Decision::Again,
-            (None, None) if whole => Decision::Deliver(head, body),
+            (None, None) if rest == Rest::Nothing => Decision::Deliver(head, body),
+            (None, None) if rest == Rest::Follows => Decision::Begin(head, body),
             (None, edge) => self.say(head, edge, outcome.may_have_been_processed()),
         }
     }

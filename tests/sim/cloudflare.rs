@@ -138,7 +138,11 @@ async fn an_edge_error_takes_the_form_the_client_accepts() {
     assert_eq!(problem["cloudflare_error"], true);
     assert_eq!(problem["ray_id"], ray.as_str());
     assert_eq!(problem["retry_after"], 60);
-    assert!(markdown.text().await.unwrap().starts_with("# Error 1200"));
+    let markdown = markdown.text().await.unwrap();
+    assert!(
+        markdown.starts_with("---\nerror_code: 1200\n"),
+        "{markdown}"
+    );
 }
 
 #[tokio::test]

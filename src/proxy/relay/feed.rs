@@ -15,12 +15,24 @@ const HELD_MAX: usize = 64 * 1024;
 /// What is to become of an error answer that was kept back.
 pub(crate) enum Decision {
     Deliver(Box<ResponseHeader>, Bytes),
+    /// Delivered as far as it was kept; the rest follows as it comes.
+    Begin(Box<ResponseHeader>, Bytes),
     /// Nothing reaches the client; the attempt ends as an error that may be retried.
     Again,
 }
 
-/// Judges a kept answer: its head, what was read of its body, and whether that is all of it.
-pub(crate) type Judge = Box<dyn FnOnce(Box<ResponseHeader>, Bytes, bool) -> Decision + Send + Sync>;
+/// What there is of an answer beyond what was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    Nothing,
+    /// It was too long to keep.
+    Follows,
+    /// The upstream broke off, or fell silent.
+    Lost,
+}
+
+/// Judges a kept answer: its head, what was kept of its body, and what there is beside.
+pub(crate) type Judge = Box<dyn FnOnce(Box<ResponseHeader>, Bytes, Rest) -> Decision + Send + Sync>;
 
 /// Which deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,15 +182,15 @@ impl Feed {
         let Some((_, kept)) = self.kept.as_mut() else {
             return false;
         };
-        let room = HELD_MAX.saturating_sub(kept.len());
-        kept.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
-        bytes.len() < room
+        // Whole pieces, so that what was kept can be delivered.
+        kept.extend_from_slice(bytes);
+        kept.len() < HELD_MAX
     }
 
     /// The judgement on what was kept; `None` when nothing was.
-    pub(super) fn judgement(&mut self, whole: bool) -> Option<Decision> {
+    pub(super) fn judgement(&mut self, rest: Rest) -> Option<Decision> {
         let judge = self.judge.take()?;
         let (head, body) = self.kept.take()?;
-        Some(judge(head, body.freeze(), whole))
+        Some(judge(head, body.freeze(), rest))
     }
 }

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 
-pub(crate) use feed::{Decision, Expired, Feed, Judge};
+pub(crate) use feed::{Decision, Expired, Feed, Judge, Rest};
 pub(crate) use session::AGAIN;
 use session::Relay;
 

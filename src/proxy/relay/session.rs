@@ -17,7 +17,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::{Sleep, sleep_until};
 
 use super::SharedFeed;
-use super::feed::Decision;
+use super::feed::{Decision, Rest};
 
 pub(super) struct Relay {
     /// Always there until the relay is dropped.
@@ -80,12 +80,12 @@ impl Relay {
     async fn give_up(&mut self) -> Result<Option<Bytes>> {
         let (expired, judgement) = {
             let mut feed = self.feed.lock();
-            (feed.expire(), feed.judgement(false))
+            (feed.expire(), feed.judgement(Rest::Lost))
         };
         match judgement {
             Some(Decision::Again) => return judged_again(),
-            Some(Decision::Deliver(head, body)) => {
-                self.deliver(head, body).await?;
+            Some(Decision::Deliver(head, body) | Decision::Begin(head, body)) => {
+                self.deliver(head, body, true).await?;
             }
             None => {}
         }
@@ -127,18 +127,24 @@ impl Relay {
         if !ended && broken.is_none() && room {
             return Ok(false);
         }
-        let judgement = self.feed.lock().judgement(ended && room);
+        let rest = match (ended, &broken) {
+            (true, _) => Rest::Nothing,
+            (false, Some(_)) => Rest::Lost,
+            (false, None) => Rest::Follows,
+        };
+        let judgement = self.feed.lock().judgement(rest);
         match (judgement, broken) {
-            (Some(Decision::Deliver(head, body)), _) => self.deliver(head, body).await,
+            (Some(Decision::Deliver(head, body)), _) => self.deliver(head, body, true).await,
+            (Some(Decision::Begin(head, body)), _) => self.deliver(head, body, false).await,
             (None, Some(error)) => Err(error),
             (Some(Decision::Again) | None, _) => judged_again(),
         }
     }
 
-    async fn deliver(&mut self, head: Box<ResponseHeader>, body: Bytes) -> Result<bool> {
+    async fn deliver(&mut self, head: Box<ResponseHeader>, body: Bytes, end: bool) -> Result<bool> {
         let tasks = vec![
             HttpTask::Header(head, false),
-            HttpTask::Body(Some(body), true),
+            HttpTask::Body(Some(body), end),
         ];
         self.client_mut().response_duplex_vec(tasks).await
     }

@@ -51,15 +51,25 @@ impl Facts<'_> {
         .to_string()
     }
 
+    /// The same fields as the JSON, between two lines of dashes, and the prose below them.
     fn markdown(&self) -> String {
+        let Code { number, title, .. } = self.about;
+        let mut front = vec![
+            format!("error_code: {number}"),
+            format!("error_name: {}", self.about.name),
+            format!("error_category: {}", self.about.category),
+            format!("status: {}", self.about.status),
+            format!("ray_id: {}", self.ray),
+            format!("zone: {}", self.zone),
+            "cloudflare_error: true".to_owned(),
+            format!("retryable: {}", self.about.retryable()),
+        ];
+        front.extend(self.retry_after.map(|wait| format!("retry_after: {wait}")));
         format!(
-            "# Error {}: {}\n\n{}\n\n## What you should do\n\n{}\n\n- **Zone:** {}\n- **Ray ID:** {}\n",
-            self.about.number,
-            self.about.title,
+            "---\n{}\n---\n\n# Error {number}: {title}\n\n## What happened\n\n{}\n\n## What you should do\n\n{}\n",
+            front.join("\n"),
             self.detail(),
             self.advice(),
-            self.zone,
-            self.ray,
         )
     }
 

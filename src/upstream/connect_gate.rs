@@ -189,7 +189,7 @@ mod tests {
         }
 
         assert_eq!(
-            rounds, 3,
+            rounds, 4,
             "a third of those who look again open in each round"
         );
     }

@@ -35,6 +35,7 @@ mod replicas;
 mod retries;
 mod retry_transport;
 mod retry_waits;
+mod reuse;
 mod routing;
 mod streams;
 mod upstream_errors;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::Uri;
 use parking_lot::Mutex;
 use pingora_core::Result;
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::body::{self, Unread};
@@ -45,10 +46,17 @@ pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
     session.set_total_drain_timeout(Some(DRAIN));
     session.set_ignore_info_resp(true);
     let head = session.req_header();
-    ctx.hello(
-        head.headers.get(names::REQUEST_ID),
-        Dialect::of_path(head.uri.path()),
-    );
+    ctx.hello(head.headers.get(names::REQUEST_ID), dialect(head));
+}
+
+/// The path's; the model list speaks both, and its callers say which.
+fn dialect(head: &RequestHeader) -> Dialect {
+    let path = head.uri.path();
+    let models = matches!(path, "/v1/models" | "/models") || path.starts_with("/v1/models/");
+    if models && head.headers.contains_key(names::ANTHROPIC_VERSION) {
+        return Dialect::Anthropic;
+    }
+    Dialect::of_path(path)
 }
 
 /// Admits the request (`false`: Pingora goes on), or answers it here.

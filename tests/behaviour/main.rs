@@ -10,6 +10,7 @@ mod harness;
 mod logs;
 mod wire;
 
+mod access_log;
 mod bodies;
 mod broken_streams;
 mod deadlines;

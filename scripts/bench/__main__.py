@@ -25,6 +25,7 @@ def main() -> int:
     text = report.markdown(samples, memory, rounds, seconds, dropped)
     print(text)
     if not quick:
+        (REPO / "docs").mkdir(exist_ok=True)
         (REPO / "docs/benchmarks.md").write_text(text)
     return 0
 

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-MODULES = ["curl", "anthropic_sdk", "openai_sdk", "claude_code", "endpoints", "edge_errors", "websocket", "balancer"]
+MODULES = ["curl", "anthropic_sdk", "openai_sdk", "claude_code", "endpoints", "edge_errors", "websocket", "balancer", "demo"]
 
 CASES: list["Case"] = []
 
@@ -37,7 +37,7 @@ class Case:
         seconds = time.monotonic() - began
         print(f"{'ok' if fault is None else 'FAIL'}, {seconds:.1f} s", flush=True)
         if fault is not None:
-            print(f"{trace}\nmemgate said:\n{world.gateway_log(25)}", flush=True)
+            print(f"{trace}\nmemgate said:\n{world.gateway_log(8)}", flush=True)
         return Result(self, seconds, fault)
 
 

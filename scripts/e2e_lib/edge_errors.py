@@ -10,7 +10,7 @@ from .world import World
 
 @case("edge: 1200, then its cookie", quick=True)
 def cold_start(world: World) -> None:
-    """a 503/1200 that sets a cookie is waited out and retried with that cookie; the client sees only the answer"""
+    """a 503/1200 that sets a cookie is answered by one more try that brings it; the client sees only the answer"""
     cookie = ["set-cookie", "__cf_bm=e2e-token; path=/; HttpOnly; Secure; SameSite=None"]
     world.edge.answers(cloudflare(1200, retry_after=1, headers=[cookie]))
     status, headers, text = curl(world, "/v1/messages", body=message("claude-resolved"))
@@ -21,6 +21,16 @@ def cold_start(world: World) -> None:
     claim(len(posts) == 2 and ["__cf_bm", "e2e-token"] in posts[1]["cookies"], str(posts[1]["cookies"]))
     curl(world, "/v1/messages", body=message("claude-resolved"), key=world.key)
     claim(["__cf_bm", "e2e-token"] in world.edge.last_post()["cookies"], "the next request brings it at once")
+
+
+@case("edge: cookie gate, cold start")
+def cookie_gate(world: World) -> None:
+    """an edge that refuses whoever does not bring its cookies back is met once, and never by the client"""
+    for _ in range(20):
+        status, _, text = curl(world, "/v1/messages", body=message("claude-gated"))
+        claim(status == 200, f"{status}: {text}")
+    refused = [request for request in world.gated.requests() if request["status"] == 503]
+    claim(len(refused) == 1, f"{len(refused)} refusals")
 
 
 @case("edge: a page becomes JSON")

@@ -12,6 +12,7 @@ def show(results: list[Result], write: bool) -> None:
     text = "\n".join([*versions(), "", *table(results), "", closing(results)]) + "\n"
     print("\n" + text, end="")
     if write:
+        (REPO / "docs").mkdir(exist_ok=True)
         (REPO / "docs/e2e.txt").write_text(text)
 
 

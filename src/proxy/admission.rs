@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Uri, header};
+use http::Uri;
 use parking_lot::Mutex;
 use pingora_core::Result;
 use pingora_http::RequestHeader;
@@ -156,12 +156,7 @@ async fn pass_through(
     {
         ctx.snapshot.note_direct_elsewhere(model);
     }
-    if session.req_header().headers.contains_key(header::EXPECT) {
-        session
-            .write_continue_response()
-            .await
-            .map_err(Unread::Gone)?;
-    }
+    body::invite(session).await?;
     Ok(Admitted {
         _lane: ctx.snapshot.litellm.metrics.enter(),
         way: Way::LiteLlm { tried: Vec::new() },
@@ -237,24 +232,27 @@ fn direct_way(
     }))
 }
 
-/// The configured path in front of the request's, both byte for byte; a memory user in the query goes.
+/// The configured path in front of the request's, path and query byte for byte; a memory user in the
+/// query goes.
 fn direct_uri(session: &Session, way: &DirectWay) -> Result<Uri, Rejection> {
     let asked = &session.req_header().uri;
-    let query: Vec<&str> = asked
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty() && pair.split('=').next() != Some("userId"))
-        .collect();
-    let mark = if query.is_empty() { "" } else { "?" };
-    let uri = format!(
-        "{}{}{mark}{}",
-        way.model.target.base.path,
-        asked.path(),
-        query.join("&")
-    );
+    let query = match asked.query() {
+        Some(query) if query.split('&').any(names_user) => {
+            let others: Vec<&str> = query.split('&').filter(|pair| !names_user(pair)).collect();
+            Some(others.join("&")).filter(|others| !others.is_empty())
+        }
+        query => query.map(str::to_owned),
+    };
+    let query = query.map_or_else(String::new, |query| format!("?{query}"));
+    let uri = format!("{}{}{query}", way.model.target.base.path, asked.path());
     uri.parse()
         .map_err(|_unsound| Rejection::Head("the query is not valid"))
+}
+
+/// `userId`, also where it is spelt with escapes: a server decodes it before it looks.
+fn names_user(pair: &str) -> bool {
+    let name = pair.split('=').next().unwrap_or_default();
+    percent_encoding::percent_decode_str(name).eq(*b"userId")
 }
 
 /// A body as it came, and decompressed where it came compressed.

@@ -27,14 +27,13 @@ pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BE
         way.upstream.server.failed(*address);
     }
     ctx.answered.failure = Some(failure);
-    let untried = match ctx.admitted.as_ref().map(|admitted| &admitted.way) {
-        Some(Way::LiteLlm { tried }) => ctx.snapshot.litellm.backends.choose(tried).is_some(),
-        _ => true,
+    let again = match ctx.admitted.as_ref().map(|admitted| &admitted.way) {
+        Some(Way::LiteLlm { tried }) => {
+            let another = ctx.snapshot.litellm.backends.choose(tried).is_some();
+            another && at_once_elsewhere(ctx)
+        }
+        _ => failure != Failure::Tls && judge::transport(ctx, Phase::Connect) && take_finding(ctx),
     };
-    let again = untried
-        && failure != Failure::Tls
-        && judge::transport(ctx, Phase::Connect)
-        && take_finding(ctx);
     error.set_retry(again);
     error
 }
@@ -106,6 +105,14 @@ fn is_stale_and_harmless(session: &Session, ctx: &RequestCtx, reused: bool) -> b
     reused && !held && session.req_header().method.is_idempotent() && session.body_bytes_read() == 0
 }
 
+/// A replica that cannot be reached costs a request nothing: no wait, and no attempt of `retry.attempts`.
+fn at_once_elsewhere(ctx: &mut RequestCtx) -> bool {
+    ctx.answered.outcome = Some(Outcome::of_transport(Phase::Connect).as_str());
+    ctx.snapshot.metrics.retried("other_replica");
+    record::note_attempt(ctx);
+    true
+}
+
 /// Takes over what was judged: whether another attempt follows.
 fn take_finding(ctx: &mut RequestCtx) -> bool {
     let finding = std::mem::take(&mut *ctx.answered.finding.lock());
@@ -151,6 +158,7 @@ pub(super) async fn answer(
     });
     let rejection = Rejection::Upstream(failure);
     let status = rejection.answer().status;
+    // Pingora gives the client's connection up after a failed attempt: the answer says so.
     session.set_keepalive(None);
     if let Err(error) = reply::reject(session, ctx, &rejection).await {
         log::debug!(target: "memgate::proxy", "the error answer was not delivered: {}", name(&error));

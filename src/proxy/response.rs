@@ -24,6 +24,13 @@ const PRIVATE: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
+/// Never taken away, whoever nominates them: without them the answer would have another end, or no type.
+const FRAMING: [HeaderName; 3] = [
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONTENT_TYPE,
+];
+
 /// Reads an upstream head, informational ones included, before anything is done with it.
 pub(super) fn arrived(
     session: &mut Session,
@@ -54,8 +61,12 @@ pub(super) fn arrived(
         } else {
             None
         };
+        let last = judge.is_none();
         if let Some(feed) = ctx.feed() {
             feed.lock().stop(judge);
+        }
+        if last {
+            release_body(ctx);
         }
     } else {
         release_body(ctx);
@@ -146,7 +157,7 @@ pub(super) fn deliver(head: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result
         // Its Upgrade field is the handshake itself.
         return Ok(());
     }
-    for name in &PRIVATE {
+    for name in nominated(head).iter().chain(&PRIVATE) {
         head.remove_header(name);
     }
     if head.status == StatusCode::NO_CONTENT {
@@ -156,4 +167,16 @@ pub(super) fn deliver(head: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result
         return Ok(());
     }
     reply::stamp(head, ctx)
+}
+
+/// The fields that the upstream's Connection field says are for this hop alone.
+fn nominated(head: &ResponseHeader) -> Vec<HeaderName> {
+    let lists = head.headers.get_all(header::CONNECTION).iter();
+    let names = lists
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','));
+    names
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        .filter(|name| *name != header::CONNECTION && !FRAMING.contains(name))
+        .collect()
 }

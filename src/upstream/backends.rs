@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{Extensions, Uri};
+use http::Extensions;
 use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
 use pingora_load_balancing::discovery::ServiceDiscovery;
-use pingora_load_balancing::health_check::HttpHealthCheck;
+use pingora_load_balancing::health_check::{HealthCheck, HttpHealthCheck};
 use pingora_load_balancing::selection::RoundRobin;
 use pingora_load_balancing::{Backend, Backends as Pool, LoadBalancer};
 
@@ -37,15 +37,11 @@ pub struct Replica {
 impl Backends {
     /// `replicas` are the configured URLs with the hosts that the resolver keeps fresh.
     pub fn new(replicas: Vec<(BaseUrl, Arc<Host>)>) -> Self {
-        let probe = replicas.first().map(|(base, _)| health_check(base));
-        let replicas = replicas
+        let sites = replicas
             .into_iter()
-            .map(|(base, host)| (Arc::new(base), host))
-            .collect();
-        let mut pool = Pool::new(Box::new(Replicas(replicas)));
-        if let Some(probe) = probe {
-            pool.set_health_check(probe);
-        }
+            .map(|(base, host)| Arc::new(Site::new(base, host)));
+        let mut pool = Pool::new(Box::new(Replicas(sites.collect())));
+        pool.set_health_check(Box::new(Liveliness));
         let mut balancer = LoadBalancer::from_backends(pool);
         balancer.health_check_frequency = Some(HEALTH_INTERVAL);
         balancer.update_frequency = Some(HEALTH_INTERVAL);
@@ -77,10 +73,10 @@ impl Backends {
                 self.balancer
                     .select_with(b"", CANDIDATES, |backend, _| untried(backend))
             })?;
-        let base = backend.ext.get::<Arc<BaseUrl>>()?;
+        let site = backend.ext.get::<Arc<Site>>()?;
         Some(Replica {
             address: *backend.addr.as_inet()?,
-            base: Arc::clone(base),
+            base: Arc::clone(&site.base),
         })
     }
 
@@ -100,28 +96,61 @@ impl BackgroundService for Backends {
     }
 }
 
-fn health_check(base: &BaseUrl) -> Box<HttpHealthCheck> {
-    let mut check = HttpHealthCheck::new(&base.origin.host, base.origin.tls);
-    check.consecutive_success = 1;
-    check.consecutive_failure = 2;
-    check.peer_template.options.connection_timeout = Some(Duration::from_secs(1));
-    check.peer_template.options.read_timeout = Some(Duration::from_secs(3));
-    if let Ok(uri) = format!("{}{HEALTH_PATH}", base.path).parse::<Uri>() {
-        check.req.set_uri(uri);
-    }
-    Box::new(check)
+/// One configured URL: what the pool carries of a replica.
+struct Site {
+    base: Arc<BaseUrl>,
+    host: Arc<Host>,
+    /// Its own, because each replica may have a host name and a path of its own.
+    probe: HttpHealthCheck,
 }
 
-struct Replicas(Vec<(Arc<BaseUrl>, Arc<Host>)>);
+impl Site {
+    fn new(base: BaseUrl, host: Arc<Host>) -> Self {
+        let mut probe = HttpHealthCheck::new(&base.origin.host, base.origin.tls);
+        probe.peer_template.options.connection_timeout = Some(Duration::from_secs(1));
+        probe.peer_template.options.read_timeout = Some(Duration::from_secs(3));
+        if let Ok(uri) = format!("{}{HEALTH_PATH}", base.path).parse() {
+            probe.req.set_uri(uri);
+        }
+        Self {
+            base: Arc::new(base),
+            host,
+            probe,
+        }
+    }
+}
+
+/// Asks each replica by the probe of its own.
+struct Liveliness;
+
+#[async_trait]
+impl HealthCheck for Liveliness {
+    async fn check(&self, target: &Backend) -> pingora_core::Result<()> {
+        match target.ext.get::<Arc<Site>>() {
+            Some(site) => site.probe.check(target).await,
+            None => Ok(()),
+        }
+    }
+
+    fn health_threshold(&self, success: bool) -> usize {
+        if success { 1 } else { 2 }
+    }
+
+    fn backend_summary(&self, target: &Backend) -> String {
+        format!("LiteLLM at {}", target.addr)
+    }
+}
+
+struct Replicas(Vec<Arc<Site>>);
 
 #[async_trait]
 impl ServiceDiscovery for Replicas {
     async fn discover(&self) -> pingora_core::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
         let mut found = BTreeSet::new();
-        for (base, host) in &self.0 {
-            for address in host.addresses().iter() {
+        for site in &self.0 {
+            for address in site.host.addresses().iter() {
                 let mut ext = Extensions::new();
-                ext.insert(Arc::clone(base));
+                ext.insert(Arc::clone(site));
                 found.insert(Backend {
                     addr: (*address).into(),
                     weight: 1,

@@ -99,6 +99,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         soon("the answer", self.read()).await
     }
 
+    /// Whether the connection ends without another byte.
+    pub async fn ended(&mut self) -> bool {
+        self.unread.is_empty() && !soon("the end", self.more()).await
+    }
+
     async fn read(&mut self) -> Reply {
         let (status, headers, length) = loop {
             if let Some(head) = parse(&self.unread) {

@@ -248,7 +248,12 @@ fn write_accept(head: &mut RequestHeader) -> Result<()> {
         let Ok(field) = field.to_str() else {
             return Ok(());
         };
-        accepted.extend(field.split(',').map(str::trim).filter(|kind| !kind.is_empty()));
+        accepted.extend(
+            field
+                .split(',')
+                .map(str::trim)
+                .filter(|kind| !kind.is_empty()),
+        );
     }
     let is_vague = |accepted: &&str| {
         let kind = accepted.split(';').next().unwrap_or_default().trim_end();

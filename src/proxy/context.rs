@@ -18,7 +18,7 @@ use crate::identity::MemoryUser;
 use crate::routing::DirectModel;
 use crate::telemetry::{InFlight as LaneInFlight, RequestId, UpstreamMetrics};
 use crate::upstream::backends::Replica;
-use crate::upstream::connect_gate::Turn;
+use crate::upstream::peer::Opener;
 use crate::wire::Dialect;
 
 /// One request's life; made when its head was read, dropped when its answer was flushed.
@@ -96,7 +96,9 @@ pub(super) struct Attempt {
     pub number: u32,
     pub address: Option<SocketAddr>,
     pub replica: Option<Replica>,
-    pub turn: Option<Turn>,
+    pub opener: Option<Arc<Opener>>,
+    /// How often it went back to the pool because others had opened connections.
+    pub looks: u32,
     pub reused: Option<bool>,
     pub http2: bool,
     pub cookies_sent: Option<CookieHeader>,

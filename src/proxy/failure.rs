@@ -8,6 +8,7 @@ use super::context::{RequestCtx, Way};
 use super::relay::{AGAIN, Expired};
 use super::{judge, record, relay, reply};
 use crate::gateway::{Failure, Rejection};
+use crate::upstream::peer::LOOK_AGAIN;
 use crate::upstream::{Outcome, Phase};
 
 /// Whose error it is and of which type. What Pingora tells beside may quote what was on the wire.
@@ -18,7 +19,15 @@ pub(super) fn name(error: &Error) -> String {
 
 /// No connection was made, so nothing was sent: another attempt cannot do harm.
 pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BError) -> BError {
-    ctx.attempt.turn = None;
+    if *error.etype() == LOOK_AGAIN {
+        ctx.attempt.looks += 1;
+        ctx.attempt.number -= 1;
+        error.set_retry(true);
+        return error;
+    }
+    if let Some(opener) = &ctx.attempt.opener {
+        opener.failed();
+    }
     let failure = match error.etype() {
         ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert => Failure::Tls,
         _ => Failure::Connect,

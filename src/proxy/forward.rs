@@ -73,6 +73,7 @@ pub(super) async fn next_attempt(
     }
     ctx.attempt = super::context::Attempt {
         number: ctx.attempt.number + 1,
+        looks: ctx.attempt.looks,
         ..Default::default()
     };
     ctx.answered.head_at = None;
@@ -98,6 +99,9 @@ async fn wait_or_leave(session: &mut Session, ctx: &RequestCtx, wait: Duration) 
     }
 }
 
+/// So often a request looks for a connection that others opened; then it opens its own.
+const LOOKS: u32 = 5;
+
 async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
     let snapshot = Arc::clone(&ctx.snapshot);
     let Some(admitted) = ctx.admitted.as_mut() else {
@@ -105,9 +109,11 @@ async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
     };
     let chosen = match &mut admitted.way {
         Way::Direct(way) => {
-            let server = Arc::clone(&way.upstream.server);
-            ctx.attempt.turn = Some(server.gate.pass().await);
-            server.peer().ok_or(Failure::Unresolved)
+            let (server, looks) = (&way.upstream.server, ctx.attempt.looks);
+            ctx.attempt.opener = (looks < LOOKS).then(|| server.opener(looks));
+            server
+                .peer(ctx.attempt.opener.clone())
+                .ok_or(Failure::Unresolved)
         }
         Way::LiteLlm { tried } => match snapshot.litellm.backends.choose(tried) {
             Some(replica) => {
@@ -129,9 +135,8 @@ async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
     })
 }
 
-/// Called when a connection is there: others may open theirs now.
+/// Called when a connection is there.
 pub(super) fn connected(ctx: &mut RequestCtx, reused: bool, digest: Option<&Digest>) {
-    ctx.attempt.turn = None;
     ctx.attempt.reused = Some(reused);
     if let Some(metrics) = ctx.upstream_metrics() {
         metrics.connected(reused);
@@ -168,6 +173,9 @@ pub(super) fn write_head(
     match &admitted.way {
         Way::Direct(way) => {
             way.upstream.server.gate.learned(ctx.attempt.http2);
+            if let Some(opener) = &ctx.attempt.opener {
+                opener.opened();
+            }
             strip_private(head);
             write_direct_head(head, admitted, way)?;
             let site = Site {

@@ -37,8 +37,8 @@ use crate::upstream::roots::RootBundle;
 
 /// How long the first look-up of upstream names may hold the start up.
 const DNS_PATIENCE: Duration = Duration::from_secs(3);
-/// Attempts Pingora makes at most; the retry policy stays below it.
-const ATTEMPTS_MAX: usize = 16;
+/// Attempts Pingora makes at most; `retry.attempts`, replicas and looks at the pool stay below it.
+const ATTEMPTS_MAX: usize = 64;
 
 /// Why the gateway did not come up.
 #[derive(Debug, thiserror::Error)]

@@ -4,10 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use pingora_core::connectors::l4::Connect;
 use pingora_core::protocols::TcpKeepalive;
+use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
+use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::upstreams::peer::{ALPN, HttpPeer, HttpUpstreamRequestPolicy, PeerOptions};
+use pingora_core::{Error, ErrorType, OkOrErr, OrErr, Result};
+use tokio::net::TcpStream;
 
-use super::connect_gate::ConnectGate;
+use super::connect_gate::{ConnectGate, Entry, Turn};
 use super::resolve::Host;
 use crate::config::{Limits, Origin};
 
@@ -16,6 +23,9 @@ const STREAMS: usize = 100;
 /// A blocked write must end some day, also when the peer never opens its window.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// Pingora takes a connection out of its pool while it opens a stream on it, so that others miss it for
+/// a moment. Opening one takes far longer than looking twice.
+const SECOND_LOOK: Duration = Duration::from_millis(1);
 /// Edges close idle connections after some minutes (Cloudflare: 900 s for HTTP/2).
 const DIRECT_IDLE: Duration = Duration::from_secs(240);
 /// Uvicorn, LiteLLM's server, closes idle connections after 5 s: let go of them first.
@@ -39,22 +49,84 @@ impl DirectServer {
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
         Self {
             origin,
-            gate: ConnectGate::default(),
+            gate: ConnectGate::new(STREAMS),
             host,
             options,
         }
     }
 
-    /// The peer to connect to now; `None` while the name was never resolved.
-    pub fn peer(&self) -> Option<HttpPeer> {
+    /// The peer to connect to now; `None` while the name was never resolved. Without an opener it may
+    /// open a connection whenever it finds none.
+    pub fn peer(&self, opener: Option<Arc<Opener>>) -> Option<HttpPeer> {
         let mut peer = HttpPeer::new(self.host.address()?, true, self.origin.host.clone());
         peer.options = self.options.clone();
+        peer.options.custom_l4 = opener.map(|opener| opener as _);
         Some(peer)
+    }
+
+    /// For an attempt that looked for a connection so many times before.
+    pub fn opener(&self, looks: u32) -> Arc<Opener> {
+        Arc::new(Opener {
+            looks,
+            gate: self.gate.clone(),
+            turn: Mutex::default(),
+        })
     }
 
     /// A connection to `address` could not be made.
     pub fn failed(&self, address: SocketAddr) {
         self.host.failed(address);
+    }
+}
+
+/// One attempt's way through the gate. Pingora comes here only when its pool has no connection with room.
+#[derive(Debug)]
+pub struct Opener {
+    looks: u32,
+    gate: ConnectGate,
+    /// Held while this attempt's connection is being made.
+    turn: Mutex<Option<Turn>>,
+}
+
+/// The type of the error that sends an attempt back to the pool.
+pub const LOOK_AGAIN: ErrorType = ErrorType::Custom("LookAgain");
+
+impl Opener {
+    /// The attempt has its connection: those who waited for it may look.
+    pub fn opened(&self) {
+        self.turn.lock().take();
+    }
+
+    pub fn failed(&self) {
+        let turn = self.turn.lock().take();
+        if let Some(turn) = turn {
+            turn.failed();
+        }
+    }
+}
+
+#[async_trait]
+impl Connect for Opener {
+    async fn connect(&self, address: &PeerAddr) -> Result<Stream> {
+        if self.looks == 0 && self.gate.multiplexes() {
+            tokio::time::sleep(SECOND_LOOK).await;
+            return Error::e_explain(LOOK_AGAIN, "nobody opens a connection at first sight");
+        }
+        match self.gate.enter().await {
+            Entry::LookAgain => Error::e_explain(LOOK_AGAIN, "another request opened a connection"),
+            Entry::Failed => Error::e_explain(
+                ErrorType::ConnectError,
+                "another request's connection failed",
+            ),
+            Entry::Open(turn) => {
+                *self.turn.lock() = Some(turn);
+                let address = address
+                    .as_inet()
+                    .or_err(ErrorType::InternalError, "not an address")?;
+                let stream = TcpStream::connect(address).await;
+                Ok(stream.or_err(ErrorType::ConnectError, "connecting")?.into())
+            }
+        }
     }
 }
 
@@ -90,4 +162,82 @@ fn common_options(limits: &Limits) -> PeerOptions {
         user_timeout: Duration::from_secs(30),
     });
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::resolve::Resolver;
+    use super::*;
+
+    fn limits() -> Limits {
+        let second = Duration::from_secs(1);
+        Limits {
+            body: 1,
+            bodies_in_flight: 1,
+            header_timeout: second,
+            body_timeout: second,
+            connect_timeout: 5 * second,
+            first_byte_timeout: 600 * second,
+            idle_timeout: 300 * second,
+        }
+    }
+
+    fn server() -> DirectServer {
+        let origin = Origin {
+            tls: true,
+            host: "192.0.2.1".to_owned(),
+            port: 443,
+        };
+        let resolver = Resolver::new([(origin.host.clone(), origin.port)], &BTreeMap::new());
+        let host = resolver.host(&origin.host, origin.port).unwrap();
+        DirectServer::new(origin, host, &limits())
+    }
+
+    #[test]
+    fn a_direct_server_is_verified_shared_pinged_and_given_up_in_time() {
+        let peer = server().peer(None).unwrap();
+
+        let options = &peer.options;
+        assert!(options.verify_cert && options.verify_hostname);
+        assert_eq!(options.max_h2_streams, 100);
+        assert!(
+            options
+                .h2_ping_interval
+                .is_some_and(|every| every <= Duration::from_secs(60))
+        );
+        assert!(options.tcp_keepalive.is_some());
+        assert_eq!(
+            options.total_connection_timeout,
+            Some(Duration::from_secs(5))
+        );
+        assert!(options.write_timeout.is_some() && options.read_timeout.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_opens_a_connection_at_first_sight() {
+        let server = server();
+        let address = PeerAddr::Inet("192.0.2.1:443".parse().unwrap());
+
+        let first = server.opener(0).connect(&address).await;
+
+        assert_eq!(*first.err().unwrap().etype(), LOOK_AGAIN);
+    }
+
+    #[tokio::test]
+    async fn who_waited_looks_again_or_shares_in_the_failure() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = PeerAddr::Inet(nobody.local_addr().unwrap());
+        let server = server();
+        let (first, second, third) = (server.opener(1), server.opener(1), server.opener(1));
+        let _stream = first.connect(&address).await.unwrap();
+
+        let (waited, ()) = tokio::join!(second.connect(&address), async { first.opened() });
+        let _stream = second.connect(&address).await.unwrap();
+        let (failed, ()) = tokio::join!(third.connect(&address), async { second.failed() });
+
+        assert_eq!(*waited.err().unwrap().etype(), LOOK_AGAIN);
+        assert_eq!(*failed.err().unwrap().etype(), ErrorType::ConnectError);
+    }
 }

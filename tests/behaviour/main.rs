@@ -38,6 +38,7 @@ mod replicas;
 mod retries;
 mod retry_transport;
 mod retry_waits;
+mod reuse;
 mod routing;
 mod secrets;
 mod streams;

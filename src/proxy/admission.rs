@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Uri, header};
+use http::Uri;
 use parking_lot::Mutex;
 use pingora_core::Result;
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::body::{self, Unread};
@@ -45,10 +46,17 @@ pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
     session.set_total_drain_timeout(Some(DRAIN));
     session.set_ignore_info_resp(true);
     let head = session.req_header();
-    ctx.hello(
-        head.headers.get(names::REQUEST_ID),
-        Dialect::of_path(head.uri.path()),
-    );
+    ctx.hello(head.headers.get(names::REQUEST_ID), dialect(head));
+}
+
+/// The path's; the model list speaks both, and its callers say which.
+fn dialect(head: &RequestHeader) -> Dialect {
+    let path = head.uri.path();
+    let models = matches!(path, "/v1/models" | "/models") || path.starts_with("/v1/models/");
+    if models && head.headers.contains_key(names::ANTHROPIC_VERSION) {
+        return Dialect::Anthropic;
+    }
+    Dialect::of_path(path)
 }
 
 /// Admits the request (`false`: Pingora goes on), or answers it here.
@@ -148,12 +156,7 @@ async fn pass_through(
     {
         ctx.snapshot.note_direct_elsewhere(model);
     }
-    if session.req_header().headers.contains_key(header::EXPECT) {
-        session
-            .write_continue_response()
-            .await
-            .map_err(Unread::Gone)?;
-    }
+    body::invite(session).await?;
     Ok(Admitted {
         _lane: ctx.snapshot.litellm.metrics.enter(),
         way: Way::LiteLlm { tried: Vec::new() },
@@ -229,24 +232,27 @@ fn direct_way(
     }))
 }
 
-/// The configured path in front of the request's, both byte for byte; a memory user in the query goes.
+/// The configured path in front of the request's, path and query byte for byte; a memory user in the
+/// query goes.
 fn direct_uri(session: &Session, way: &DirectWay) -> Result<Uri, Rejection> {
     let asked = &session.req_header().uri;
-    let query: Vec<&str> = asked
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty() && pair.split('=').next() != Some("userId"))
-        .collect();
-    let mark = if query.is_empty() { "" } else { "?" };
-    let uri = format!(
-        "{}{}{mark}{}",
-        way.model.target.base.path,
-        asked.path(),
-        query.join("&")
-    );
+    let query = match asked.query() {
+        Some(query) if query.split('&').any(names_user) => {
+            let others: Vec<&str> = query.split('&').filter(|pair| !names_user(pair)).collect();
+            Some(others.join("&")).filter(|others| !others.is_empty())
+        }
+        query => query.map(str::to_owned),
+    };
+    let query = query.map_or_else(String::new, |query| format!("?{query}"));
+    let uri = format!("{}{}{query}", way.model.target.base.path, asked.path());
     uri.parse()
         .map_err(|_unsound| Rejection::Head("the query is not valid"))
+}
+
+/// `userId`, also where it is spelt with escapes: a server decodes it before it looks.
+fn names_user(pair: &str) -> bool {
+    let name = pair.split('=').next().unwrap_or_default();
+    percent_encoding::percent_decode_str(name).eq(*b"userId")
 }
 
 /// A body as it came, and decompressed where it came compressed.

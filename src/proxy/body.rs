@@ -48,13 +48,7 @@ pub(super) async fn read(
         .reserve(declared.unwrap_or(CHUNKED_START), PATIENCE)
         .await
         .map_err(full)?;
-    if session.req_header().headers.contains_key(header::EXPECT) {
-        // Pingora does not answer it, and the client waits for the answer.
-        session
-            .write_continue_response()
-            .await
-            .map_err(Unread::Gone)?;
-    }
+    invite(session).await?;
     let mut whole = Gathered::new(declared.unwrap_or_default());
     let mut pace = Pace::new(limits.body_timeout, Instant::now());
     while let Some(piece) = next_piece(session, &pace).await? {
@@ -71,6 +65,21 @@ pub(super) async fn read(
     let whole = whole.into_bytes();
     share.shrink_to(whole.len());
     Ok((whole, share))
+}
+
+/// Answers `Expect: 100-continue`, which Pingora leaves unanswered while the client waits.
+pub(super) async fn invite(session: &mut Session) -> Result<(), Unread> {
+    if !session.req_header().headers.contains_key(header::EXPECT) {
+        return Ok(());
+    }
+    let keepalive = session.get_keepalive();
+    session
+        .write_continue_response()
+        .await
+        .map_err(Unread::Gone)?;
+    // Pingora took it for an answer before the end of the body, after which it closes.
+    session.set_keepalive(keepalive);
+    Ok(())
 }
 
 fn declared_length(session: &Session) -> Result<Option<usize>, Rejection> {

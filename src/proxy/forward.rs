@@ -62,6 +62,11 @@ pub(super) async fn next_attempt(
     ctx: &mut RequestCtx,
 ) -> Result<Box<HttpPeer>> {
     if let Some(wait) = ctx.answered.wait.take() {
+        if let Some(feed) = ctx.feed() {
+            // The upstream owes nothing meanwhile.
+            let over = ctx.snapshot.clock.now() + wait;
+            feed.lock().rewind(Duration::ZERO, over);
+        }
         let stayed = wait_or_leave(session, ctx, wait).await;
         ctx.answered.client_left = stayed.is_err();
         stayed?;
@@ -243,17 +248,28 @@ fn write_direct_head(head: &mut RequestHeader, admitted: &Admitted, way: &Direct
     Ok(())
 }
 
-/// Asks for JSON where the client takes anything, so that an edge says its errors in JSON.
+/// Asks for JSON where the client takes anything or only events, so that an edge says its errors in JSON.
 fn write_accept(head: &mut RequestHeader) -> Result<()> {
-    let wider = match head.headers.get(header::ACCEPT).map(HeaderValue::as_bytes) {
-        None | Some(b"") => HeaderValue::from_static("application/json"),
-        Some(b"*/*") => HeaderValue::from_static("application/json, */*;q=0.9"),
-        Some(b"text/event-stream") => {
-            HeaderValue::from_static("application/json, text/event-stream")
-        }
-        Some(_) => return Ok(()),
+    const JSON: &str = "application/json";
+    let mut accepted: Vec<&str> = Vec::new();
+    for field in head.headers.get_all(header::ACCEPT) {
+        let Ok(field) = field.to_str() else {
+            return Ok(());
+        };
+        accepted.extend(field.split(',').map(str::trim).filter(|kind| !kind.is_empty()));
+    }
+    let is_vague = |accepted: &&str| {
+        let kind = accepted.split(';').next().unwrap_or_default().trim_end();
+        kind == "*/*" || kind.eq_ignore_ascii_case("text/event-stream")
     };
-    head.insert_header(header::ACCEPT, wider)
+    if !accepted.iter().all(is_vague) {
+        return Ok(());
+    }
+    for any in accepted.iter_mut().filter(|accepted| **accepted == "*/*") {
+        *any = "*/*;q=0.9";
+    }
+    accepted.insert(0, JSON);
+    head.insert_header(header::ACCEPT, accepted.join(", "))
 }
 
 fn sensitive(secret: &Secret, prefix: &str) -> Result<HeaderValue> {

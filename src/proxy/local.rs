@@ -116,6 +116,10 @@ fn peer_ip(session: &Session) -> Option<IpAddr> {
     }
 }
 
+/// Somebody on this machine speaks for a client elsewhere.
 fn is_forwarded(session: &Session) -> bool {
-    session.req_header().headers.contains_key("x-forwarded-for")
+    let headers = &session.req_header().headers;
+    ["x-forwarded-for", "forwarded", "x-real-ip", "via"]
+        .iter()
+        .any(|name| headers.contains_key(*name))
 }

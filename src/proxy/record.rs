@@ -21,6 +21,9 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     if let Some(kind) = ctx.answered.broken_stream {
         ctx.snapshot.metrics.stream_broke(kind);
     }
+    // An error that was delivered, or not tried again, is still here with its name.
+    let judged = ctx.answered.finding.lock().outcome.take();
+    ctx.answered.outcome = judged.or(ctx.answered.outcome);
     note_attempt(ctx);
     let time = clock::stamp(ctx.snapshot.clock.wall());
     let sent = ctx

@@ -61,8 +61,12 @@ pub(super) fn arrived(
         } else {
             None
         };
+        let last = judge.is_none();
         if let Some(feed) = ctx.feed() {
             feed.lock().stop(judge);
+        }
+        if last {
+            release_body(ctx);
         }
     } else {
         release_body(ctx);

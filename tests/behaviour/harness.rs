@@ -53,6 +53,7 @@ pub struct Builder {
     models: String,
     changes: Vec<Change>,
     clock: Arc<dyn Clock>,
+    env: Vec<(&'static str, &'static str)>,
     folder: TempDir,
 }
 
@@ -72,6 +73,7 @@ impl TestGateway {
             models: MODELS.to_owned(),
             changes: Vec::new(),
             clock: Arc::new(SystemClock),
+            env: Vec::new(),
             folder,
         }
     }
@@ -216,6 +218,12 @@ impl Builder {
         self
     }
 
+    /// Sets a variable of the environment.
+    pub fn env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.env.push((name, value));
+        self
+    }
+
     pub async fn start(self) -> TestGateway {
         crate::logs::record();
         let path = |name: &str| self.folder.path().join(name);
@@ -224,7 +232,7 @@ impl Builder {
         let sources = Sources {
             config: Some(path("memgate.yaml")),
             litellm_config: Some(path("config.yaml")),
-            ..Sources::new(Env::from_pairs([]))
+            ..Sources::new(Env::from_pairs(self.env))
         };
         let mut config = match Config::load(&sources) {
             Ok(loaded) => loaded.config,

@@ -1,0 +1,152 @@
+//! Room for bodies: bounded over all requests, waited for briefly, given back as soon as it can be.
+
+use std::time::Duration;
+
+use memgate::sim::{At, Edge, How, answer, cloudflare};
+
+use crate::bodies::turn_of;
+use crate::harness::*;
+use crate::wire::{Raw, soon};
+
+const BODY: usize = 200_000;
+/// Room for one body of [`BODY`] bytes and not for two.
+const ROOM: &str = "limits: {body: 250KiB, bodies_in_flight: 300KiB}";
+
+async fn post(gateway: &TestGateway) -> reqwest::Response {
+    gateway
+        .post("/v1/messages")
+        .body(turn_of(BODY))
+        .send()
+        .await
+        .unwrap()
+}
+
+/// Bytes of bodies held now.
+fn held(gateway: &TestGateway) -> usize {
+    gateway.gateway().snapshot().bodies.in_use()
+}
+
+async fn nothing_held(gateway: &TestGateway) {
+    soon("giving room back", async {
+        while held(gateway) > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_finds_no_room_waits_briefly_and_gets_a_clear_503() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).own(ROOM).start().await;
+    let mut slow = Raw::connect(gateway.address()).await;
+    slow.post("/v1/messages", "content-length: 200000\r\n")
+        .await;
+    soon("taking room", async {
+        while held(&gateway) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    let refused = post(&gateway).await;
+
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(
+        refused.headers()["x-should-retry"],
+        "true",
+        "nothing was sent"
+    );
+    let error: serde_json::Value = refused.json().await.unwrap();
+    let message = error["error"]["message"].as_str().unwrap();
+    assert!(message.contains("limits.bodies_in_flight"), "{message}");
+    assert_eq!(edge.stats().requests, 0);
+    drop(slow);
+    nothing_held(&gateway).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn room_that_comes_free_in_time_is_taken() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).own(ROOM).start().await;
+    edge.script([answer::usual().delay(Duration::from_millis(300))]);
+
+    let both = tokio::join!(post(&gateway), post(&gateway));
+
+    assert_eq!(
+        (both.0.status().as_u16(), both.1.status().as_u16()),
+        (200, 200)
+    );
+    let seen = edge.requests();
+    assert!(
+        seen[1].arrived >= Duration::from_millis(300),
+        "one waited for the other"
+    );
+    nothing_held(&gateway).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_in_flight_holds_no_room() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).own(ROOM).start().await;
+    edge.script([answer::usual().cut(At::AfterEvents(2), How::Stall)]);
+
+    let stream = gateway.post("/v1/messages");
+    let body = turn_of(BODY).replacen("{", r#"{"stream":true,"#, 1);
+    let streaming = stream.body(body).send().await.unwrap();
+
+    assert_eq!(streaming.status(), 200);
+    assert_eq!(
+        held(&gateway),
+        0,
+        "the head was there: no other attempt is possible"
+    );
+    assert_eq!(post(&gateway).await.status(), 200, "beside the open stream");
+    assert_eq!(edge.stats().in_flight, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_holds_no_room_while_its_body_is_awaited() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).own(ROOM).start().await;
+    let redirect = br#"{"answers":[{"say":{"reply":{"status":302,"body":["else","where"]}},
+        "cut":{"at":{"after_events":1},"how":"stall"}}]}"#;
+    edge.script_json(redirect).unwrap();
+
+    let waiting = post(&gateway).await;
+
+    assert_eq!(waiting.status(), 302, "no redirect is followed");
+    assert_eq!(held(&gateway), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn room_is_kept_between_attempts_and_given_back_after_every_end() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).own(ROOM).start().await;
+    for refusal in [
+        cloudflare::error(520),
+        cloudflare::error(521),
+        cloudflare::denied(),
+        answer::usual().cut(At::BeforeHead, How::Abort),
+        answer::usual().cut(At::AfterBytes(5), How::Abort),
+    ] {
+        edge.reset();
+        edge.script([refusal]);
+
+        let answer = gateway
+            .post("/v1/messages")
+            .body(turn_of(BODY))
+            .send()
+            .await;
+        let _ = answer.unwrap().bytes().await;
+
+        nothing_held(&gateway).await;
+    }
+    let mut gone = Raw::connect(gateway.address()).await;
+    gone.post("/v1/messages", "content-length: 200000\r\n")
+        .await;
+    gone.send(&[b' '; 1000]).await;
+    drop(gone);
+    nothing_held(&gateway).await;
+}

@@ -78,8 +78,7 @@ impl Source {
 
     /// The top-level modules it names.
     fn imports(&self) -> Vec<&str> {
-        static PATH: LazyLock<Regex> =
-            LazyLock::new(|| Regex::new(r"\b(?:crate|memgate)::(\w+)").unwrap());
+        static PATH: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\bcrate::(\w+)").unwrap());
         PATH.captures_iter(&self.code)
             .filter_map(|path| Some(path.get(1)?.as_str()))
             .collect()

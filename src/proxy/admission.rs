@@ -110,7 +110,8 @@ async fn route(
         (None, None) => None,
         _ => Some(authenticate(session, ctx, Some(&route)).await?),
     };
-    let way = direct_way(session, ctx, target, &route, caller.as_ref())?;
+    let way = direct_way(ctx, target, &route)?;
+    let user = memory_user(session, ctx, &route, caller.as_ref())?;
     let rename = match way {
         // LiteLLM has the model under its public name.
         None if route.direct().is_some() => Some(&*route.name),
@@ -128,6 +129,7 @@ async fn route(
         _lane: lane,
         way: way.map_or(Way::LiteLlm { tried: Vec::new() }, Way::Direct),
         caller,
+        user,
         held: Some(parcel.hold(ctx, &envelope, rename)),
         stream: envelope.stream,
         model: Some(envelope.model),
@@ -161,6 +163,7 @@ async fn pass_through(
         _lane: ctx.snapshot.litellm.metrics.enter(),
         way: Way::LiteLlm { tried: Vec::new() },
         caller,
+        user: None,
         model: model.map(str::to_owned),
         stream: false,
         betas: Vec::new(),
@@ -201,11 +204,9 @@ pub(super) fn presented(session: &Session) -> Presented<'_> {
 
 /// The direct way, where the gateway itself speaks the request's dialect to this model.
 fn direct_way(
-    session: &Session,
     ctx: &RequestCtx,
     target: &Target,
     route: &Route,
-    caller: Option<&Caller>,
 ) -> Result<Option<DirectWay>, Rejection> {
     let Some(model) = route.direct() else {
         return Ok(None);
@@ -216,20 +217,26 @@ fn direct_way(
     let Some(upstream) = ctx.snapshot.upstream_of(model) else {
         return Ok(None);
     };
-    let user = match model.target.router {
-        true => {
-            let headers = &session.req_header().headers;
-            let of_key = caller.and_then(Caller::user).and_then(MemoryUser::new);
-            let user = of_key.or_else(|| Some(ctx.snapshot.identity.resolve(headers)?.user));
-            Some(user.ok_or(Rejection::NoMemoryUser)?)
-        }
-        false => None,
-    };
     Ok(Some(DirectWay {
         model: Arc::clone(model),
         upstream: Arc::clone(upstream),
-        user,
     }))
+}
+
+/// Whose memory is meant: the router is never asked without a name that we set, whoever speaks to it.
+fn memory_user(
+    session: &Session,
+    ctx: &RequestCtx,
+    route: &Route,
+    caller: Option<&Caller>,
+) -> Result<Option<MemoryUser>, Rejection> {
+    if !route.direct().is_some_and(|model| model.target.router) {
+        return Ok(None);
+    }
+    let of_key = caller.and_then(Caller::user).and_then(MemoryUser::new);
+    let headers = &session.req_header().headers;
+    let user = of_key.or_else(|| Some(ctx.snapshot.identity.resolve(headers)?.user));
+    user.map(Some).ok_or(Rejection::NoMemoryUser)
 }
 
 /// The configured path in front of the request's, path and query byte for byte; a memory user in the

@@ -37,6 +37,8 @@ pub struct RequestCtx {
 pub(super) struct Admitted {
     pub way: Way,
     pub caller: Option<Caller>,
+    /// Whose memory is meant, where the model stands behind the memory router.
+    pub user: Option<MemoryUser>,
     /// The model as the client named it.
     pub model: Option<String>,
     pub stream: bool,
@@ -57,7 +59,6 @@ pub(super) enum Way {
 pub(super) struct DirectWay {
     pub model: Arc<DirectModel>,
     pub upstream: Arc<DirectUpstream>,
-    pub user: Option<MemoryUser>,
 }
 
 /// A body in our hands, on its way to the upstream.

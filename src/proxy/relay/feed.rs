@@ -68,7 +68,7 @@ pub(crate) struct Feed {
     judge: Option<Judge>,
     kept: Option<(Box<ResponseHeader>, BytesMut)>,
     expired: Option<Expired>,
-    pub(super) give_back: Option<ServerSession>,
+    pub(super) give_back: Option<Box<ServerSession>>,
 }
 
 impl Feed {

@@ -21,7 +21,7 @@ use super::feed::{Decision, Rest};
 
 pub(super) struct Relay {
     /// Always there until the relay is dropped.
-    client: Option<ServerSession>,
+    client: Option<Box<ServerSession>>,
     feed: SharedFeed,
     timer: Pin<Box<Sleep>>,
 }
@@ -33,7 +33,7 @@ impl Drop for Relay {
 }
 
 impl Relay {
-    pub(super) fn new(client: ServerSession, feed: SharedFeed) -> Self {
+    pub(super) fn new(client: Box<ServerSession>, feed: SharedFeed) -> Self {
         let timer = Box::pin(sleep_until(feed.lock().deadline.into()));
         Self {
             client: Some(client),

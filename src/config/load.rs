@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::finding::{Faults, Finding, Notes, Place};
 use super::litellm::{self, LiteLlmFile, Skipped};
 use super::own::{self, Own};
-use super::types::{Auth, Config, Models};
+use super::settings::{Auth, Config, Models};
 use super::yaml::Node;
 use super::{Env, audit, source};
 

@@ -13,6 +13,7 @@ mod reply;
 mod response;
 mod stream;
 mod target;
+mod upstream_head;
 
 use std::any::Any;
 use std::os::unix::io::RawFd;
@@ -108,7 +109,7 @@ impl ProxyHttp for Proxy {
         head: &mut RequestHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::write_head(session, head, ctx)
+        upstream_head::write(session, head, ctx)
     }
 
     async fn request_body_filter(

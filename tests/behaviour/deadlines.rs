@@ -83,11 +83,7 @@ async fn an_upstream_that_does_not_answer_in_time_is_a_504_in_the_callers_dialec
                     upstream.wait_until(over, PATIENCE).await,
                     "{what}: it is let go of"
                 );
-                assert_eq!(
-                    upstream.requests()[0].outcome,
-                    Outcome::ClientLeft,
-                    "{what}"
-                );
+                assert_eq!(asked(upstream)[0].outcome, Outcome::ClientLeft, "{what}");
                 assert_eq!(
                     upstream.stats().posts,
                     1,

@@ -85,6 +85,8 @@ impl Relay {
         match judgement {
             Some(Decision::Again) => return judged_again(),
             Some(Decision::Deliver(head, body) | Decision::Begin(head, body)) => {
+                // The error below makes Pingora close the connection: the client is told.
+                self.client_mut().set_keepalive(None);
                 self.deliver(head, body, true).await?;
             }
             None => {}

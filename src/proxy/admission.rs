@@ -13,7 +13,7 @@ use pingora_proxy::Session;
 
 use super::body::{self, Unread};
 use super::context::{Admitted, BodyMode, DirectWay, Held, RequestCtx, Way, names};
-use super::relay::Feed;
+use super::relay::{Feed, SharedFeed};
 use super::target::{Target, is_inference};
 use super::{local, reply};
 use crate::auth::{Caller, Presented};
@@ -125,12 +125,14 @@ async fn route(
         .as_ref()
         .map_or(&snapshot.litellm.metrics, |way| &way.upstream.metrics)
         .enter();
+    let (feed, held) = parcel.hold(ctx, &envelope, rename);
     Ok(Admitted {
         _lane: lane,
         way: way.map_or(Way::LiteLlm { tried: Vec::new() }, Way::Direct),
         caller,
         user,
-        held: Some(parcel.hold(ctx, &envelope, rename)),
+        feed: Some(feed),
+        held: Some(held),
         stream: envelope.stream,
         model: Some(envelope.model),
         betas: route.betas,
@@ -168,6 +170,7 @@ async fn pass_through(
         stream: false,
         betas: Vec::new(),
         uri: None,
+        feed: (!session.is_upgrade_req()).then(|| feed(ctx, None)),
         held: None,
     })
 }
@@ -312,26 +315,31 @@ impl Parcel {
     }
 
     /// What goes up: the bytes that came, but for the model's name.
-    fn hold(self, ctx: &RequestCtx, envelope: &Envelope, rename: Option<&str>) -> Held {
+    fn hold(
+        self,
+        ctx: &RequestCtx,
+        envelope: &Envelope,
+        rename: Option<&str>,
+    ) -> (SharedFeed, Held) {
         let rename = rename.filter(|name| *name != envelope.model);
         let (bytes, mode) = match (rename, self.plain) {
             (None, _) => (self.sent, BodyMode::Identical),
             (Some(name), None) => (envelope.splice(&self.sent, name), BodyMode::Spliced),
             (Some(name), Some(plain)) => (envelope.splice(&plain, name), BodyMode::Decoded),
         };
-        let limits = &ctx.snapshot.config.limits;
         let length = bytes.len();
-        let feed = Feed::new(
-            bytes,
-            self.share,
-            limits.first_byte_timeout,
-            limits.idle_timeout,
-            ctx.snapshot.clock.now(),
-        );
-        Held {
-            feed: Arc::new(Mutex::new(feed)),
-            length,
-            mode,
-        }
+        let feed = feed(ctx, Some((bytes, self.share)));
+        (feed, Held { length, mode })
     }
+}
+
+fn feed(ctx: &RequestCtx, held: Option<(Bytes, Share)>) -> SharedFeed {
+    let limits = &ctx.snapshot.config.limits;
+    let (first_byte, idle) = (limits.first_byte_timeout, limits.idle_timeout);
+    Arc::new(Mutex::new(Feed::new(
+        held,
+        first_byte,
+        idle,
+        ctx.snapshot.clock.now(),
+    )))
 }

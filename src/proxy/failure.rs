@@ -112,7 +112,10 @@ fn is_unprocessed(error: &Error) -> bool {
 
 /// A kept-alive connection that LiteLLM closed under an idempotent request without a body.
 fn is_stale_and_harmless(session: &Session, ctx: &RequestCtx, reused: bool) -> bool {
-    let held = ctx.feed().is_some();
+    let held = ctx
+        .admitted
+        .as_ref()
+        .is_some_and(|admitted| admitted.held.is_some());
     reused && !held && session.req_header().method.is_idempotent() && session.body_bytes_read() == 0
 }
 

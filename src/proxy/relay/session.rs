@@ -85,6 +85,8 @@ impl Relay {
         match judgement {
             Some(Decision::Again) => return judged_again(),
             Some(Decision::Deliver(head, body) | Decision::Begin(head, body)) => {
+                // Pingora gives the client's connection up after an error.
+                self.client_mut().set_keepalive(None);
                 self.deliver(head, body, true).await?;
             }
             None => {}

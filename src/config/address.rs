@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::types::{BaseUrl, Origin};
+use super::settings::{BaseUrl, Origin};
 
 impl BaseUrl {
     /// Reads `http(s)://host[:port][/path]`; the path is kept byte for byte but for slashes at its end.

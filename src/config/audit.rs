@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::env::{self, Env};
 use super::finding::{Notes, Place};
-use super::types::{Config, ModelGroup};
+use super::settings::{Config, ModelGroup};
 use super::yaml::{Node, Value};
 
 /// Warns of secrets written into the files, of variables that are not set, and of files others can read.
@@ -116,7 +116,7 @@ pub(super) fn consistency(config: &Config, root: &Node, notes: &mut Notes) {
 }
 
 fn is_direct(group: &ModelGroup, router: bool) -> bool {
-    let fits = |target: &super::types::DirectTarget| !router || target.router;
+    let fits = |target: &super::settings::DirectTarget| !router || target.router;
     group
         .deployments
         .iter()

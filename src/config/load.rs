@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::finding::{Faults, Finding, Notes, Place};
 use super::litellm::{self, LiteLlmFile, Skipped};
 use super::own::{self, Own};
-use super::types::{Auth, Config, Models};
+use super::settings::{Auth, Config, Models};
 use super::yaml::Node;
 use super::{Env, audit, source};
 
@@ -100,6 +100,12 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         notes.fault(
             place,
             "`litellm.api_key` replaces the client's key, so memgate must verify that first: set a master key or `auth.litellm: true`",
+        );
+    }
+    if let (Some(place), true) = (&own.litellm.api_key_place, auth.allow_anonymous) {
+        notes.fault(
+            place,
+            "`litellm.api_key` would serve callers without a key: remove it, or `auth.allow_anonymous`",
         );
     }
     let config = Config {

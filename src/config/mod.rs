@@ -9,8 +9,8 @@ mod load;
 mod own;
 mod secret;
 mod section;
+mod settings;
 mod source;
-mod types;
 mod units;
 mod yaml;
 
@@ -19,7 +19,7 @@ pub use finding::{Faults, Finding, Place};
 pub use litellm::Skipped;
 pub use load::{Loaded, Sources};
 pub use secret::Secret;
-pub use types::*;
+pub use settings::*;
 
 /// The tree that PyYAML's `safe_load` would make of this text, in JSON; what JSON cannot say becomes an
 /// object with one `!` key. The fidelity test compares it with PyYAML's own.

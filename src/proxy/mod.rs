@@ -13,6 +13,7 @@ mod reply;
 mod response;
 mod stream;
 mod target;
+mod upstream_head;
 
 use std::any::Any;
 use std::os::unix::io::RawFd;
@@ -108,7 +109,7 @@ impl ProxyHttp for Proxy {
         head: &mut RequestHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::write_head(session, head, ctx)
+        upstream_head::write(session, head, ctx)
     }
 
     async fn request_body_filter(
@@ -184,7 +185,7 @@ impl ProxyHttp for Proxy {
 
     /// One access line per request says it all; Pingora's own lines hold addresses.
     fn suppress_error_log(&self, _session: &Session, _ctx: &RequestCtx, error: &Error) -> bool {
-        log::debug!(target: "memgate::proxy", "{error}");
+        log::debug!(target: "memgate::proxy", "{}", failure::name(error));
         true
     }
 

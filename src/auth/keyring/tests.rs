@@ -1,3 +1,5 @@
+//! What does the key ring hold to? Every way in, and every way that stays shut.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -2,7 +2,7 @@
 
 use super::values::Values;
 use super::{Node, Place, direct, provider};
-use crate::config::types::Deployment;
+use crate::config::settings::Deployment;
 use crate::config::yaml::Value;
 
 /// A deployment whose share of its group is not known yet.

@@ -6,7 +6,7 @@ use super::deployment::Params;
 use super::values::Values;
 use super::{Node, Secret};
 use crate::config::address::{is_within, split_port};
-use crate::config::types::{BaseUrl, DirectTarget, ProviderDialect};
+use crate::config::settings::{BaseUrl, DirectTarget, ProviderDialect};
 use crate::config::yaml::Value;
 
 /// The path in front of the provider's URL in a call to Supermemory's router.

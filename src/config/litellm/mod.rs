@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use super::Env;
 use super::finding::{Finding, Notes, Place};
-use super::types::{Identity, Models};
+use super::settings::{Identity, Models};
 use super::yaml::Node;
 use super::{Secret, source};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::deployment::{self, Draft};
 use super::values::Values;
 use super::{Models, Node, Place, aliases};
-use crate::config::types::{Deployment, ModelGroup};
+use crate::config::settings::{Deployment, ModelGroup};
 use crate::config::yaml::Value;
 
 /// The models, and what was written about those that the gateway calls itself.

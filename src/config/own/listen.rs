@@ -9,7 +9,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::super::address::collide;
 use super::super::finding::{Notes, Place};
 use super::super::section::{NOT_YET, Section};
-use super::super::types::{Listener, TlsFiles};
+use super::super::settings::{Listener, TlsFiles};
 use super::super::yaml::{Node, Value};
 use super::Sources;
 

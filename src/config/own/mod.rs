@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use super::env::{self, Env};
 use super::finding::Notes;
 use super::section::{NOT_YET, Section};
-use super::types::{Auth, Cookies, Direct, Limits, Listener, Retry, Server};
+use super::settings::{Auth, Cookies, Direct, Limits, Listener, Retry, Server};
 use super::yaml::{Node, Value};
 use super::{Secret, Sources};
 

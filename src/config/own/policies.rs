@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::address::host_name;
 use super::super::finding::Notes;
 use super::super::section::{NOT_YET, Section};
-use super::super::types::{Auth, Cookies, Limits, Retry, Server};
+use super::super::settings::{Auth, Cookies, Limits, Retry, Server};
 use super::super::yaml::Node;
 
 /// The edge's own cookies. Any other name identifies a person and is never shared.

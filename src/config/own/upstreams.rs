@@ -10,7 +10,7 @@ use rustls_pki_types::pem::PemObject;
 use super::super::address::{host_name, split_port};
 use super::super::finding::{Notes, Place};
 use super::super::section::{NOT_YET, Section};
-use super::super::types::{BaseUrl, Direct, Expose, LiteLlm, Origin};
+use super::super::settings::{BaseUrl, Direct, Expose, LiteLlm, Origin};
 use super::super::yaml::Node;
 use super::Sources;
 

@@ -1,3 +1,5 @@
+//! What does the route table hold to? LiteLLM's own rules, case by case.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

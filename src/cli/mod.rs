@@ -2,6 +2,7 @@
 
 pub mod check;
 mod demo;
+mod logger;
 mod run;
 
 use std::io::{self, Write};
@@ -72,21 +73,13 @@ impl SourceArgs {
 /// Runs the command line; the exit code is 0, 1 (bad configuration or failed check) or 2 (usage).
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    init_log();
+    logger::init();
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check(args),
         Command::Demo(args) => demo::demo(&args),
         Command::Sim(args) => simulate(*args),
     }
-}
-
-/// `RUST_LOG` decides; without it our own lines from `info` on, and Pingora's warnings.
-fn init_log() {
-    let filter = env_logger::Env::default().default_filter_or("warn,memgate=info");
-    env_logger::Builder::from_env(filter)
-        .format_target(true)
-        .init();
 }
 
 #[derive(Args)]

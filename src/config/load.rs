@@ -102,6 +102,12 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
             "`litellm.api_key` replaces the client's key, so memgate must verify that first: set a master key or `auth.litellm: true`",
         );
     }
+    if let (Some(place), true) = (&own.litellm.api_key_place, auth.allow_anonymous) {
+        notes.fault(
+            place,
+            "`litellm.api_key` would serve callers without a key: remove it, or `auth.allow_anonymous`",
+        );
+    }
     let config = Config {
         listen: own.listen,
         admin: own.admin,

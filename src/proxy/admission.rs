@@ -316,6 +316,7 @@ impl Parcel {
         let length = bytes.len();
         let feed = Feed::new(
             bytes,
+            self.share,
             limits.first_byte_timeout,
             limits.idle_timeout,
             ctx.snapshot.clock.now(),
@@ -324,7 +325,6 @@ impl Parcel {
             feed: Arc::new(Mutex::new(feed)),
             length,
             mode,
-            share: Some(self.share),
         }
     }
 }

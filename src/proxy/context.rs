@@ -11,7 +11,6 @@ use super::judge::Finding;
 use super::relay::SharedFeed;
 use super::stream::Tail;
 use crate::auth::Caller;
-use crate::body::Share;
 use crate::cookies::CookieHeader;
 use crate::gateway::{DirectUpstream, Failure, Gateway, InFlight, Snapshot};
 use crate::identity::MemoryUser;
@@ -66,8 +65,6 @@ pub(super) struct Held {
     pub feed: SharedFeed,
     pub length: usize,
     pub mode: BodyMode,
-    /// Given back as soon as no further attempt is possible.
-    pub share: Option<Share>,
 }
 
 /// What became of the body's bytes.

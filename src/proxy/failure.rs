@@ -11,6 +11,12 @@ use crate::gateway::{Failure, Rejection};
 use crate::upstream::peer::LOOK_AGAIN;
 use crate::upstream::{Outcome, Phase};
 
+/// Whose error it is and of which type. What Pingora tells beside may quote what was on the wire.
+pub(super) fn name(error: &Error) -> String {
+    let (source, kind) = (error.esource().as_str(), error.etype().as_str());
+    format!("{source} {kind}")
+}
+
 /// No connection was made, so nothing was sent: another attempt cannot do harm.
 pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BError) -> BError {
     if *error.etype() == LOOK_AGAIN {
@@ -164,7 +170,7 @@ pub(super) async fn answer(
     // Pingora gives the client's connection up after a failed attempt: the answer says so.
     session.set_keepalive(None);
     if let Err(error) = reply::reject(session, ctx, &rejection).await {
-        log::debug!(target: "memgate::proxy", "the error answer was not delivered: {error}");
+        log::debug!(target: "memgate::proxy", "the error answer was not delivered: {}", name(&error));
     }
     FailToProxy {
         error_code: status,
@@ -187,6 +193,6 @@ async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) {
         request_id,
     );
     if let Err(error) = session.write_response_body(Some(event), true).await {
-        log::debug!(target: "memgate::proxy", "the error event was not delivered: {error}");
+        log::debug!(target: "memgate::proxy", "the error event was not delivered: {}", name(&error));
     }
 }

@@ -156,7 +156,7 @@ impl Case {
         );
         let retry_after = edge.and_then(|edge| edge.retry_after);
         if let Err(error) = reframe(&mut head, body.len(), retry_after, processed) {
-            log::error!(target: "memgate::proxy", "an upstream error could not be said: {error}");
+            log::error!(target: "memgate::proxy", "an upstream error could not be said: {}", error.etype().as_str());
         }
         Decision::Deliver(head, body)
     }

@@ -185,7 +185,7 @@ impl ProxyHttp for Proxy {
 
     /// One access line per request says it all; Pingora's own lines hold addresses.
     fn suppress_error_log(&self, _session: &Session, _ctx: &RequestCtx, error: &Error) -> bool {
-        log::debug!(target: "memgate::proxy", "{error}");
+        log::debug!(target: "memgate::proxy", "{}", failure::name(error));
         true
     }
 

@@ -55,21 +55,15 @@ pub(super) fn arrived(
     if status.is_success() {
         ctx.answered.stream = Tail::of(&head.headers);
     }
-    if status.as_u16() >= 300 {
-        let judge = if status.as_u16() >= 400 {
-            judge::of(ctx)
+    let is_error = status.as_u16() >= 400;
+    let judge = is_error.then(|| judge::of(ctx)).flatten();
+    if let Some(feed) = ctx.feed() {
+        let mut feed = feed.lock();
+        if status.is_success() {
+            feed.release();
         } else {
-            None
-        };
-        let last = judge.is_none();
-        if let Some(feed) = ctx.feed() {
-            feed.lock().stop(judge);
+            feed.stop(judge);
         }
-        if last {
-            release_body(ctx);
-        }
-    } else {
-        release_body(ctx);
     }
     Ok(())
 }
@@ -84,18 +78,6 @@ fn informational(session: &Session, head: &ResponseHeader, ctx: &mut RequestCtx)
             .map_err(|e| e.into_up());
     }
     Ok(())
-}
-
-/// From now on no further attempt is possible: the body and its share of the budget go.
-pub(super) fn release_body(ctx: &mut RequestCtx) {
-    if let Some(held) = ctx
-        .admitted
-        .as_mut()
-        .and_then(|admitted| admitted.held.as_mut())
-    {
-        held.feed.lock().release();
-        held.share = None;
-    }
 }
 
 /// Allow-listed cookies go into the jar, from every status; no upstream cookie reaches a client.

@@ -15,7 +15,10 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 
 fn brotli(plain: &[u8]) -> Vec<u8> {
     let mut packed = Vec::new();
-    let params = brotli::enc::BrotliEncoderParams::default();
+    let params = brotli::enc::BrotliEncoderParams {
+        quality: 4,
+        ..Default::default()
+    };
     brotli::BrotliCompress(&mut &*plain, &mut packed, &params).unwrap();
     packed
 }

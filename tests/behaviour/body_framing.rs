@@ -1,6 +1,8 @@
 //! How a body may arrive: with a length or in chunks, after 100-continue, over either HTTP version.
 
-use memgate::sim::{Edge, LiteLlm, LiteLlmOptions};
+use std::time::Duration;
+
+use memgate::sim::{Alpn, Edge, EdgeOptions, answer};
 
 use crate::bodies::{renamed, sha256, turn_of};
 use crate::harness::*;
@@ -18,7 +20,15 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let edge = Edge::answering([]).await.unwrap();
+        Self::before(Alpn::Both).await
+    }
+
+    async fn before(alpn: Alpn) -> Self {
+        let options = EdgeOptions {
+            alpn,
+            ..Default::default()
+        };
+        let edge = Edge::start(options).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let (cert, key) = (
@@ -88,40 +98,40 @@ async fn http_1_bodies_with_a_length_arrive_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http_1_bodies_in_chunks_arrive_whole() {
-    let world = World::new().await;
-    let mut raw = world.raw().await;
-    for (size, piece) in SIZES
-        .into_iter()
-        .zip([7, 1_000, 65_536, 70_000, 999, 100_000])
-    {
-        let body = turn_of(size);
+    let pieces = [7, 1_000, 65_536, 70_000, 999, 100_000];
+    for alpn in [Alpn::H1, Alpn::H2] {
+        let world = World::before(alpn).await;
+        let mut raw = world.raw().await;
+        for (size, piece) in SIZES.into_iter().zip(pieces) {
+            let body = turn_of(size);
 
-        raw.post("/v1/messages", "transfer-encoding: chunked\r\n")
-            .await;
-        raw.chunks(body.as_bytes(), piece).await;
+            raw.post("/v1/messages", "transfer-encoding: chunked\r\n")
+                .await;
+            raw.chunks(body.as_bytes(), piece).await;
 
-        let what = format!("{size} bytes in pieces of {piece}");
-        assert_eq!(raw.reply().await.status, 200, "{what}");
-        world.received(&body, &what);
+            let what = format!("{alpn:?}: {size} bytes in pieces of {piece}");
+            assert_eq!(raw.reply().await.status, 200, "{what}");
+            world.received(&body, &what);
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http_2_bodies_arrive_whole_with_and_without_tls_and_length() {
-    let world = World::new().await;
-    for mut client in [world.h2c().await, world.h2_over_tls().await] {
-        for size in SIZES {
-            for length in [Some(size.to_string()), None] {
-                let body = turn_of(size);
-                let declared = length.as_deref().map(|length| ("content-length", length));
+    for alpn in [Alpn::H1, Alpn::H2] {
+        let world = World::before(alpn).await;
+        for mut client in [world.h2c().await, world.h2_over_tls().await] {
+            for size in SIZES {
+                let (body, length) = (turn_of(size), size.to_string());
+                for declared in [&[("content-length", &*length)][..], &[]] {
+                    let mut exchange = client.post("/v1/messages", declared).await;
+                    exchange.send(body.as_bytes(), 16_000).await;
 
-                let mut exchange = client.post("/v1/messages", declared.as_slice()).await;
-                exchange.send(body.as_bytes(), 16_000).await;
-
-                let what = format!("{size} bytes, length {length:?}");
-                let reply = exchange.reply().await;
-                assert_eq!((reply.status, reply.whole), (200, true), "{what}");
-                world.received(&body, &what);
+                    let what = format!("{alpn:?}: {size} bytes, {declared:?}");
+                    let reply = exchange.reply().await;
+                    assert_eq!((reply.status, reply.whole), (200, true), "{what}");
+                    world.received(&body, &what);
+                }
             }
         }
     }
@@ -275,42 +285,6 @@ async fn no_bytes_at_all_are_a_400_and_the_connection_lives_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_litellm_serves_is_streamed_whatever_its_size() {
-    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
-    let edge = Edge::answering([]).await.unwrap();
-    let gateway = TestGateway::in_front_of(&edge)
-        .with_litellm(&litellm)
-        .own("listen: ['127.0.0.1:0', {address: '127.0.0.1:0', h2c: true}]\nlimits: {body: 1KiB, bodies_in_flight: 1KiB}")
-        .start()
-        .await;
-    let path = "/v1/files?purpose=a//b&&x=%7e";
-    for size in [0, 1, 65_536, 3_000_000] {
-        let body = vec![b'x'; size];
-        let mut raw = Raw::connect(gateway.address()).await;
-        raw.post(
-            path,
-            &format!("expect: 100-continue\r\ncontent-length: {size}\r\n"),
-        )
-        .await;
-        assert_eq!(raw.reply().await.status, 100);
-        raw.send(&body).await;
-        let sized = raw.reply().await.json();
-        raw.post(path, "transfer-encoding: chunked\r\n").await;
-        raw.chunks(&body, 60_000).await;
-        let chunked = raw.reply().await.json();
-        let mut h2 = H2::connect(gateway.address_of(1)).await;
-        let mut exchange = h2.post(path, &[]).await;
-        exchange.send(&body, 16_000).await;
-        let framed = exchange.reply().await.json();
-
-        for (what, echo) in [("length", sized), ("chunks", chunked), ("h2", framed)] {
-            assert_eq!(echo["body_sha256"], sha256(&body), "{what} {size}");
-            assert_eq!(echo["query"], "purpose=a//b&&x=%7e", "{what} {size}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_lasts_unless_the_client_says_otherwise() {
     let world = World::new().await;
     let body = turn_of(200);
@@ -323,5 +297,24 @@ async fn a_connection_lasts_unless_the_client_says_otherwise() {
 
         let expected = if lasts { "keep-alive" } else { "close" };
         assert_eq!(raw.reply().await.header("connection"), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_on_the_heels_of_another_does_not_end_it() {
+    let world = World::new().await;
+    let refusal = answer::provider_error(429, "rate_limit_error", "slow down").retry_after(0);
+    for first in [answer::usual().delay(Duration::from_millis(50)), refusal] {
+        world.edge.reset();
+        world.edge.script([first]);
+        let body = turn_of(200);
+        let head = "POST /v1/messages HTTP/1.1\r\nhost: gateway\r\ncontent-length: 200\r\n";
+        let one = format!("{head}authorization: Bearer {MASTER}\r\n\r\n{body}");
+        let mut raw = world.raw().await;
+
+        raw.send(format!("{one}{one}").as_bytes()).await;
+
+        let reply = raw.reply().await;
+        assert_eq!(reply.status, 200, "{:?}", String::from_utf8(reply.body));
     }
 }

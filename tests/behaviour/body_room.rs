@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use memgate::sim::{At, Edge, How, answer, cloudflare};
+use memgate::sim::{At, Edge, How, LiteLlm, LiteLlmOptions, answer, cloudflare};
 
-use crate::bodies::turn_of;
+use serde_json::json;
+
+use crate::bodies::{sha256, turn_of};
 use crate::harness::*;
-use crate::wire::{Raw, soon};
+use crate::wire::{H2, Raw, soon};
 
 const BODY: usize = 200_000;
 /// Room for one body of [`BODY`] bytes and not for two.
@@ -107,17 +109,21 @@ async fn a_stream_in_flight_holds_no_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_holds_no_room_while_its_body_is_awaited() {
+async fn an_answer_that_is_on_its_way_to_the_client_holds_no_room() {
     let edge = Edge::answering([]).await.unwrap();
     let gateway = TestGateway::in_front_of(&edge).own(ROOM).start().await;
-    let redirect = br#"{"answers":[{"say":{"reply":{"status":302,"body":["else","where"]}},
-        "cut":{"at":{"after_events":1},"how":"stall"}}]}"#;
-    edge.script_json(redirect).unwrap();
+    let long = "x".repeat(70_000);
+    for (status, beginning) in [(302, "elsewhere"), (403, &*long)] {
+        let reply = json!({"status": status, "body": [beginning, "the rest"]});
+        let cut = json!({"at": {"after_events": 1}, "how": "stall"});
+        let answer = json!({"answers": [{"say": {"reply": reply}, "cut": cut}]});
+        edge.script_json(answer.to_string().as_bytes()).unwrap();
 
-    let waiting = post(&gateway).await;
+        let begun = soon("the answer's head", post(&gateway)).await;
 
-    assert_eq!(waiting.status(), 302, "no redirect is followed");
-    assert_eq!(held(&gateway), 0);
+        assert_eq!(begun.status(), status);
+        assert_eq!(held(&gateway), 0, "{status}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,4 +155,40 @@ async fn room_is_kept_between_attempts_and_given_back_after_every_end() {
     gone.send(&[b' '; 1000]).await;
     drop(gone);
     nothing_held(&gateway).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_litellm_serves_is_streamed_whatever_its_size() {
+    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge)
+        .with_litellm(&litellm)
+        .own("listen: ['127.0.0.1:0', {address: '127.0.0.1:0', h2c: true}]\nlimits: {body: 1KiB, bodies_in_flight: 1KiB}")
+        .start()
+        .await;
+    let path = "/v1/files?purpose=a//b&&x=%7e";
+    for size in [0, 1, 65_536, 3_000_000] {
+        let body = vec![b'x'; size];
+        let mut raw = Raw::connect(gateway.address()).await;
+        raw.post(
+            path,
+            &format!("expect: 100-continue\r\ncontent-length: {size}\r\n"),
+        )
+        .await;
+        assert_eq!(raw.reply().await.status, 100);
+        raw.send(&body).await;
+        let sized = raw.reply().await.json();
+        raw.post(path, "transfer-encoding: chunked\r\n").await;
+        raw.chunks(&body, 60_000).await;
+        let chunked = raw.reply().await.json();
+        let mut h2 = H2::connect(gateway.address_of(1)).await;
+        let mut exchange = h2.post(path, &[]).await;
+        exchange.send(&body, 16_000).await;
+        let framed = exchange.reply().await.json();
+
+        for (what, echo) in [("length", sized), ("chunks", chunked), ("h2", framed)] {
+            assert_eq!(echo["body_sha256"], sha256(&body), "{what} {size}");
+            assert_eq!(echo["query"], "purpose=a//b&&x=%7e", "{what} {size}");
+        }
+    }
 }

@@ -44,7 +44,11 @@ fn events(body: &[u8]) -> Vec<(String, String)> {
     let blocks = text.split("\n\n").filter(|block| !block.is_empty());
     let field = |block: &str, name: &str| {
         let lines = block.lines().filter_map(|line| line.strip_prefix(name));
-        lines.map(str::trim).last().unwrap_or_default().to_owned()
+        lines
+            .map(str::trim)
+            .next_back()
+            .unwrap_or_default()
+            .to_owned()
     };
     blocks
         .map(|block| (field(block, "event:"), field(block, "data:")))

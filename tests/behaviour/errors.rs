@@ -2,26 +2,25 @@
 
 use std::time::Duration;
 
-use memgate::sim::answer::{self, At, How};
-use memgate::sim::{Alpn, Edge, EdgeOptions, LiteLlm, LiteLlmOptions};
+use memgate::sim::{Edge, EdgeOptions, LiteLlm, LiteLlmOptions};
 use reqwest::{Method, RequestBuilder, Response};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::*;
 
-const MESSAGES: &str = "/v1/messages";
-const CHAT: &str = "/v1/chat/completions";
-const BOTH: [&str; 2] = [MESSAGES, CHAT];
+pub const MESSAGES: &str = "/v1/messages";
+pub const CHAT: &str = "/v1/chat/completions";
+pub const BOTH: [&str; 2] = [MESSAGES, CHAT];
 
-struct World {
-    edge: Edge,
-    litellm: LiteLlm,
-    gateway: TestGateway,
+pub struct World {
+    pub edge: Edge,
+    pub litellm: LiteLlm,
+    pub gateway: TestGateway,
 }
 
-async fn world(own: &str) -> World {
+pub async fn world(own: &str) -> World {
     let edge = Edge::start(EdgeOptions::default()).await.unwrap();
     let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
     let builder = TestGateway::in_front_of(&edge)
@@ -36,7 +35,7 @@ async fn world(own: &str) -> World {
 }
 
 /// What every error of ours keeps: its dialect's shape, the headers of the contract, and silence on the rest.
-async fn check(answer: Response, path: &str, status: u16, kind: &str, code: &str) -> Value {
+pub async fn check(answer: Response, path: &str, status: u16, kind: &str, code: &str) -> Value {
     assert_eq!(answer.status(), status, "{path} {code}");
     let headers = answer.headers().clone();
     let text = answer.text().await.unwrap();
@@ -314,136 +313,6 @@ async fn no_memory_user_is_a_400_that_names_the_setting() {
     .await;
     assert!(error.to_string().contains("default_user_id"));
     assert_eq!(edge.stats().requests, 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_finds_no_room_for_its_body_is_a_503_to_be_sent_again() {
-    let world = world("limits: {body: 64KiB, bodies_in_flight: 64KiB}").await;
-    let held = json!({"model": OTHER, "messages": ["x".repeat(60_000)]}).to_string();
-    world
-        .litellm
-        .script([answer::usual().cut(At::BeforeHead, How::Stall)]);
-    let holder = tokio::spawn(world.gateway.post(CHAT).body(held.clone()).send());
-    assert!(
-        world
-            .litellm
-            .wait_until(|stats| stats.posts == 1, PATIENCE)
-            .await
-    );
-
-    for path in BOTH {
-        let answer = soon(world.gateway.post(path).body(held.clone()).send())
-            .await
-            .unwrap();
-
-        assert_eq!(answer.headers()["retry-after"], "1");
-        assert_eq!(answer.headers()["x-should-retry"], "true");
-        check(answer, path, 503, "overloaded_error", "bodies_in_flight").await;
-    }
-    holder.abort();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_that_is_not_there_is_a_502() {
-    let edge = Edge::start(EdgeOptions::default()).await.unwrap();
-    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let resolve =
-        format!("direct: {{ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{nobody}'}}}}");
-    let builder = TestGateway::in_front_of(&edge)
-        .with_litellm(&litellm)
-        .own(&resolve);
-    let gateway = builder.start().await;
-    litellm.stop().await;
-
-    let direct = soon(gateway.message("x")).await;
-    let body = json!({"model": OTHER}).to_string();
-    let by_litellm = soon(gateway.post(CHAT).body(body).send()).await.unwrap();
-
-    assert_eq!(direct.headers()["x-memgate-attempts"], "3");
-    assert_eq!(direct.headers()["x-should-retry"], "true");
-    check(direct, MESSAGES, 502, "api_error", "upstream_connect").await;
-    check(by_litellm, CHAT, 502, "server_error", "upstream_connect").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_with_another_certificate_is_a_502_and_gets_nothing() {
-    let (edge, stranger) = (
-        Edge::answering([]).await.unwrap(),
-        Edge::answering([]).await.unwrap(),
-    );
-    let resolve = format!(
-        "direct: {{ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{}'}}}}",
-        stranger.addr()
-    );
-    let gateway = TestGateway::in_front_of(&edge).own(&resolve).start().await;
-
-    let answer = soon(gateway.message("x")).await;
-
-    assert_eq!(answer.headers()["x-should-retry"], "false");
-    check(answer, MESSAGES, 502, "api_error", "upstream_tls").await;
-    assert_eq!(stranger.stats().requests, 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_whose_name_is_unknown_is_a_502() {
-    let edge = Edge::start(EdgeOptions::default()).await.unwrap();
-    let models = MODELS.replace("api.supermemory.ai", "nobody.invalid");
-    let builder = TestGateway::in_front_of(&edge).models(&models);
-    let own = "direct: {domains: [invalid], ca_file: ca.pem}";
-    let gateway = builder.own(own).start().await;
-
-    let answer = soon(gateway.message("x")).await;
-
-    assert!(answer.headers().contains_key("retry-after"));
-    check(answer, MESSAGES, 502, "api_error", "upstream_unresolved").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_that_breaks_off_or_speaks_nonsense_is_a_502_not_to_be_sent_again() {
-    for alpn in [Alpn::H1, Alpn::H2] {
-        let options = EdgeOptions {
-            alpn,
-            ..Default::default()
-        };
-        let edge = Edge::start(options).await.unwrap();
-        let gateway = TestGateway::in_front_of(&edge).start().await;
-        let ends = [
-            answer::usual().cut(At::BeforeHead, How::Abort),
-            answer::usual().cut(At::BeforeHead, How::Truncate),
-            answer::usual().cut(At::BeforeHead, How::Reset(2)),
-            answer::usual().cut(At::BeforeHead, How::GoAway(2)),
-            answer::raw("SSH-2.0-OpenSSH_9.2\r\n\r\n"),
-            answer::usual()
-                .informational(100)
-                .times(1)
-                .cut(At::BeforeHead, How::Abort),
-        ];
-        for (number, end) in ends.into_iter().enumerate() {
-            edge.reset();
-            edge.script([end]);
-
-            let answer = soon(gateway.message("x")).await;
-
-            assert_eq!(
-                answer.headers()["x-should-retry"],
-                "false",
-                "{alpn:?} {number}"
-            );
-            assert_eq!(answer.status(), 502, "{alpn:?} {number}");
-            assert_eq!(
-                edge.stats().posts,
-                1,
-                "{alpn:?} {number}: it may have been processed"
-            );
-            let text = answer.text().await.unwrap();
-            assert!(text.contains("api_error"), "{text}");
-            tells_nothing_internal(&text);
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

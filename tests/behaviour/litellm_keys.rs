@@ -40,10 +40,17 @@ async fn ask(
     headers: &[(&str, &str)],
 ) -> u16 {
     let request = gateway.http().request(method.clone(), gateway.url(path));
-    let request = headers.iter().fold(request, |r, (name, value)| r.header(*name, *value));
+    let request = headers
+        .iter()
+        .fold(request, |r, (name, value)| r.header(*name, *value));
     let request = request.header("anthropic-version", "2023-06-01");
-    let body = json!({"model": OTHER, "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]});
-    let request = if *method == Method::POST { request.body(body.to_string()) } else { request };
+    let body =
+        json!({"model": OTHER, "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]});
+    let request = if *method == Method::POST {
+        request.body(body.to_string())
+    } else {
+        request
+    };
     soon(request.send()).await.unwrap().status().as_u16()
 }
 
@@ -66,7 +73,11 @@ async fn the_clients_credential_passes_through_untouched() {
                 assert_eq!(seen.header(other), None, "{target:?}: nothing was added");
             }
         }
-        assert_eq!(ask(&gateway, target, &[]).await, 200, "LiteLLM judges, not we");
+        assert_eq!(
+            ask(&gateway, target, &[]).await,
+            200,
+            "LiteLLM judges, not we"
+        );
     }
 }
 
@@ -82,7 +93,10 @@ async fn where_our_key_replaces_the_clients_litellm_sees_only_ours() {
 
         assert_eq!(status, 200, "{target:?}");
         let seen = newest(&litellm);
-        assert_eq!(seen.header("authorization"), Some("Bearer sk-of-the-gateway"));
+        assert_eq!(
+            seen.header("authorization"),
+            Some("Bearer sk-of-the-gateway")
+        );
         let sent = format!("{:?}", seen.headers);
         for secret in [MASTER, "sk-of-the-client"] {
             assert!(!sent.contains(secret), "{target:?}: {sent}");
@@ -93,7 +107,11 @@ async fn where_our_key_replaces_the_clients_litellm_sees_only_ours() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_our_key_replaces_the_clients_every_path_needs_a_verified_key() {
     let (_edge, litellm, gateway) = worlds(&format!("api_key: {OURS}, expose: all")).await;
-    let more = [(Method::GET, "/"), (Method::GET, "/ui"), (Method::POST, "/key/generate")];
+    let more = [
+        (Method::GET, "/"),
+        (Method::GET, "/ui"),
+        (Method::POST, "/key/generate"),
+    ];
     let more = more.into_iter().chain([
         (Method::GET, "/v1/models"),
         (Method::GET, "/v1/models/x"),
@@ -102,7 +120,11 @@ async fn where_our_key_replaces_the_clients_every_path_needs_a_verified_key() {
         (Method::GET, "/health/liveliness"),
     ]);
     for target in PATHS.into_iter().chain(more) {
-        for headers in [vec![], vec![CREDENTIALS[0]], vec![("authorization", "Bearer sk-of-the-gateway")]] {
+        for headers in [
+            vec![],
+            vec![CREDENTIALS[0]],
+            vec![("authorization", "Bearer sk-of-the-gateway")],
+        ] {
             let status = ask(&gateway, &target, &headers).await;
 
             assert_eq!(status, 401, "{target:?} {headers:?}");
@@ -123,11 +145,16 @@ async fn a_web_socket_too_needs_a_verified_key_where_ours_replaces_it() {
     };
 
     let stranger = tokio_tungstenite::connect_async(request("sk-of-the-client")).await;
-    let (mut socket, _) = tokio_tungstenite::connect_async(request(MASTER)).await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::connect_async(request(MASTER))
+        .await
+        .unwrap();
     socket.close(None).await.unwrap();
 
     assert!(stranger.is_err());
     let seen = asked(&litellm);
     assert_eq!(seen.len(), 1);
-    assert_eq!(seen[0].header("authorization"), Some("Bearer sk-of-the-gateway"));
+    assert_eq!(
+        seen[0].header("authorization"),
+        Some("Bearer sk-of-the-gateway")
+    );
 }

@@ -105,7 +105,7 @@ fn every_section_is_read() {
          direct: {domains: [Example.COM.], resolve: {\"api.example.com:443\": \"127.0.0.1:9443\"}}\n\
          cookies: {share: __cf_bm, egress: nat-1, file: state/jar.json}\n\
          retry: {attempts: 5, initial_delay: 250ms, max_delay: 1h}\n\
-         auth: {litellm: no, allow_anonymous: true, hosts: [memgate.internal]}\n\
+         auth: {litellm: no, allow_anonymous: no, hosts: [memgate.internal]}\n\
          limits: {body: 1MiB, bodies_in_flight: 2MiB, idle_timeout: 5m}\n\
          trusted_proxies: [10.1.2.3/8, 192.0.2.1]\n\
          server: {threads: os.environ/NUMBER, work_stealing: false, pid_file: /run/m.pid}\n\
@@ -153,7 +153,7 @@ fn every_section_is_read() {
     );
     assert_eq!(config.retry.initial_delay, Duration::from_millis(250));
     assert_eq!(config.retry.max_delay, Duration::from_secs(3600));
-    assert!(!config.auth.litellm && config.auth.allow_anonymous);
+    assert!(!config.auth.litellm && !config.auth.allow_anonymous);
     assert_eq!(config.auth.hosts, ["memgate.internal"]);
     assert_eq!(
         (config.limits.body, config.limits.bodies_in_flight),

@@ -6,6 +6,8 @@ use bytes::{Bytes, BytesMut};
 use pingora_core::protocols::http::ServerSession;
 use pingora_http::ResponseHeader;
 
+use crate::body::Share;
+
 /// What fits an HTTP/2 stream's first window (RFC 9113 6.9.2) without waiting for the peer.
 const FIRST_PIECE: usize = 65_535;
 const PIECE: usize = 65_536;
@@ -54,6 +56,8 @@ pub(crate) struct Patience {
 
 pub(crate) struct Feed {
     body: Bytes,
+    /// Given back as soon as no further attempt is possible.
+    share: Option<Share>,
     offset: usize,
     first_piece_at: Option<Instant>,
     /// The upstream answered with an error: the rest of the body need not go.
@@ -68,7 +72,13 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    pub(crate) fn new(body: Bytes, first_byte: Duration, idle: Duration, now: Instant) -> Self {
+    pub(crate) fn new(
+        body: Bytes,
+        share: Share,
+        first_byte: Duration,
+        idle: Duration,
+        now: Instant,
+    ) -> Self {
         let patience = Patience {
             first_byte,
             idle,
@@ -76,6 +86,7 @@ impl Feed {
         };
         Self {
             body,
+            share: Some(share),
             offset: 0,
             first_piece_at: None,
             stopped: false,
@@ -103,9 +114,12 @@ impl Feed {
         self.expired = None;
     }
 
-    /// The answer is an error: send no more of the body, and keep the answer for `judge` if there is one.
+    /// The answer is no success: send no more of the body. It is kept for `judge`; without one it is final.
     pub(crate) fn stop(&mut self, judge: Option<Judge>) {
         self.stopped = true;
+        if judge.is_none() {
+            self.release();
+        }
         self.judge = judge;
     }
 
@@ -113,8 +127,9 @@ impl Feed {
         self.stopped
     }
 
-    /// Lets go of the body: no further attempt can be made. What is still on its way up goes on.
+    /// Lets go of the body and its room: no further attempt can be made. What is still on its way up goes on.
     pub(crate) fn release(&mut self) {
+        self.share = None;
         if self.is_sent() {
             self.offset = 0;
             self.body = Bytes::new();

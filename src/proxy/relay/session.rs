@@ -142,6 +142,7 @@ impl Relay {
     }
 
     async fn deliver(&mut self, head: Box<ResponseHeader>, body: Bytes, end: bool) -> Result<bool> {
+        self.feed.lock().release();
         let tasks = vec![
             HttpTask::Header(head, false),
             HttpTask::Body(Some(body), end),

@@ -31,6 +31,7 @@ mod http2;
 mod keyless;
 mod keys;
 mod litellm_keys;
+mod names;
 mod oddities;
 mod operators;
 mod passing;

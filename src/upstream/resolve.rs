@@ -61,6 +61,13 @@ impl Resolver {
         self.hosts.get(&(name.to_owned(), port)).cloned()
     }
 
+    /// The addresses of a host, whatever its port.
+    pub fn addresses(&self, name: &str) -> Vec<SocketAddr> {
+        let mut hosts = self.hosts.iter();
+        let found = hosts.find(|((host, _), _)| host == name);
+        found.map_or_else(Vec::new, |(_, host)| host.addresses().to_vec())
+    }
+
     /// Looks every name up once, at most `patience` long; names that failed are tried again by [`Self::run`].
     pub async fn prime(&self, patience: Duration) {
         let names = self.dynamic_hosts();

@@ -115,11 +115,10 @@ mod tests {
 
     use super::*;
 
+    type Coming = std::pin::Pin<Box<dyn Future<Output = Entry>>>;
+
     /// What each of so many who come at once may do; `None` waits.
-    fn come(
-        gate: &ConnectGate,
-        many: usize,
-    ) -> Vec<std::pin::Pin<Box<dyn Future<Output = Entry>>>> {
+    fn come(gate: &ConnectGate, many: usize) -> Vec<Coming> {
         (0..many)
             .map(|_| {
                 let gate = gate.clone();
@@ -128,12 +127,7 @@ mod tests {
             .collect()
     }
 
-    fn sort(
-        crowd: Vec<std::pin::Pin<Box<dyn Future<Output = Entry>>>>,
-    ) -> (
-        Vec<Turn>,
-        Vec<std::pin::Pin<Box<dyn Future<Output = Entry>>>>,
-    ) {
+    fn sort(crowd: Vec<Coming>) -> (Vec<Turn>, Vec<Coming>) {
         let (mut turns, mut waiting) = (Vec::new(), Vec::new());
         for mut one in crowd {
             match (&mut one).now_or_never() {
@@ -178,13 +172,10 @@ mod tests {
         while !waiting.is_empty() {
             turns.clear();
             rounds += 1;
-            let again = waiting
-                .drain(..)
-                .map(|one| one.now_or_never())
-                .map(|entry| {
-                    assert!(matches!(entry, Some(Entry::LookAgain)));
-                });
-            let again = again.count();
+            let again = waiting.len();
+            for one in waiting {
+                assert!(matches!(one.now_or_never(), Some(Entry::LookAgain)));
+            }
             (turns, waiting) = sort(come(&gate, again));
         }
 

@@ -115,10 +115,10 @@ mod tests {
 
     use super::*;
 
-    type Coming = std::pin::Pin<Box<dyn Future<Output = Entry>>>;
+    type Waiting = std::pin::Pin<Box<dyn Future<Output = Entry>>>;
 
     /// What each of so many who come at once may do; `None` waits.
-    fn come(gate: &ConnectGate, many: usize) -> Vec<Coming> {
+    fn come(gate: &ConnectGate, many: usize) -> Vec<Waiting> {
         (0..many)
             .map(|_| {
                 let gate = gate.clone();
@@ -127,7 +127,7 @@ mod tests {
             .collect()
     }
 
-    fn sort(crowd: Vec<Coming>) -> (Vec<Turn>, Vec<Coming>) {
+    fn sort(crowd: Vec<Waiting>) -> (Vec<Turn>, Vec<Waiting>) {
         let (mut turns, mut waiting) = (Vec::new(), Vec::new());
         for mut one in crowd {
             match (&mut one).now_or_never() {
@@ -172,10 +172,13 @@ mod tests {
         while !waiting.is_empty() {
             turns.clear();
             rounds += 1;
-            let again = waiting.len();
-            for one in waiting {
-                assert!(matches!(one.now_or_never(), Some(Entry::LookAgain)));
-            }
+            let again = waiting
+                .drain(..)
+                .map(|one| one.now_or_never())
+                .map(|entry| {
+                    assert!(matches!(entry, Some(Entry::LookAgain)));
+                });
+            let again = again.count();
             (turns, waiting) = sort(come(&gate, again));
         }
 

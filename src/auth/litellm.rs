@@ -1,12 +1,15 @@
 //! How is LiteLLM asked? One GET with the key in question, at each replica in turn until one answers.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, redirect};
 use thiserror::Error;
 
@@ -32,6 +35,19 @@ pub struct Reply {
 #[derive(Debug)]
 pub struct Unreachable;
 
+/// Where a host is, answered from memory.
+pub type Addresses = Arc<dyn Fn(&str) -> Vec<SocketAddr> + Send + Sync>;
+
+/// Spares requests the look-up that the client would make for each connection.
+struct FromMemory(Addresses);
+
+impl Resolve for FromMemory {
+    fn resolve(&self, name: Name) -> Resolving {
+        let addresses: Addrs = Box::new((self.0)(name.as_str()).into_iter());
+        Box::pin(std::future::ready(Ok(addresses)))
+    }
+}
+
 /// LiteLLM over HTTP.
 pub struct LiteLlmClient {
     client: Client,
@@ -51,7 +67,11 @@ pub enum ClientError {
 
 impl LiteLlmClient {
     /// `ca_file` holds authorities to trust beside the platform's.
-    pub fn new(urls: &[BaseUrl], ca_file: Option<&Path>) -> Result<Self, ClientError> {
+    pub fn new(
+        urls: &[BaseUrl],
+        ca_file: Option<&Path>,
+        addresses: Addresses,
+    ) -> Result<Self, ClientError> {
         // The client takes the process's provider; an error says that there is one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
@@ -59,6 +79,7 @@ impl LiteLlmClient {
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT)
             .timeout(ANSWER)
+            .dns_resolver(Arc::new(FromMemory(addresses)))
             .pool_max_idle_per_host(8);
         if let Some(path) = ca_file {
             let pem = std::fs::read(path).map_err(|source| ClientError::Read {
@@ -156,6 +177,10 @@ mod tests {
         (url, asked)
     }
 
+    fn no_names() -> Addresses {
+        Arc::new(|_: &str| Vec::new())
+    }
+
     #[tokio::test]
     async fn a_dead_and_a_failing_replica_are_passed_over() {
         let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -164,7 +189,8 @@ mod tests {
         let (failing_url, failing) =
             replica("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").await;
         let (sound_url, sound) = replica("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
-        let client = LiteLlmClient::new(&[dead_url, failing_url, sound_url], None).unwrap();
+        let client =
+            LiteLlmClient::new(&[dead_url, failing_url, sound_url], None, no_names()).unwrap();
 
         let reply = client
             .get("/key/info", &Secret::new("sk-me"))
@@ -184,7 +210,7 @@ mod tests {
             "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n",
         )
         .await;
-        let client = LiteLlmClient::new(&[url], None).unwrap();
+        let client = LiteLlmClient::new(&[url], None, no_names()).unwrap();
 
         let reply = client
             .get("/key/info", &Secret::new("sk-me"))
@@ -196,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_any_answer_litellm_is_unreachable() {
-        let client = LiteLlmClient::new(&[], None).unwrap();
+        let client = LiteLlmClient::new(&[], None, no_names()).unwrap();
 
         assert!(
             client

@@ -124,7 +124,8 @@ fn simulate(args: sim::SimArgs) -> ExitCode {
     }
 }
 
+/// Says why nothing came of it, whatever `RUST_LOG` leaves of the log.
 fn fail(message: impl std::fmt::Display) -> ExitCode {
-    log::error!(target: "memgate", "{message}");
+    eprintln!("memgate: {message}");
     ExitCode::from(BAD_CONFIG)
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use super::{SourceArgs, fail};
 use crate::clock::SystemClock;
 use crate::config::{Config, Loaded};
-use crate::server::Bound;
+use crate::server::{Bound, outlive_harmless_signals};
 
 #[derive(Args)]
 pub(super) struct RunArgs {
@@ -17,6 +17,9 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: RunArgs) -> ExitCode {
+    if let Err(error) = outlive_harmless_signals() {
+        return fail(format_args!("no signal handlers: {error}"));
+    }
     let Loaded {
         config, warnings, ..
     } = match Config::load(&args.sources.sources()) {

@@ -77,10 +77,10 @@ impl Snapshot {
             .iter()
             .map(|model| &model.target.base.origin);
         let hosts = called.chain(config.litellm.urls.iter().map(|url| &url.origin));
-        let resolver = Resolver::new(
+        let resolver = Arc::new(Resolver::new(
             hosts.map(|o| (o.host.clone(), o.port)),
             &config.direct.resolve,
-        );
+        ));
         let jars = Arc::new(CookieJars::new(&config.cookies.share));
         let direct = Lanes {
             config: &config,
@@ -95,9 +95,11 @@ impl Snapshot {
                 resolver.host(&url.origin.host, url.origin.port)?,
             ))
         });
+        let names = Arc::clone(&resolver);
         let api: Arc<dyn LiteLlmApi> = Arc::new(LiteLlmClient::new(
             &config.litellm.urls,
             config.direct.ca_file.as_deref(),
+            Arc::new(move |name: &str| names.addresses(name)),
         )?);
         let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&api));
         let litellm = LiteLlm {
@@ -110,7 +112,7 @@ impl Snapshot {
             keys: KeyRing::new(&config.auth, &config.litellm, asked, Arc::clone(&clock)),
             bodies: Budget::new(config.limits.bodies_in_flight),
             retry: RetryPolicy::new(config.retry),
-            resolver: Arc::new(resolver),
+            resolver,
             config,
             clock,
             metrics,

@@ -54,6 +54,17 @@ async fn stop_signal(signals: Option<&mut Signals>) {
     }
 }
 
+/// From now on the signals that ask for what we do not do yet do not kill, not even before there is a
+/// server to answer them.
+pub fn outlive_harmless_signals() -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let _context = runtime.enter();
+    // Once taken over, a signal's default action does not come back.
+    Signals::harmless().map(drop)
+}
+
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -67,20 +78,7 @@ impl Signals {
             Ok(Self {
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
-                harmless: [
-                    (
-                        signal(SignalKind::hangup())?,
-                        "SIGHUP: reloading is not supported in this version",
-                    ),
-                    (
-                        signal(SignalKind::user_defined1())?,
-                        "SIGUSR1: there is no log file to reopen",
-                    ),
-                    (
-                        signal(SignalKind::quit())?,
-                        "SIGQUIT: handing over is not supported in this version",
-                    ),
-                ],
+                harmless: Self::harmless()?,
             })
         };
         open()
@@ -88,6 +86,23 @@ impl Signals {
                 |error| log::error!(target: "memgate::server", "no signal handlers: {error}"),
             )
             .ok()
+    }
+
+    fn harmless() -> std::io::Result<[(Signal, &'static str); 3]> {
+        Ok([
+            (
+                signal(SignalKind::hangup())?,
+                "SIGHUP: reloading is not supported in this version",
+            ),
+            (
+                signal(SignalKind::user_defined1())?,
+                "SIGUSR1: there is no log file to reopen",
+            ),
+            (
+                signal(SignalKind::quit())?,
+                "SIGQUIT: handing over is not supported in this version",
+            ),
+        ])
     }
 
     async fn stop(&mut self) {

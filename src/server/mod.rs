@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use self::background::Upkeep;
 use self::head_deadline::HeadDeadline;
 use self::lifecycle::Lifecycle;
+pub use self::lifecycle::outlive_harmless_signals;
 use self::pid_file::PidFile;
 use self::sockets::{BoundListener, Sockets};
 use crate::admin;

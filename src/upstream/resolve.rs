@@ -61,6 +61,13 @@ impl Resolver {
         self.hosts.get(&(name.to_owned(), port)).cloned()
     }
 
+    /// The addresses of a host, whatever its port.
+    pub fn addresses(&self, name: &str) -> Vec<SocketAddr> {
+        let mut hosts = self.hosts.iter();
+        let found = hosts.find(|((host, _), _)| host == name);
+        found.map_or_else(Vec::new, |(_, host)| host.addresses().to_vec())
+    }
+
     /// Looks every name up once, at most `patience` long; names that failed are tried again by [`Self::run`].
     pub async fn prime(&self, patience: Duration) {
         let names = self.dynamic_hosts();
@@ -132,16 +139,25 @@ impl Host {
 
     /// Looks the name up; the time until the next look-up comes back.
     async fn refresh(&self, dns: &TokioResolver) -> Duration {
-        match dns.lookup_ip(self.name.as_str()).await {
-            Ok(answer) => {
-                let fresh: Vec<SocketAddr> = answer
-                    .iter()
-                    .map(|ip| SocketAddr::new(ip, self.port))
-                    .collect();
-                let ttl = answer
-                    .valid_until()
-                    .saturating_duration_since(Instant::now());
-                self.replace(fresh);
+        let answer = dns.lookup_ip(self.name.as_str()).await;
+        self.learn(answer.map(|answer| {
+            let ttl = answer
+                .valid_until()
+                .saturating_duration_since(Instant::now());
+            (answer.iter().collect(), ttl)
+        }))
+    }
+
+    /// Takes over what a look-up brought, and says when to look again.
+    fn learn(&self, answer: Result<(Vec<IpAddr>, Duration), impl std::fmt::Display>) -> Duration {
+        match answer {
+            Ok((found, ttl)) => {
+                self.replace(
+                    found
+                        .into_iter()
+                        .map(|ip| SocketAddr::new(ip, self.port))
+                        .collect(),
+                );
                 ttl.clamp(TTL_FLOOR, TTL_CEILING)
             }
             Err(error) => {
@@ -238,5 +254,49 @@ mod tests {
         host.replace(Vec::new());
 
         assert_eq!(host.address(), Some("192.0.2.2:443".parse().unwrap()));
+    }
+
+    fn found(ips: &[&str], ttl: u64) -> Result<(Vec<IpAddr>, Duration), &'static str> {
+        let ips = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+        Ok((ips, Duration::from_secs(ttl)))
+    }
+
+    #[test]
+    fn a_failed_look_up_keeps_the_last_good_answer_and_is_soon_repeated() {
+        let host = host(&[]);
+        let unresolved = host.address();
+
+        let first = host.learn(found(&["192.0.2.7"], 60));
+        let failed = host.learn(Err("no answer"));
+        let empty = host.learn(found(&[], 60));
+
+        assert_eq!(unresolved, None);
+        assert_eq!(host.address(), Some("192.0.2.7:443".parse().unwrap()));
+        assert_eq!(
+            (first, failed, empty),
+            (
+                Duration::from_secs(60),
+                FAILED_PAUSE,
+                Duration::from_secs(60)
+            )
+        );
+    }
+
+    #[test]
+    fn the_time_to_live_decides_within_bounds_when_to_look_again() {
+        let host = host(&[]);
+
+        let pauses = [0, 30, 86_400].map(|ttl| host.learn(found(&["192.0.2.7"], ttl)));
+
+        assert_eq!(pauses, [TTL_FLOOR, Duration::from_secs(30), TTL_CEILING]);
+    }
+
+    #[test]
+    fn a_moved_host_is_found_where_the_new_answer_says() {
+        let host = host(&["192.0.2.1:443"]);
+
+        host.learn(found(&["192.0.2.9"], 60));
+
+        assert_eq!(host.address(), Some("192.0.2.9:443".parse().unwrap()));
     }
 }

@@ -31,6 +31,8 @@ mod http2;
 mod keyless;
 mod keys;
 mod litellm_keys;
+mod model_names;
+mod names;
 mod oddities;
 mod operators;
 mod passing;

@@ -1,0 +1,63 @@
+//! `memgate demo`: each line that it prints works when pasted.
+
+use std::process::Command;
+
+use crate::program::Program;
+
+#[test]
+fn every_line_the_demo_prints_works_when_pasted() {
+    let mut demo = Program::start(&["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    demo.line_with("claude -p");
+    let lines: Vec<String> = demo
+        .heard
+        .iter()
+        .filter(|line| line.starts_with("curl "))
+        .cloned()
+        .collect();
+
+    let pasted: Vec<(String, String)> = lines
+        .iter()
+        .map(|line| {
+            let bounded = line.replacen("curl ", "curl --max-time 20 --noproxy '*' ", 1);
+            let ran = Command::new("bash")
+                .args(["-c", &bounded])
+                .output()
+                .unwrap();
+            assert!(
+                ran.status.success(),
+                "{line}: {}",
+                String::from_utf8_lossy(&ran.stderr)
+            );
+            (line.clone(), String::from_utf8(ran.stdout).unwrap())
+        })
+        .collect();
+
+    assert!(lines.len() >= 7, "{lines:#?}");
+    for (line, said) in &pasted {
+        assert!(
+            !said.is_empty() && (!line.contains(" -i ") || said.starts_with("HTTP/1.1 200")),
+            "{line}: {said}"
+        );
+    }
+    assert!(
+        pasted[0].1.contains("x-memgate-attempts: 2"),
+        "the first call meets the edge's gate: {}",
+        pasted[0].1
+    );
+    assert!(
+        pasted[1].1.contains("event: message_stop"),
+        "{}",
+        pasted[1].1
+    );
+}
+
+#[test]
+fn two_demos_run_side_by_side() {
+    let mut first = Program::start(&["demo"]);
+    let one = first.address_after("gateway  ");
+
+    let mut second = Program::start(&["demo"]);
+    let other = second.address_after("gateway  ");
+
+    assert_ne!(one, other, "the second finds ports of its own");
+}

@@ -1,0 +1,13 @@
+//! What the `memgate` program does, told through its command line, its exit codes and its signals.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod program;
+
+mod check;
+mod demo;
+mod run;
+mod signals;

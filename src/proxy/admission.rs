@@ -151,10 +151,9 @@ async fn pass_through(
         Some(_) => Some(authenticate(session, ctx, None).await?),
         None => None,
     };
-    if let Some(model) = model
-        && ctx.snapshot.routes.resolve(model, 0.0).direct().is_some()
-    {
-        ctx.snapshot.note_direct_elsewhere(model);
+    let route = model.map(|model| ctx.snapshot.routes.resolve(model, 0.0));
+    if let Some(direct) = route.as_ref().and_then(Route::direct) {
+        ctx.snapshot.note_direct_elsewhere(direct);
     }
     body::invite(session).await?;
     Ok(Admitted {

@@ -76,7 +76,7 @@ pub(super) fn write(
                 ctx.attempt.cookies_sent = Some(cookies);
             }
         }
-        Way::LiteLlm { .. } => write_litellm_head(session, head, admitted, ctx)?,
+        Way::LiteLlm { .. } => write_litellm_head(session, head, ctx)?,
     }
     let Some(admitted) = ctx.admitted.as_ref() else {
         return Ok(());
@@ -177,12 +177,7 @@ fn sensitive(secret: &Secret, prefix: &str) -> Result<HeaderValue> {
     Ok(value)
 }
 
-fn write_litellm_head(
-    session: &Session,
-    head: &mut RequestHeader,
-    admitted: &Admitted,
-    ctx: &RequestCtx,
-) -> Result<()> {
+fn write_litellm_head(session: &Session, head: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     let Some(replica) = &ctx.attempt.replica else {
         return Ok(());
     };
@@ -229,7 +224,6 @@ fn write_litellm_head(
         }
         head.insert_header(header::AUTHORIZATION, sensitive(key, "Bearer ")?)?;
     }
-    let _ = admitted;
     Ok(())
 }
 

@@ -94,8 +94,8 @@ async fn read<T: for<'de> Deserialize<'de>>(
     }
 }
 
-/// LiteLLM's refusal of the key, in our words. Without a database it answers 400 `no_db_connection` to
-/// every key, which says nothing about this one.
+/// LiteLLM's refusal of the key, in our words. Without a database it knows its master key only, and answers
+/// 400 `no_db_connection` to every other.
 fn refused(reply: &Reply) -> Refusal {
     let error: Option<serde_json::Value> = serde_json::from_slice(&reply.body).ok();
     let kind = error
@@ -103,6 +103,7 @@ fn refused(reply: &Reply) -> Refusal {
         .and_then(|error| error.pointer("/error/type")?.as_str());
     match (reply.status, kind) {
         (_, Some("expired_key")) => Refusal::Expired,
+        (400, Some("no_db_connection")) => Refusal::Unknown,
         (400, _) => Refusal::CannotAsk,
         _ => Refusal::Unknown,
     }

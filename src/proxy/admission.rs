@@ -13,7 +13,7 @@ use pingora_proxy::Session;
 
 use super::body::{self, Unread};
 use super::context::{Admitted, BodyMode, DirectWay, Held, RequestCtx, Way, names};
-use super::relay::Feed;
+use super::relay::{Feed, SharedFeed};
 use super::target::{Target, is_inference};
 use super::{local, reply};
 use crate::auth::{Caller, Presented};
@@ -110,7 +110,8 @@ async fn route(
         (None, None) => None,
         _ => Some(authenticate(session, ctx, Some(&route)).await?),
     };
-    let way = direct_way(session, ctx, target, &route, caller.as_ref())?;
+    let way = direct_way(ctx, target, &route)?;
+    let user = memory_user(session, ctx, &route, caller.as_ref())?;
     let rename = match way {
         // LiteLLM has the model under its public name.
         None if route.direct().is_some() => Some(&*route.name),
@@ -124,11 +125,14 @@ async fn route(
         .as_ref()
         .map_or(&snapshot.litellm.metrics, |way| &way.upstream.metrics)
         .enter();
+    let (feed, held) = parcel.hold(ctx, &envelope, rename);
     Ok(Admitted {
         _lane: lane,
         way: way.map_or(Way::LiteLlm { tried: Vec::new() }, Way::Direct),
         caller,
-        held: Some(parcel.hold(ctx, &envelope, rename)),
+        user,
+        feed: Some(feed),
+        held: Some(held),
         stream: envelope.stream,
         model: Some(envelope.model),
         betas: route.betas,
@@ -161,10 +165,12 @@ async fn pass_through(
         _lane: ctx.snapshot.litellm.metrics.enter(),
         way: Way::LiteLlm { tried: Vec::new() },
         caller,
+        user: None,
         model: model.map(str::to_owned),
         stream: false,
         betas: Vec::new(),
         uri: None,
+        feed: (!session.is_upgrade_req()).then(|| feed(ctx, None)),
         held: None,
     })
 }
@@ -201,11 +207,9 @@ pub(super) fn presented(session: &Session) -> Presented<'_> {
 
 /// The direct way, where the gateway itself speaks the request's dialect to this model.
 fn direct_way(
-    session: &Session,
     ctx: &RequestCtx,
     target: &Target,
     route: &Route,
-    caller: Option<&Caller>,
 ) -> Result<Option<DirectWay>, Rejection> {
     let Some(model) = route.direct() else {
         return Ok(None);
@@ -216,20 +220,26 @@ fn direct_way(
     let Some(upstream) = ctx.snapshot.upstream_of(model) else {
         return Ok(None);
     };
-    let user = match model.target.router {
-        true => {
-            let headers = &session.req_header().headers;
-            let of_key = caller.and_then(Caller::user).and_then(MemoryUser::new);
-            let user = of_key.or_else(|| Some(ctx.snapshot.identity.resolve(headers)?.user));
-            Some(user.ok_or(Rejection::NoMemoryUser)?)
-        }
-        false => None,
-    };
     Ok(Some(DirectWay {
         model: Arc::clone(model),
         upstream: Arc::clone(upstream),
-        user,
     }))
+}
+
+/// Whose memory is meant: the router is never asked without a name that we set, whoever speaks to it.
+fn memory_user(
+    session: &Session,
+    ctx: &RequestCtx,
+    route: &Route,
+    caller: Option<&Caller>,
+) -> Result<Option<MemoryUser>, Rejection> {
+    if !route.direct().is_some_and(|model| model.target.router) {
+        return Ok(None);
+    }
+    let of_key = caller.and_then(Caller::user).and_then(MemoryUser::new);
+    let headers = &session.req_header().headers;
+    let user = of_key.or_else(|| Some(ctx.snapshot.identity.resolve(headers)?.user));
+    user.map(Some).ok_or(Rejection::NoMemoryUser)
 }
 
 /// The configured path in front of the request's, path and query byte for byte; a memory user in the
@@ -305,26 +315,31 @@ impl Parcel {
     }
 
     /// What goes up: the bytes that came, but for the model's name.
-    fn hold(self, ctx: &RequestCtx, envelope: &Envelope, rename: Option<&str>) -> Held {
+    fn hold(
+        self,
+        ctx: &RequestCtx,
+        envelope: &Envelope,
+        rename: Option<&str>,
+    ) -> (SharedFeed, Held) {
         let rename = rename.filter(|name| *name != envelope.model);
         let (bytes, mode) = match (rename, self.plain) {
             (None, _) => (self.sent, BodyMode::Identical),
             (Some(name), None) => (envelope.splice(&self.sent, name), BodyMode::Spliced),
             (Some(name), Some(plain)) => (envelope.splice(&plain, name), BodyMode::Decoded),
         };
-        let limits = &ctx.snapshot.config.limits;
         let length = bytes.len();
-        let feed = Feed::new(
-            bytes,
-            self.share,
-            limits.first_byte_timeout,
-            limits.idle_timeout,
-            ctx.snapshot.clock.now(),
-        );
-        Held {
-            feed: Arc::new(Mutex::new(feed)),
-            length,
-            mode,
-        }
+        let feed = feed(ctx, Some((bytes, self.share)));
+        (feed, Held { length, mode })
     }
+}
+
+fn feed(ctx: &RequestCtx, held: Option<(Bytes, Share)>) -> SharedFeed {
+    let limits = &ctx.snapshot.config.limits;
+    let (first_byte, idle) = (limits.first_byte_timeout, limits.idle_timeout);
+    Arc::new(Mutex::new(Feed::new(
+        held,
+        first_byte,
+        idle,
+        ctx.snapshot.clock.now(),
+    )))
 }

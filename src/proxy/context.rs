@@ -37,6 +37,8 @@ pub struct RequestCtx {
 pub(super) struct Admitted {
     pub way: Way,
     pub caller: Option<Caller>,
+    /// Whose memory is meant, where the model stands behind the memory router.
+    pub user: Option<MemoryUser>,
     /// The model as the client named it.
     pub model: Option<String>,
     pub stream: bool,
@@ -45,6 +47,8 @@ pub(super) struct Admitted {
     pub uri: Option<Uri>,
     /// Held for its drop: one more request of the lane under way.
     pub _lane: LaneInFlight,
+    /// What the relay goes by; `None` where a connection is upgraded and so no answer awaited.
+    pub feed: Option<SharedFeed>,
     /// `None`: the body is streamed through, not held.
     pub held: Option<Held>,
 }
@@ -57,12 +61,10 @@ pub(super) enum Way {
 pub(super) struct DirectWay {
     pub model: Arc<DirectModel>,
     pub upstream: Arc<DirectUpstream>,
-    pub user: Option<MemoryUser>,
 }
 
 /// A body in our hands, on its way to the upstream.
 pub(super) struct Held {
-    pub feed: SharedFeed,
     pub length: usize,
     pub mode: BodyMode,
 }
@@ -164,7 +166,7 @@ impl RequestCtx {
     }
 
     pub(super) fn feed(&self) -> Option<&SharedFeed> {
-        self.admitted.as_ref()?.held.as_ref().map(|held| &held.feed)
+        self.admitted.as_ref()?.feed.as_ref()
     }
 
     pub(super) fn route(&self) -> &'static str {

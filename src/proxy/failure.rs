@@ -6,6 +6,7 @@ use pingora_proxy::{FailToProxy, Session};
 
 use super::context::{RequestCtx, Way};
 use super::relay::{AGAIN, Expired};
+use super::stream::Tail;
 use super::{judge, record, relay, reply};
 use crate::gateway::{Failure, Rejection};
 use crate::upstream::peer::LOOK_AGAIN;
@@ -72,7 +73,8 @@ pub(super) fn broke(
         None => {}
     }
     if *error.esource() == ErrorSource::Downstream {
-        ctx.answered.client_left = true;
+        let read_out = ctx.answered.stream.as_ref().is_some_and(Tail::is_finished);
+        ctx.answered.client_left = !read_out;
         return error;
     }
     if ctx.answered.head_at.is_some() {
@@ -112,7 +114,10 @@ fn is_unprocessed(error: &Error) -> bool {
 
 /// A kept-alive connection that LiteLLM closed under an idempotent request without a body.
 fn is_stale_and_harmless(session: &Session, ctx: &RequestCtx, reused: bool) -> bool {
-    let held = ctx.feed().is_some();
+    let held = ctx
+        .admitted
+        .as_ref()
+        .is_some_and(|admitted| admitted.held.is_some());
     reused && !held && session.req_header().method.is_idempotent() && session.body_bytes_read() == 0
 }
 

@@ -6,7 +6,7 @@ use pingora_proxy::Session;
 
 use super::context::{RequestCtx, Way};
 use super::relay;
-use crate::clock;
+use crate::identity::MemoryUser;
 use crate::telemetry::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Upstreamed};
 
 /// Gives the session back to Pingora and writes the record.
@@ -25,7 +25,6 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     let judged = ctx.answered.finding.lock().outcome.take();
     ctx.answered.outcome = judged.or(ctx.answered.outcome);
     note_attempt(ctx);
-    let time = clock::stamp(ctx.snapshot.clock.wall());
     let sent = ctx
         .attempt
         .cookies_sent
@@ -34,7 +33,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     let cookies: Vec<&str> = sent.map(String::as_str).collect();
     let head = session.req_header();
     let record = AccessRecord {
-        time: &time,
+        time: ctx.snapshot.clock.wall(),
         id: ctx.request_id.as_str(),
         asked: Asked {
             method: head.method.as_str(),
@@ -90,9 +89,10 @@ fn person(ctx: &RequestCtx) -> Person<'_> {
             .and_then(|admitted| admitted.caller.as_ref())
             .map(|caller| caller.name()),
         user: ctx
-            .direct()
-            .and_then(|way| way.user.as_ref())
-            .map(|user| user.as_str()),
+            .admitted
+            .as_ref()
+            .and_then(|admitted| admitted.user.as_ref())
+            .map(MemoryUser::as_str),
         memory: ctx.answered.memory,
     }
 }

@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
+use memchr::memmem;
 
 use crate::wire::{Dialect, ErrorKind, error_body};
 
 /// The end of what has passed of an event stream.
 pub(super) struct Tail {
     last: [u8; 4],
+    /// The dialect's own end has passed; what is left is framing.
+    finished: bool,
 }
 
 impl Tail {
@@ -21,7 +24,10 @@ impl Tail {
             .get(header::CONTENT_ENCODING)
             .is_none_or(|v| v.as_bytes() == b"identity")
             && !headers.contains_key(header::CONTENT_LENGTH);
-        (is_events && plain).then_some(Self { last: *b"\0\0\n\n" })
+        (is_events && plain).then_some(Self {
+            last: *b"\0\0\n\n",
+            finished: false,
+        })
     }
 
     pub(super) fn pass(&mut self, bytes: &[u8]) {
@@ -29,6 +35,14 @@ impl Tail {
         self.last.rotate_left(keep);
         let (_, tail) = self.last.split_at_mut(4 - keep);
         tail.copy_from_slice(bytes.split_at(bytes.len() - keep).1);
+        // A line break cannot stand in a JSON string, so that no text of a model looks like this.
+        self.finished |= memmem::find(bytes, b"data: [DONE]\n").is_some()
+            || memmem::find(bytes, b"event: message_stop\n").is_some();
+    }
+
+    /// Whether the dialect's last event has passed: SDKs close the connection then, and nothing is missing.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
     }
 
     /// The last bytes of a stream that broke: an event that the client's parser takes as an error, also
@@ -107,6 +121,24 @@ mod tests {
             "{event:?}"
         );
         assert!(event.ends_with(b"\n\n"));
+    }
+
+    #[test]
+    fn the_dialects_own_end_is_seen_and_text_that_mentions_it_is_not() {
+        let finished = |pieces: &[&str]| {
+            let events = headers(&[("content-type", "text/event-stream")]);
+            let mut tail = Tail::of(&events).unwrap();
+            pieces.iter().for_each(|piece| tail.pass(piece.as_bytes()));
+            tail.is_finished()
+        };
+
+        assert!(finished(&["data: {}\n\n", "data: [DONE]\n\n"]));
+        assert!(finished(&[
+            "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
+        ]));
+        assert!(!finished(&[
+            "data: {\"text\":\"data: [DONE]\\n event: message_stop\"}\n\n"
+        ]));
     }
 
     #[test]

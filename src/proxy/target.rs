@@ -209,16 +209,29 @@ fn inspect_host(head: &RequestHeader) -> Result<(), Rejection> {
     let Some(authority) = authority else {
         return Err(Rejection::Head("a request needs one Host"));
     };
-    let sound = !authority.is_empty()
-        && !authority.contains('@')
-        && authority
-            .parse::<http::uri::Authority>()
-            .is_ok_and(|parsed| !parsed.host().is_empty());
-    if sound {
+    if is_authority(authority) {
         Ok(())
     } else {
         Err(Rejection::Head("Host must be host[:port]"))
     }
+}
+
+/// `host[:port]` (RFC 9112 3.2), without the user information that a URL could have.
+fn is_authority(text: &str) -> bool {
+    let (host, rest) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => (address, rest),
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let literal = text.starts_with('[');
+    let is_host = |byte: u8| {
+        byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte) || literal && byte == b':'
+    };
+    let port = rest.strip_prefix(':').unwrap_or(rest);
+    !host.is_empty()
+        && host.bytes().all(is_host)
+        && (rest.is_empty() || rest.starts_with(':'))
+        && port.len() <= 5
+        && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn inspect_framing(headers: &HeaderMap) -> Result<(), Rejection> {
@@ -367,7 +380,26 @@ mod tests {
 
     #[test]
     fn host_is_a_host_and_perhaps_a_port() {
-        for host in ["a/b", "a b", "", "user@host", ":80"] {
+        for host in [
+            "localhost",
+            "a.b-c:8764",
+            "127.0.0.1",
+            "[::1]:80",
+            "[fe80::1]",
+        ] {
+            assert!(is_authority(host), "{host:?}");
+        }
+        for host in [
+            "a/b",
+            "a b",
+            "",
+            "user@host",
+            ":80",
+            "a:b",
+            "::1",
+            "[::1]x",
+            "a:123456",
+        ] {
             let mut odd = head("GET", "/health", &[]);
             odd.insert_header("host", host).unwrap();
             assert!(

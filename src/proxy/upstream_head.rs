@@ -16,6 +16,11 @@ use crate::cookies::Site;
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("memgate/", env!("CARGO_PKG_VERSION")));
 const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 /// What carries a credential; none of it is ever passed to a provider.
 pub(super) const CREDENTIALS: [HeaderName; 6] = [
     header::AUTHORIZATION,
@@ -31,7 +36,7 @@ const PRIVATE: [HeaderName; 6] = [
     header::COOKIE,
     header::FORWARDED,
     header::VIA,
-    HeaderName::from_static("x-real-ip"),
+    REAL_IP,
     HeaderName::from_static("true-client-ip"),
     header::EXPECT,
 ];
@@ -81,6 +86,9 @@ pub(super) fn write(
     let Some(admitted) = ctx.admitted.as_ref() else {
         return Ok(());
     };
+    if let Some(user) = &admitted.user {
+        head.insert_header(names::USER_ID, user.header())?;
+    }
     add_betas(head, &admitted.betas)?;
     if let Some(held) = &admitted.held {
         write_framing(head, held)?;
@@ -89,17 +97,20 @@ pub(super) fn write(
 }
 
 fn strip_private(head: &mut RequestHeader) {
-    let private: Vec<HeaderName> = head
-        .headers
-        .keys()
-        .filter(|name| {
-            PRIVATE_PREFIXES
-                .iter()
-                .any(|prefix| name.as_str().starts_with(prefix))
-        })
-        .cloned()
-        .collect();
-    for name in private.iter().chain(&PRIVATE).chain(&CREDENTIALS) {
+    remove_prefixed(head, &PRIVATE_PREFIXES);
+    for name in PRIVATE.iter().chain(&CREDENTIALS) {
+        head.remove_header(name);
+    }
+}
+
+fn remove_prefixed(head: &mut RequestHeader, prefixes: &[&str]) {
+    let prefixed = |name: &&HeaderName| {
+        prefixes
+            .iter()
+            .any(|prefix| name.as_str().starts_with(prefix))
+    };
+    let found: Vec<HeaderName> = head.headers.keys().filter(prefixed).cloned().collect();
+    for name in &found {
         head.remove_header(name);
     }
 }
@@ -129,9 +140,6 @@ fn write_direct_head(head: &mut RequestHeader, admitted: &Admitted, way: &Direct
     }
     for (name, value) in &target.extra_headers {
         head.insert_header(name.clone(), value.clone())?;
-    }
-    if let Some(user) = &way.user {
-        head.insert_header(names::USER_ID, user.header())?;
     }
     Ok(())
 }
@@ -200,28 +208,22 @@ fn write_litellm_head(
     }
     let forwarded_for = forwarded_for(session, head, &ctx.snapshot.config.trusted_proxies);
     let proto = if is_tls(session) { "https" } else { "http" };
-    let ours: Vec<HeaderName> = head
-        .headers
-        .keys()
-        .filter(|name| {
-            name.as_str().starts_with("x-memgate-") || name.as_str().starts_with("x-forwarded-")
-        })
-        .cloned()
-        .collect();
-    for name in ours
-        .iter()
-        .chain(&[header::FORWARDED, PRIVATE[3].clone(), header::EXPECT])
-    {
-        head.remove_header(name);
+    remove_prefixed(head, &["x-memgate-", "x-forwarded-"]);
+    for name in [header::FORWARDED, REAL_IP, header::EXPECT] {
+        head.remove_header(&name);
+    }
+    if admitted.user.is_some() {
+        // LiteLLM passes these on to the router, where they would name a memory.
+        remove_prefixed(head, &["x-supermemory-", "x-sm-"]);
     }
     if let Some(host) = head.remove_header(&header::HOST) {
-        head.insert_header("x-forwarded-host", host)?;
+        head.insert_header(FORWARDED_HOST, host)?;
     }
-    head.insert_header("x-forwarded-proto", proto)?;
+    head.insert_header(FORWARDED_PROTO, HeaderValue::from_static(proto))?;
     if let Some(clients) = forwarded_for {
-        head.insert_header("x-forwarded-for", clients)?;
+        head.insert_header(FORWARDED_FOR, clients)?;
     }
-    head.insert_header(header::HOST, replica.base.origin.authority())?;
+    head.insert_header(header::HOST, replica.authority.clone())?;
     head.insert_header(names::REQUEST_ID, ctx.request_id.header())?;
     if let Some(key) = &ctx.snapshot.config.litellm.api_key {
         for name in &CREDENTIALS {
@@ -229,7 +231,6 @@ fn write_litellm_head(
         }
         head.insert_header(header::AUTHORIZATION, sensitive(key, "Bearer ")?)?;
     }
-    let _ = admitted;
     Ok(())
 }
 

@@ -1,15 +1,18 @@
 //! What is there to say about a finished request?
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
+
+use crate::clock;
 
 /// Everything about one finished request; its log line and its counts are made from this, once.
 /// Names of cookies, never their values; no key and no word of a prompt.
 #[derive(Serialize)]
 pub struct AccessRecord<'a> {
-    /// When the answer ended, as `clock::stamp` writes it.
-    pub time: &'a str,
+    /// When the answer ended.
+    #[serde(serialize_with = "as_stamp")]
+    pub time: SystemTime,
     pub id: &'a str,
     #[serde(flatten)]
     pub asked: Asked<'a>,
@@ -145,6 +148,10 @@ impl AccessRecord<'_> {
     }
 }
 
+fn as_stamp<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&clock::stamp(*time))
+}
+
 fn as_millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(time.as_micros() as f64 / 1000.0)
 }
@@ -158,11 +165,13 @@ fn as_some_millis<S: Serializer>(
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     pub fn record() -> AccessRecord<'static> {
         AccessRecord {
-            time: "2023-02-28T18:56:42Z",
+            time: UNIX_EPOCH + Duration::from_secs(1_677_610_602),
             id: "r-1",
             asked: Asked {
                 method: "POST",

@@ -18,9 +18,14 @@ pub struct UpstreamMetrics {
     attempts: IntCounterVec,
     fresh: IntCounter,
     reused: IntCounter,
+    /// Attempts that went well: nearly all, and so without a look-up.
+    usual: IntCounter,
     in_flight: IntGauge,
     cookies: IntGauge,
 }
+
+/// The outcome of an attempt that was answered well.
+const USUAL: &str = "ok";
 
 /// A request under way; dropping it ends it.
 pub struct InFlight(IntGauge);
@@ -67,6 +72,7 @@ impl Upstreams {
         UpstreamMetrics {
             upstream: upstream.to_owned(),
             attempts: self.attempts.clone(),
+            usual: self.attempts.with_label_values(&[upstream, USUAL]),
             fresh: connections("false"),
             reused: connections("true"),
             in_flight: self.in_flight.with_label_values(&[lane]),
@@ -84,6 +90,9 @@ fn gauges(registry: &Registry, name: &str, help: &str, label: &str) -> Result<In
 impl UpstreamMetrics {
     /// `outcome` is one of the code's own words, so that labels stay few.
     pub fn attempted(&self, outcome: &'static str) {
+        if outcome == USUAL {
+            return self.usual.inc();
+        }
         self.attempts
             .with_label_values(&[&*self.upstream, outcome])
             .inc();

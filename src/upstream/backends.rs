@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::Extensions;
+use http::{Extensions, HeaderValue};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
 use pingora_load_balancing::discovery::ServiceDiscovery;
@@ -32,6 +32,8 @@ pub struct Backends {
 pub struct Replica {
     pub address: SocketAddr,
     pub base: Arc<BaseUrl>,
+    /// Host as it stands in requests.
+    pub authority: HeaderValue,
 }
 
 impl Backends {
@@ -77,6 +79,7 @@ impl Backends {
         Some(Replica {
             address: *backend.addr.as_inet()?,
             base: Arc::clone(&site.base),
+            authority: site.authority.clone(),
         })
     }
 
@@ -99,6 +102,7 @@ impl BackgroundService for Backends {
 /// One configured URL: what the pool carries of a replica.
 struct Site {
     base: Arc<BaseUrl>,
+    authority: HeaderValue,
     host: Arc<Host>,
     /// Its own, because each replica may have a host name and a path of its own.
     probe: HttpHealthCheck,
@@ -112,7 +116,10 @@ impl Site {
         if let Ok(uri) = format!("{}{HEALTH_PATH}", base.path).parse() {
             probe.req.set_uri(uri);
         }
+        // A host that the configuration let pass is always a header value.
+        let authority = HeaderValue::try_from(base.origin.authority());
         Self {
+            authority: authority.unwrap_or(HeaderValue::from_static("litellm")),
             base: Arc::new(base),
             host,
             probe,

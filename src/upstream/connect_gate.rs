@@ -115,11 +115,10 @@ mod tests {
 
     use super::*;
 
+    type Waiting = std::pin::Pin<Box<dyn Future<Output = Entry>>>;
+
     /// What each of so many who come at once may do; `None` waits.
-    fn come(
-        gate: &ConnectGate,
-        many: usize,
-    ) -> Vec<std::pin::Pin<Box<dyn Future<Output = Entry>>>> {
+    fn come(gate: &ConnectGate, many: usize) -> Vec<Waiting> {
         (0..many)
             .map(|_| {
                 let gate = gate.clone();
@@ -128,12 +127,7 @@ mod tests {
             .collect()
     }
 
-    fn sort(
-        crowd: Vec<std::pin::Pin<Box<dyn Future<Output = Entry>>>>,
-    ) -> (
-        Vec<Turn>,
-        Vec<std::pin::Pin<Box<dyn Future<Output = Entry>>>>,
-    ) {
+    fn sort(crowd: Vec<Waiting>) -> (Vec<Turn>, Vec<Waiting>) {
         let (mut turns, mut waiting) = (Vec::new(), Vec::new());
         for mut one in crowd {
             match (&mut one).now_or_never() {

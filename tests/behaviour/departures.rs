@@ -21,7 +21,7 @@ async fn edge(alpn: Alpn) -> Edge {
 
 /// How long the upstream took to notice that the client of its newest request had left.
 async fn noticed(upstream: &Console, left_at: Duration) -> Duration {
-    let newest = upstream.requests().last().unwrap().id;
+    let newest = asked(upstream).pop().unwrap().id;
     let ended = |seen: &memgate::sim::SeenRequest| seen.id == newest && seen.ended.is_some();
     let seen = upstream
         .wait_for(ended, PATIENCE)

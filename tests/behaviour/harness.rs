@@ -45,13 +45,10 @@ pub struct TestGateway {
     _folder: TempDir,
 }
 
-type Change = Box<dyn FnOnce(&mut Config)>;
-
 /// A gateway about to start.
 pub struct Builder {
     own: String,
     models: String,
-    changes: Vec<Change>,
     clock: Arc<dyn Clock>,
     env: Vec<(&'static str, &'static str)>,
     folder: TempDir,
@@ -71,7 +68,6 @@ impl TestGateway {
         Builder {
             own,
             models: MODELS.to_owned(),
-            changes: Vec::new(),
             clock: Arc::new(SystemClock),
             env: Vec::new(),
             folder,
@@ -116,17 +112,6 @@ impl TestGateway {
     pub async fn message(&self, text: &str) -> reqwest::Response {
         self.post("/v1/messages")
             .body(turn(text).to_string())
-            .send()
-            .await
-            .unwrap()
-    }
-
-    /// One streamed turn with the direct model.
-    pub async fn stream(&self, text: &str) -> reqwest::Response {
-        let mut turn = turn(text);
-        turn["stream"] = json!(true);
-        self.post("/v1/messages")
-            .body(turn.to_string())
             .send()
             .await
             .unwrap()
@@ -207,12 +192,6 @@ impl Builder {
         self
     }
 
-    /// Changes the checked configuration where YAML cannot say it.
-    pub fn config(mut self, change: impl FnOnce(&mut Config) + 'static) -> Self {
-        self.changes.push(Box::new(change));
-        self
-    }
-
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -234,13 +213,10 @@ impl Builder {
             litellm_config: Some(path("config.yaml")),
             ..Sources::new(Env::from_pairs(self.env))
         };
-        let mut config = match Config::load(&sources) {
+        let config = match Config::load(&sources) {
             Ok(loaded) => loaded.config,
             Err(faults) => panic!("the test's configuration is wrong:\n{faults}"),
         };
-        for change in self.changes {
-            change(&mut config);
-        }
         let clock = self.clock;
         // Building it looks names up on a runtime of its own.
         let running =

@@ -55,6 +55,8 @@ pub(crate) struct Patience {
 }
 
 pub(crate) struct Feed {
+    /// The body is not ours to feed: it streams from the client.
+    pub(super) streams: bool,
     body: Bytes,
     /// Given back as soon as no further attempt is possible.
     share: Option<Share>,
@@ -68,13 +70,14 @@ pub(crate) struct Feed {
     judge: Option<Judge>,
     kept: Option<(Box<ResponseHeader>, BytesMut)>,
     expired: Option<Expired>,
-    pub(super) give_back: Option<ServerSession>,
+    pub(super) give_back: Option<Box<ServerSession>>,
 }
 
 impl Feed {
+    /// `held` is the body and its room; without one the body streams from the client, and only the answer
+    /// is watched.
     pub(crate) fn new(
-        body: Bytes,
-        share: Share,
+        held: Option<(Bytes, Share)>,
         first_byte: Duration,
         idle: Duration,
         now: Instant,
@@ -84,9 +87,12 @@ impl Feed {
             idle,
             early_answer: Duration::ZERO,
         };
+        let streams = held.is_none();
+        let (body, share) = held.unzip();
         Self {
-            body,
-            share: Some(share),
+            streams,
+            body: body.unwrap_or_default(),
+            share,
             offset: 0,
             first_piece_at: None,
             stopped: false,
@@ -169,6 +175,13 @@ impl Feed {
         self.offset = end;
         self.first_piece_at.get_or_insert(now);
         piece
+    }
+
+    /// The client is still sending: the upstream need not answer yet.
+    pub(super) fn sending(&mut self, now: Instant) {
+        if !self.head_seen {
+            self.deadline = now + self.patience.first_byte;
+        }
     }
 
     /// The upstream said something: its silence begins anew.

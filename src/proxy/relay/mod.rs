@@ -27,9 +27,10 @@ pub(crate) type SharedFeed = Arc<Mutex<Feed>>;
 /// Puts a relay between Pingora and the client. Keep-alive and time-outs of the client's session must
 /// be set before.
 pub(crate) fn wrap(session: &mut Session, feed: &SharedFeed) {
-    let client = replace(&mut *session.downstream_session, vacant());
-    *session.downstream_session =
-        ServerSession::Custom(Box::new(Relay::new(client, Arc::clone(feed))));
+    // The box changes hands, not what is in it.
+    let client = replace(&mut session.downstream_session, Box::new(vacant()));
+    let relay = Relay::new(client, Arc::clone(feed));
+    *session.downstream_session = ServerSession::Custom(Box::new(relay));
 }
 
 /// Gives the client's own session back; without a relay in place it does nothing.
@@ -40,7 +41,7 @@ pub(crate) fn unwrap(session: &mut Session, feed: &SharedFeed) {
     // Dropping the relay leaves the client's session in the feed.
     drop(replace(&mut *session.downstream_session, vacant()));
     if let Some(client) = feed.lock().give_back.take() {
-        *session.downstream_session = client;
+        session.downstream_session = client;
     }
 }
 

@@ -21,8 +21,9 @@ use super::feed::{Decision, Rest};
 
 pub(super) struct Relay {
     /// Always there until the relay is dropped.
-    client: Option<ServerSession>,
+    client: Option<Box<ServerSession>>,
     feed: SharedFeed,
+    streams: bool,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -33,12 +34,16 @@ impl Drop for Relay {
 }
 
 impl Relay {
-    pub(super) fn new(client: ServerSession, feed: SharedFeed) -> Self {
-        let timer = Box::pin(sleep_until(feed.lock().deadline.into()));
+    pub(super) fn new(client: Box<ServerSession>, feed: SharedFeed) -> Self {
+        let (deadline, streams) = {
+            let feed = feed.lock();
+            (feed.deadline, feed.streams)
+        };
         Self {
             client: Some(client),
             feed,
-            timer,
+            streams,
+            timer: Box::pin(sleep_until(deadline.into())),
         }
     }
 
@@ -57,7 +62,7 @@ impl Relay {
     }
 
     /// Waits for the client to leave (an error) or for the answer to be overdue (an error as well).
-    async fn watch(&mut self) -> Result<Option<Bytes>> {
+    async fn watch(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
         loop {
             let deadline = self.feed.lock().deadline.into();
             // Every event moves the deadline on; the timer follows only when it has to.
@@ -66,7 +71,10 @@ impl Relay {
             }
             let client = self.client.as_mut().ok_or_else(gone)?;
             tokio::select! {
-                left = client.read_body_or_idle(true) => return left,
+                event = client.read_body_or_idle(no_body_expected) => {
+                    self.feed.lock().sending(Instant::now());
+                    return event;
+                }
                 () = self.timer.as_mut() => {
                     if self.feed.lock().deadline <= Instant::now() {
                         return self.give_up().await;
@@ -85,7 +93,7 @@ impl Relay {
         match judgement {
             Some(Decision::Again) => return judged_again(),
             Some(Decision::Deliver(head, body) | Decision::Begin(head, body)) => {
-                // Pingora gives the client's connection up after an error.
+                // The error below makes Pingora close the connection: the client is told.
                 self.client_mut().set_keepalive(None);
                 self.deliver(head, body, true).await?;
             }
@@ -101,7 +109,7 @@ impl Relay {
     async fn pause_until(&mut self, at: Instant) -> Result<()> {
         tokio::select! {
             () = sleep_until(at.into()) => Ok(()),
-            left = self.watch() => left.map(drop),
+            left = self.watch(true) => left.map(drop),
         }
     }
 
@@ -187,8 +195,11 @@ impl CustomSession for Relay {
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        if self.streams {
+            return self.watch(no_body_expected).await;
+        }
         if no_body_expected || self.feed.lock().is_sent() {
-            return self.watch().await;
+            return self.watch(true).await;
         }
         let wait = {
             let feed = self.feed.lock();
@@ -202,10 +213,16 @@ impl CustomSession for Relay {
     }
 
     fn is_body_empty(&mut self) -> bool {
+        if self.streams {
+            return self.client_mut().is_body_empty();
+        }
         self.feed.lock().is_empty()
     }
 
     fn is_body_done(&mut self) -> bool {
+        if self.streams {
+            return self.client_mut().is_body_done();
+        }
         let feed = self.feed.lock();
         feed.is_stopped() || feed.is_sent()
     }
@@ -228,15 +245,19 @@ impl CustomSession for Relay {
         self.client_mut().response_duplex_vec(tasks).await
     }
 
-    // Pingora's own replay buffer stays out of it: the feed replays.
-    fn enable_retry_buffering(&mut self) {}
+    // Pingora's own replay buffer stays out of what the feed replays.
+    fn enable_retry_buffering(&mut self) {
+        if self.streams {
+            self.client_mut().enable_retry_buffering();
+        }
+    }
 
     fn retry_buffer_truncated(&self) -> bool {
-        false
+        self.streams && self.client().retry_buffer_truncated()
     }
 
     fn get_retry_buffer(&self) -> Option<Bytes> {
-        None
+        self.client().get_retry_buffer().filter(|_| self.streams)
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {

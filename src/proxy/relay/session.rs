@@ -151,7 +151,15 @@ impl Relay {
         }
     }
 
+    /// Pingora gives the client's connection up after an upload that it could not end: the answer says so.
+    fn settle_connection(&mut self) {
+        if self.feed.lock().is_cut() {
+            self.client_mut().set_keepalive(None);
+        }
+    }
+
     async fn deliver(&mut self, head: Box<ResponseHeader>, body: Bytes, end: bool) -> Result<bool> {
+        self.settle_connection();
         self.feed.lock().release();
         let tasks = vec![
             HttpTask::Header(head, false),
@@ -230,6 +238,9 @@ impl CustomSession for Relay {
         };
         if keeps {
             return self.keep_answer(tasks).await;
+        }
+        if final_head {
+            self.settle_connection();
         }
         self.client_mut().response_duplex_vec(tasks).await
     }

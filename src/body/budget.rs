@@ -61,6 +61,11 @@ impl Share {
         self.units() * KIB
     }
 
+    /// The most it could ever grow by, were all other shares given back.
+    pub fn spare(&self) -> usize {
+        self.total.saturating_sub(self.units()) * KIB
+    }
+
     /// Room for `more` bytes beside what it has, for bodies whose length nobody knows before they end.
     /// On failure it keeps what it had.
     pub async fn grow(&mut self, more: usize, patience: Duration) -> Result<(), Full> {

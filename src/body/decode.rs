@@ -33,6 +33,14 @@ pub struct DecodeBounds {
     pub max_ratio: usize,
 }
 
+impl DecodeBounds {
+    /// What `packed` bytes can come to at most.
+    pub fn most(self, packed: usize) -> usize {
+        let by_ratio = packed.saturating_mul(self.max_ratio).max(RATIO_FREE);
+        self.max_bytes.min(by_ratio)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum DecodeError {
     #[error("the body's Content-Encoding is not one of gzip, br, zstd")]

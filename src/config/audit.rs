@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::env::{self, Env};
 use super::finding::{Notes, Place};
+use super::secret::Secret;
 use super::settings::{Config, ModelGroup};
 use super::yaml::{Node, Value};
 
@@ -23,7 +24,9 @@ pub(super) fn secrets(own: Option<&Node>, litellm: Option<&Node>, env: &Env, not
                         ),
                     );
                 }
-                if key == "master_key" && value.as_deref().is_some_and(is_weak) {
+                if matches!(key, "master_key" | "admin_key")
+                    && value.as_deref().is_some_and(is_weak)
+                {
                     notes.warn(&node.place, weak_key(key));
                 }
             } else if is_secret_name(key) && !text.is_empty() {
@@ -45,6 +48,18 @@ pub(super) fn secrets(own: Option<&Node>, litellm: Option<&Node>, env: &Env, not
                 "every user of this machine can read this file and the keys in it, `chmod 600` it",
             );
         }
+    }
+}
+
+/// Warns of a weak master key that no file names: it stands in the environment alone.
+pub(super) fn master_key(key: Option<&Secret>, litellm: Option<&Node>, notes: &mut Notes) {
+    let settings = litellm.and_then(|root| root.get("general_settings"));
+    let in_file = settings.is_some_and(|settings| settings.get("master_key").is_some());
+    if !in_file && key.is_some_and(|key| is_weak(key.reveal())) {
+        notes.warn(
+            &Place::top(&"LITELLM_MASTER_KEY".into()),
+            weak_key("master_key"),
+        );
     }
 }
 

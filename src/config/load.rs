@@ -70,6 +70,7 @@ impl Config {
             &sources.env,
             &mut notes,
         );
+        audit::master_key(file.master_key.as_ref(), file.root.as_ref(), &mut notes);
         let skipped = file.skipped.clone();
         let files = sources.config.iter().chain(&file.files).cloned().collect();
         let config = assemble(own, file, &mut notes);

@@ -37,6 +37,8 @@ pub enum Failure {
     Tls,
     /// The connection broke after the request, or a part of it, was written.
     Broken,
+    /// HTTP/2 says that it did not look at the request, as often as we tried.
+    Unprocessed,
     /// It answered what HTTP does not allow.
     Invalid,
     FirstByteTimeout,
@@ -155,6 +157,7 @@ impl Failure {
             Self::Connect => "connect",
             Self::Tls => "tls",
             Self::Broken => "broken",
+            Self::Unprocessed => "unprocessed",
             Self::Invalid => "invalid_answer",
             Self::FirstByteTimeout => "first_byte_timeout",
             Self::LiteLlmDown => "litellm_down",
@@ -169,6 +172,12 @@ impl Failure {
             }
             Self::Connect => Answer::new(502, "upstream_connect", "no connection to the upstream could be made").again_after(1),
             Self::Tls => Answer::new(502, "upstream_tls", "the upstream's TLS identity could not be verified").never_again(),
+            Self::Unprocessed => Answer::new(
+                502,
+                "upstream_unprocessed",
+                "the upstream turned the request away without looking at it",
+            )
+            .again_after(1),
             Self::Broken => Answer::new(
                 502,
                 "upstream_broken",

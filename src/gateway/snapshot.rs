@@ -35,7 +35,7 @@ pub struct Snapshot {
     /// By [`DirectModel::index`].
     direct: Vec<Arc<DirectUpstream>>,
     /// Direct models that were named on LiteLLM's paths: warned of once each.
-    elsewhere: Mutex<HashSet<String>>,
+    elsewhere: Mutex<HashSet<Arc<str>>>,
 }
 
 /// LiteLLM and what is counted of it.
@@ -134,12 +134,14 @@ impl Snapshot {
     }
 
     /// A direct model was named on a path that only LiteLLM serves: beside cookies, limits and memory.
-    pub fn note_direct_elsewhere(&self, model: &str) {
+    pub fn note_direct_elsewhere(&self, model: &DirectModel) {
         self.metrics.direct_model_elsewhere();
-        if self.elsewhere.lock().insert(model.to_owned()) {
+        // Its configured name: a wildcard takes as many names as clients can think of.
+        let name = &model.group;
+        if self.elsewhere.lock().insert(Arc::clone(name)) {
             log::warn!(
                 target: "memgate::routing",
-                "direct model {model:?} was named on a path that LiteLLM serves: such requests do not pass the gateway's own route"
+                "direct model {name:?} was named on a path that LiteLLM serves: such requests do not pass the gateway's own route"
             );
         }
     }

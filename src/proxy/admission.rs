@@ -155,10 +155,9 @@ async fn pass_through(
         Some(_) => Some(authenticate(session, ctx, None).await?),
         None => None,
     };
-    if let Some(model) = model
-        && ctx.snapshot.routes.resolve(model, 0.0).direct().is_some()
-    {
-        ctx.snapshot.note_direct_elsewhere(model);
+    let route = model.map(|model| ctx.snapshot.routes.resolve(model, 0.0));
+    if let Some(direct) = route.as_ref().and_then(Route::direct) {
+        ctx.snapshot.note_direct_elsewhere(direct);
     }
     body::invite(session).await?;
     Ok(Admitted {
@@ -288,24 +287,24 @@ impl Parcel {
         if encoding == Encoding::Identity {
             return Ok(parcel);
         }
-        let (packed, bounds) = (
-            parcel.sent.clone(),
-            DecodeBounds {
-                max_bytes: limit,
-                max_ratio: MAX_RATIO,
-            },
-        );
+        let packed = parcel.sent.clone();
+        let bounds = DecodeBounds {
+            max_bytes: limit.min(parcel.share.spare()),
+            max_ratio: MAX_RATIO,
+        };
+        // Before it is unpacked: a few bytes can become many.
+        parcel
+            .share
+            .grow(bounds.most(packed.len()), body::PATIENCE)
+            .await
+            .map_err(|_full| Rejection::BodiesFull)?;
         // Up to some tenths of a second of work: not on a thread that serves others.
         let unpacking = tokio::task::spawn_blocking(move || decode(encoding, &packed, bounds));
         let unpacked = unpacking
             .await
             .map_err(|_panicked| Rejection::Upstream(Failure::Internal))?;
         let plain = unpacked.map_err(Rejection::Encoding)?;
-        parcel
-            .share
-            .grow(plain.len(), body::PATIENCE)
-            .await
-            .map_err(|_full| Rejection::BodiesFull)?;
+        parcel.share.shrink_to(parcel.sent.len() + plain.len());
         parcel.plain = Some(plain);
         Ok(parcel)
     }

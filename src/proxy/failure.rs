@@ -81,12 +81,14 @@ pub(super) fn broke(
         ctx.answered.broken_stream = Some("upstream_broke");
         return error;
     }
+    let unprocessed = is_unprocessed(&error);
     ctx.answered.failure = Some(match error.etype() {
+        _ if unprocessed => Failure::Unprocessed,
         ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 => Failure::Invalid,
         ErrorType::ReadTimedout => Failure::FirstByteTimeout,
         _ => Failure::Broken,
     });
-    let again = if is_unprocessed(&error) {
+    let again = if unprocessed {
         judge::transport(ctx, Phase::Unprocessed) && take_finding(ctx)
     } else if is_stale_and_harmless(session, ctx, reused) {
         ctx.attempt.number < ctx.snapshot.config.retry.attempts

@@ -51,7 +51,7 @@ enum Command {
     Close,
 }
 
-/// A socket closed at once answers the client's own goodbye with a reset, which can hide what was said.
+/// A socket closed at once answers what the client still sends with a reset, which can hide what was said last.
 const LINGER: Duration = Duration::from_millis(100);
 
 pub(super) async fn serve(io: Io, visit: Visit) -> Result<(), Gone> {
@@ -83,6 +83,7 @@ pub(super) async fn serve(io: Io, visit: Visit) -> Result<(), Gone> {
                 Some(Command::GoAway) => {
                     visit.server.recorder.count(|stats| stats.goaways += 1);
                     connection.graceful_shutdown();
+                    linger = LINGER;
                 }
                 Some(Command::Abrupt(code)) => {
                     visit.server.recorder.count(|stats| stats.goaways += 1);

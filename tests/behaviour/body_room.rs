@@ -69,6 +69,33 @@ async fn a_request_that_finds_no_room_waits_briefly_and_gets_a_clear_503() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_unpacked_before_there_is_room_for_it() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).own(ROOM).start().await;
+    let mut slow = Raw::connect(gateway.address()).await;
+    slow.post("/v1/messages", "content-length: 240000\r\n")
+        .await;
+    soon("taking room", async {
+        while held(&gateway) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let not_packed = vec![b'x'; 2_000];
+    let packed = gateway
+        .post("/v1/messages")
+        .header("content-encoding", "gzip");
+
+    let refused = packed.body(not_packed).send().await.unwrap();
+
+    assert_eq!(
+        refused.status(),
+        503,
+        "whoever unpacks first finds the damage, and memory that nobody bounds"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn room_that_comes_free_in_time_is_taken() {
     let edge = Edge::answering([]).await.unwrap();
     let gateway = TestGateway::in_front_of(&edge).own(ROOM).start().await;

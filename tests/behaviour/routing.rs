@@ -220,3 +220,26 @@ async fn a_direct_model_named_in_a_path_goes_to_litellm_and_is_counted() {
         "LiteLLM's own model is no surprise\n{metrics}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_wildcard_takes_is_warned_of_once_whatever_its_names_in_paths() {
+    let models = MODELS.replace("model_name: claude-sonnet-4.5", "model_name: elsewhere-*");
+    let world = World::with_models(&models).await;
+
+    for number in 0..3 {
+        let path = format!("/engines/elsewhere-{number}/completions");
+        world.post(&path).body("{}").send().await.unwrap();
+    }
+
+    let lines = crate::logs::lines();
+    let warnings = lines
+        .iter()
+        .filter(|line| line.target == "memgate::routing" && line.text.contains("elsewhere-"));
+    assert_eq!(
+        warnings.count(),
+        1,
+        "clients make names up: no line and no memory for each"
+    );
+    let counted = world.gateway.metric("direct_model_elsewhere_total", &[]);
+    assert_eq!(counted.await, 3.0);
+}

@@ -3,8 +3,9 @@
 use std::fs;
 
 use memgate::cli::check;
+use memgate::config::Env;
 
-use super::Files;
+use super::{Files, load};
 
 fn report(files: &Files) -> (String, bool) {
     let mut out = Vec::new();
@@ -112,6 +113,35 @@ fn what_is_unwise_is_warned_of_at_its_place() {
             warnings.iter().any(|warning| warning == expected),
             "{expected}\nis not in\n{}",
             warnings.join("\n")
+        );
+    }
+}
+
+#[test]
+fn a_weak_key_is_warned_of_also_where_only_the_environment_has_it() {
+    let files = Files::new(&[
+        (
+            "memgate.yaml",
+            "admin_key: os.environ/WEAK\nlitellm: {config: config.yaml}\n",
+        ),
+        ("config.yaml", "model_list: []\n"),
+    ]);
+    let mut sources = files.sources();
+    sources.env = Env::from_pairs([("LITELLM_MASTER_KEY", "sk-1234"), ("WEAK", "secret")]);
+
+    let warnings = load(&sources).warnings;
+
+    let told: Vec<String> = warnings
+        .iter()
+        .map(|warning| files.relative(&warning.to_string()))
+        .collect();
+    for expected in [
+        "LITELLM_MASTER_KEY:1:1: `master_key` is easy to guess, make one with `openssl rand -hex 24`",
+        "memgate.yaml:1:12: `admin_key` is easy to guess, make one with `openssl rand -hex 24`",
+    ] {
+        assert!(
+            told.iter().any(|line| line == expected),
+            "{expected}\n{told:#?}"
         );
     }
 }

@@ -24,7 +24,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("body", 2),
     ("telemetry", 1),
     ("wire", 1),
-    ("clock", 1),
+    // Both import nothing of ours, so telemetry may stamp its lines.
+    ("clock", 0),
     ("config", 0),
 ];
 
@@ -47,7 +48,10 @@ const EMPTY_NAMES: &[&str] = &[
 
 const BUDGET: usize = 350;
 /// Files over the budget, each with the reason for which it stays whole.
-const OVER_BUDGET: &[(&str, &str)] = &[];
+const OVER_BUDGET: &[(&str, &str)] = &[(
+    "proxy/relay/session.rs",
+    "one trait of forty methods, most of them handed on in a line",
+)];
 
 /// A file below `src`: its path there, and its code without comments and tests.
 struct Source {

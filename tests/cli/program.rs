@@ -180,7 +180,8 @@ user_id_mappings: {default_user_id: team}
 
 /// `memgate sim` and `memgate run` before it, as two processes.
 pub struct World {
-    pub sim: Program,
+    /// Held for its drop: it ends with the world.
+    pub _sim: Program,
     pub memgate: Program,
     pub address: SocketAddr,
     pub control: SocketAddr,
@@ -221,7 +222,7 @@ impl World {
         let mut memgate = Program::start(&["run", "--config", &path(&folder, "memgate.yaml")]);
         let address = memgate.address_after("serving on");
         Self {
-            sim,
+            _sim: sim,
             memgate,
             address,
             control,

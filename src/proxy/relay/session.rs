@@ -77,7 +77,8 @@ impl Relay {
                 }
                 () = self.timer.as_mut() => {
                     if self.feed.lock().deadline <= Instant::now() {
-                        return self.give_up().await;
+                        // Boxed: rare, and large beside the waiting itself.
+                        return Box::pin(self.give_up()).await;
                     }
                 }
             }

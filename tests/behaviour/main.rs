@@ -34,6 +34,7 @@ mod litellm_keys;
 mod oddities;
 mod operators;
 mod passing;
+mod pipelining;
 mod replicas;
 mod retries;
 mod retry_transport;

@@ -40,7 +40,10 @@ tokio::task_local! {
 pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
     // Set where a deadline waits for it, which is not so for HTTP/2.
     let _ = HEAD_ARRIVED.try_with(|arrived| arrived.store(true, Ordering::Relaxed));
-    session.set_keepalive(Some(KEEPALIVE.as_secs()));
+    // Pingora knows who wants no more than one answer: HTTP/1.0 unless it says otherwise.
+    if session.get_keepalive().is_some() {
+        session.set_keepalive(Some(KEEPALIVE.as_secs()));
+    }
     session.set_read_timeout(Some(ctx.snapshot.config.limits.body_timeout));
     session.set_write_timeout(Some(DOWNSTREAM_WRITE));
     session.set_total_drain_timeout(Some(DRAIN));

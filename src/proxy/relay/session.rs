@@ -237,13 +237,17 @@ impl CustomSession for Relay {
             feed.heard(final_head, Instant::now());
             feed.keeps_answer()
         };
-        if keeps {
-            return self.keep_answer(tasks).await;
-        }
-        if final_head {
+        if final_head && !keeps {
             self.settle_connection();
         }
-        self.client_mut().response_duplex_vec(tasks).await
+        let passed = if keeps {
+            self.keep_answer(tasks).await
+        } else {
+            self.client_mut().response_duplex_vec(tasks).await
+        };
+        // A client's slowness is not the upstream's silence.
+        self.feed.lock().heard(false, Instant::now());
+        passed
     }
 
     // Pingora's own replay buffer stays out of what the feed replays.

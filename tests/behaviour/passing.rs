@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
-use memgate::sim::{Edge, LiteLlm, LiteLlmOptions};
+use memgate::sim::{Edge, LiteLlm, LiteLlmOptions, Rule, answer};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -209,6 +209,10 @@ async fn expect_100_continue_is_answered_for_litellm_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_passes_both_ways() {
     let litellm = litellm().await;
+    // No server switches within microseconds; Pingora would take the end of the (empty) request for the
+    // WebSocket's, where the switch comes before it was handed on.
+    let unhurried = answer::usual().delay(Duration::from_millis(20));
+    litellm.rule(Rule::new(unhurried).path("/v1/realtime"));
     let gateway = gateway_before(&litellm).await;
     let url = format!("ws://{}/v1/realtime?model=gpt-realtime", gateway.address());
 

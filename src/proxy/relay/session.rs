@@ -155,8 +155,7 @@ impl Relay {
 pub(crate) const AGAIN: &str = "AnswerJudged";
 
 fn judged_again<T>() -> Result<T> {
-    let again = "the answer was judged: another attempt";
-    Error::e_explain(ErrorType::Custom(AGAIN), again).map_err(|e| e.into_up())
+    Error::e_explain(ErrorType::Custom(AGAIN), "another attempt").map_err(|e| e.into_up())
 }
 
 fn gone() -> Box<Error> {
@@ -209,10 +208,9 @@ impl CustomSession for Relay {
             feed.heard(final_head, Instant::now());
             feed.keeps_answer()
         };
-        let passed = if keeps {
-            self.keep_answer(tasks).await
-        } else {
-            self.client_mut().response_duplex_vec(tasks).await
+        let passed = match keeps {
+            true => self.keep_answer(tasks).await,
+            false => self.client_mut().response_duplex_vec(tasks).await,
         };
         // A client's slowness is not the upstream's silence.
         self.feed.lock().heard(false, Instant::now());

@@ -91,6 +91,12 @@ pub(super) fn broke(
     let again = if unprocessed {
         judge::transport(ctx, Phase::Unprocessed) && take_finding(ctx)
     } else if is_stale_and_harmless(session, ctx, reused) {
+        // The connection was old, not the replica dead: it may be asked again.
+        if let Some(Way::LiteLlm { tried }) =
+            ctx.admitted.as_mut().map(|admitted| &mut admitted.way)
+        {
+            tried.pop();
+        }
         ctx.attempt.number < ctx.snapshot.config.retry.attempts
     } else {
         ctx.answered.outcome = Some(Outcome::of_transport(Phase::Written).as_str());

@@ -135,6 +135,9 @@ pub(crate) fn is_inference(path: &str) -> bool {
     })
 }
 
+/// Fields that one Connection header may name.
+const MAX_NOMINATIONS: usize = 16;
+
 fn model_in_path(path: &str) -> Option<String> {
     let rest = [
         "/openai/deployments/",
@@ -180,6 +183,7 @@ fn inspect(head: &RequestHeader) -> Result<(), Rejection> {
         ));
     }
     inspect_host(head)?;
+    inspect_nominations(&head.headers)?;
     inspect_framing(&head.headers)
 }
 
@@ -232,6 +236,30 @@ fn is_authority(text: &str) -> bool {
         && (rest.is_empty() || rest.starts_with(':'))
         && port.len() <= 5
         && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Fields that Connection may not name (RFC 9110 7.6.1): without them the request means something else.
+fn inspect_nominations(headers: &HeaderMap) -> Result<(), Rejection> {
+    let named = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    let sound = |name: &[u8]| {
+        let name = name.trim_ascii();
+        let token = name
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b));
+        token && !name.eq_ignore_ascii_case(b"host")
+    };
+    if named
+        .take(MAX_NOMINATIONS + 1)
+        .enumerate()
+        .all(|(at, name)| at < MAX_NOMINATIONS && sound(name))
+    {
+        Ok(())
+    } else {
+        Err(Rejection::Head("Connection names what it may not"))
+    }
 }
 
 fn inspect_framing(headers: &HeaderMap) -> Result<(), Rejection> {
@@ -357,6 +385,24 @@ mod tests {
         for path in ["/v1/files/a.b", "/v1/..a", "/v1/models/claude-4.5"] {
             assert!(target("GET", path).is_ok(), "{path}");
         }
+    }
+
+    #[test]
+    fn connection_may_not_take_the_host_away() {
+        for value in ["host", "close, Host", ":authority", "a b"] {
+            let odd = Target::of(&head("GET", "/health", &[("connection", value)]));
+            assert!(matches!(odd, Err(Rejection::Head(_))), "{value:?}");
+        }
+        let many = "x,".repeat(MAX_NOMINATIONS);
+        assert!(Target::of(&head("GET", "/health", &[("connection", &many)])).is_err());
+        assert!(
+            Target::of(&head(
+                "GET",
+                "/health",
+                &[("connection", "keep-alive, x-a")]
+            ))
+            .is_ok()
+        );
     }
 
     #[test]

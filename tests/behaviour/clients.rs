@@ -116,42 +116,6 @@ async fn an_error_before_the_body_was_read_says_that_the_connection_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pipelined_request_is_not_mixed_into_the_one_before() {
-    let (edge, _litellm, gateway) = world().await;
-    let mut client = Raw::connect(gateway.address()).await;
-    let (first, second) = (turn("first").to_string(), turn("second").to_string());
-
-    client
-        .post(
-            "/v1/messages",
-            &format!("content-length: {}\r\n", first.len()),
-        )
-        .await;
-    client.send(first.as_bytes()).await;
-    client
-        .post(
-            "/v1/messages",
-            &format!("content-length: {}\r\n", second.len()),
-        )
-        .await;
-    client.send(second.as_bytes()).await;
-    let answer = client.reply().await;
-
-    assert_eq!((answer.status, answer.whole), (200, true));
-    let texts: Vec<_> = edge
-        .requests()
-        .iter()
-        .map(|seen| seen.json()["messages"][0]["content"].clone())
-        .collect();
-    assert_eq!(
-        texts,
-        ["first"],
-        "the second is not read; its client sees the connection end and sends it again"
-    );
-    assert!(client.ended().await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_http_1_0_client_is_answered_without_chunks_and_let_go() {
     let (_edge, _litellm, gateway) = world().await;
     let mut client = Raw::connect(gateway.address()).await;

@@ -174,8 +174,7 @@ impl Relay {
 pub(crate) const AGAIN: &str = "AnswerJudged";
 
 fn judged_again<T>() -> Result<T> {
-    let again = "the answer was judged: another attempt";
-    Error::e_explain(ErrorType::Custom(AGAIN), again).map_err(|e| e.into_up())
+    Error::e_explain(ErrorType::Custom(AGAIN), "another attempt").map_err(|e| e.into_up())
 }
 
 fn gone() -> Box<Error> {

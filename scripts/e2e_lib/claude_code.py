@@ -45,7 +45,7 @@ def plain(world: World) -> None:
     claim(seen["body"]["complete"] and seen["body"]["length"] > 65_536, str(seen["body"]))
 
 
-@case("Claude Code: streamed turn")
+@case("Claude Code: streamed turn", quick=True)
 def streamed(world: World) -> None:
     """the events of a stream arrive as events"""
     world.edge.rule("marker-stream", text("one two three four"))

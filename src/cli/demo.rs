@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::fail;
@@ -92,15 +93,14 @@ fn write_files(
 ) -> io::Result<Sources> {
     edge.write_ca(folder.path().join("edge-ca.pem"))?;
     std::fs::write(folder.path().join("config.yaml"), MODELS)?;
-    let own = format!(
-        "listen: [\"{listen}\"]\nadmin: {admin}\nlitellm: {{config: config.yaml, urls: [\"{litellm}\"]}}\n\
-         direct: {{ca_file: edge-ca.pem, resolve: {{\"api.supermemory.ai:443\": \"{edge}\"}}}}\n\
-         auth: {{litellm: false, allow_anonymous: true}}\n",
-        listen = free(args.listen)?,
-        admin = free(args.admin)?,
-        litellm = litellm.url(),
-        edge = edge.addr(),
-    );
+    let own = json!({
+        "listen": [free(args.listen)?],
+        "admin": free(args.admin)?,
+        "litellm": {"config": "config.yaml", "urls": [litellm.url()]},
+        "direct": {"ca_file": "edge-ca.pem", "resolve": {"api.supermemory.ai:443": edge.addr()}},
+        "auth": {"litellm": false, "allow_anonymous": true},
+    });
+    let own = serde_yaml::to_string(&own).map_err(io::Error::other)?;
     let config = folder.path().join("memgate.yaml");
     std::fs::write(&config, own)?;
     let env = Env::from_pairs([

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Uri;
+use http::{Uri, header};
 use parking_lot::Mutex;
 use pingora_core::Result;
 use pingora_http::RequestHeader;
@@ -40,7 +40,10 @@ tokio::task_local! {
 pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
     // Set where a deadline waits for it, which is not so for HTTP/2.
     let _ = HEAD_ARRIVED.try_with(|arrived| arrived.store(true, Ordering::Relaxed));
-    session.set_keepalive(Some(KEEPALIVE.as_secs()));
+    // Pingora knows who wants no more than one answer: HTTP/1.0 unless it says otherwise.
+    if session.get_keepalive().is_some() {
+        session.set_keepalive(Some(KEEPALIVE.as_secs()));
+    }
     session.set_read_timeout(Some(ctx.snapshot.config.limits.body_timeout));
     session.set_write_timeout(Some(DOWNSTREAM_WRITE));
     session.set_total_drain_timeout(Some(DRAIN));
@@ -80,6 +83,7 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result
 
 async fn decide(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Admitted>, Unread> {
     let target = Target::of(session.req_header())?;
+    refuse_two_framings(session)?;
     match &target {
         Target::Messages | Target::CountTokens | Target::ChatCompletions => {
             route(session, ctx, &target).await.map(Some)
@@ -90,6 +94,28 @@ async fn decide(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Ad
             Ok(None)
         }
     }
+}
+
+/// Content-Length beside Transfer-Encoding: Pingora has dropped the former by now, the raw head still shows it.
+fn refuse_two_framings(session: &Session) -> Result<(), Rejection> {
+    let chunked = session
+        .req_header()
+        .headers
+        .contains_key(header::TRANSFER_ENCODING);
+    if !chunked || session.is_http2() {
+        return Ok(());
+    }
+    let raw = session.to_h1_raw();
+    let is_length = |line: &[u8]| {
+        let name = line.get(..15).unwrap_or_default();
+        name.eq_ignore_ascii_case(b"content-length:")
+    };
+    if raw.split(|byte| *byte == b'\n').any(is_length) {
+        return Err(Rejection::Head(
+            "Content-Length and Transfer-Encoding exclude each other",
+        ));
+    }
+    Ok(())
 }
 
 /// A request that its body's model routes.

@@ -17,8 +17,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 const PROGRESS: usize = 64 * 1024;
 /// However steady the progress, a body must be in by then.
 const WHOLE_BODY: Duration = Duration::from_secs(600);
-/// A first reservation for a body of unknown length.
-const CHUNKED_START: usize = 64 * 1024;
+/// The first reservation, before a byte of the body is there.
+const START: usize = 64 * 1024;
 
 /// Why a body did not come.
 pub(super) enum Unread {
@@ -45,7 +45,7 @@ pub(super) async fn read(
     }
     let full = |_| Unread::Rejected(Rejection::BodiesFull);
     let mut share = budget
-        .reserve(declared.unwrap_or(CHUNKED_START), PATIENCE)
+        .reserve(declared.unwrap_or(START).min(START), PATIENCE)
         .await
         .map_err(full)?;
     invite(session).await?;
@@ -56,7 +56,8 @@ pub(super) async fn read(
             return Err(Rejection::BodyTooLarge { limit: limits.body }.into());
         }
         if whole.len() + piece.len() > share.bytes() {
-            let more = share.bytes().max(piece.len());
+            // Room is taken as the bytes come: who only promises a body takes none from others.
+            let more = share.bytes().max(piece.len()).min(limits.body);
             share.grow(more, PATIENCE).await.map_err(full)?;
         }
         pace.progress(piece.len(), Instant::now());

@@ -99,7 +99,12 @@ async fn litellm_models(session: &Session, ctx: &RequestCtx) -> Result<Option<By
         }
         None => presented(session).first(),
     };
-    let Some(key) = key else { return Ok(None) };
+    let Some(key) = key else {
+        return match authenticate(session, ctx, None).await {
+            Err(Rejection::Caller(Refusal::Missing)) => Err(Rejection::Caller(Refusal::Missing)),
+            _ => Ok(None),
+        };
+    };
     match ctx.snapshot.litellm.api.get("/v1/models", &key).await {
         Ok(reply) if reply.status == 401 || reply.status == 403 => {
             Err(Rejection::Caller(Refusal::Unknown))

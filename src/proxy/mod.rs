@@ -50,32 +50,29 @@ impl Proxy {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = RequestCtx;
+    /// Boxed: Pingora moves it from future to future.
+    type CTX = Box<RequestCtx>;
 
     fn new_ctx(&self) -> Self::CTX {
-        RequestCtx::new(&self.gateway)
+        Box::new(RequestCtx::new(&self.gateway))
     }
 
     /// None: answers are not compressed here.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    async fn early_request_filter(
-        &self,
-        session: &mut Session,
-        ctx: &mut RequestCtx,
-    ) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
         admission::greet(session, ctx);
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         admission::admit(session, ctx).await
     }
 
     async fn upstream_peer(
         &self,
         session: &mut Session,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
         forward::next_attempt(session, ctx).await
     }
@@ -84,7 +81,7 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         peer: &HttpPeer,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
         error: BError,
     ) -> BError {
         failure::not_connected(ctx, peer, error)
@@ -97,7 +94,7 @@ impl ProxyHttp for Proxy {
         _peer: &HttpPeer,
         _fd: RawFd,
         digest: Option<&Digest>,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         forward::connected(ctx, reused, digest);
         Ok(())
@@ -107,7 +104,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         head: &mut RequestHeader,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         upstream_head::write(session, head, ctx)
     }
@@ -117,7 +114,7 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         forward::pass_body(body, end, ctx)
     }
@@ -126,7 +123,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         response::arrived(session, head, ctx)
     }
@@ -135,7 +132,7 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         head: &mut ResponseHeader,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         response::deliver(head, ctx)
     }
@@ -145,7 +142,7 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         _end: bool,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         response::pass_body(body.as_deref(), ctx);
         Ok(None)
@@ -156,7 +153,7 @@ impl ProxyHttp for Proxy {
         _peer: &HttpPeer,
         session: &mut Session,
         error: BError,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
         reused: bool,
     ) -> BError {
         failure::broke(session, ctx, error, reused)
@@ -166,25 +163,25 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         error: &Error,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> FailToProxy {
         failure::answer(session, error, ctx).await
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
         record::finish(session, error, ctx);
     }
 
     fn persist_connection_context(
         &self,
         _session: &Session,
-        _ctx: &RequestCtx,
+        _ctx: &Self::CTX,
     ) -> Option<Box<dyn Any + Send + Sync>> {
         Some(Box::new(KeptAlive))
     }
 
     /// One access line per request says it all; Pingora's own lines hold addresses.
-    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestCtx, error: &Error) -> bool {
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Self::CTX, error: &Error) -> bool {
         log::debug!(target: "memgate::proxy", "{}", failure::name(error));
         true
     }
@@ -192,7 +189,7 @@ impl ProxyHttp for Proxy {
     fn suppress_proxy_warn_log(
         &self,
         _session: &Session,
-        _ctx: &RequestCtx,
+        _ctx: &Self::CTX,
         _error: &Error,
         _context: ProxyWarnLogContext,
     ) -> bool {

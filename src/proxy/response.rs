@@ -144,6 +144,7 @@ pub(super) fn deliver(head: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result
     }
     if head.status == StatusCode::NO_CONTENT {
         head.remove_header(&header::CONTENT_LENGTH);
+        head.remove_header(&header::TRANSFER_ENCODING);
     }
     if head.status.is_informational() {
         return Ok(());

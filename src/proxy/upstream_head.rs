@@ -81,7 +81,7 @@ pub(super) fn write(
                 ctx.attempt.cookies_sent = Some(cookies);
             }
         }
-        Way::LiteLlm { .. } => write_litellm_head(session, head, admitted, ctx)?,
+        Way::LiteLlm { .. } => write_litellm_head(session, head, ctx)?,
     }
     let Some(admitted) = ctx.admitted.as_ref() else {
         return Ok(());
@@ -185,12 +185,7 @@ fn sensitive(secret: &Secret, prefix: &str) -> Result<HeaderValue> {
     Ok(value)
 }
 
-fn write_litellm_head(
-    session: &Session,
-    head: &mut RequestHeader,
-    admitted: &Admitted,
-    ctx: &RequestCtx,
-) -> Result<()> {
+fn write_litellm_head(session: &Session, head: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     let Some(replica) = &ctx.attempt.replica else {
         return Ok(());
     };
@@ -208,13 +203,11 @@ fn write_litellm_head(
     }
     let forwarded_for = forwarded_for(session, head, &ctx.snapshot.config.trusted_proxies);
     let proto = if is_tls(session) { "https" } else { "http" };
-    remove_prefixed(head, &["x-memgate-", "x-forwarded-"]);
+    // LiteLLM may pass the last two on to the router, where they would name a memory.
+    let ours = ["x-memgate-", "x-forwarded-", "x-supermemory-", "x-sm-"];
+    remove_prefixed(head, &ours);
     for name in [header::FORWARDED, REAL_IP, header::EXPECT] {
         head.remove_header(&name);
-    }
-    if admitted.user.is_some() {
-        // LiteLLM passes these on to the router, where they would name a memory.
-        remove_prefixed(head, &["x-supermemory-", "x-sm-"]);
     }
     if let Some(host) = head.remove_header(&header::HOST) {
         head.insert_header(FORWARDED_HOST, host)?;

@@ -40,6 +40,10 @@ impl HttpServerApp for HeadDeadline {
             // The head is there before the session is.
             return self.proxy.process_new_http(session, shutdown).await;
         }
+        if let ServerSession::H1(session) = &mut session {
+            // Otherwise a request that comes before the last one's answer ends that one unanswered.
+            session.set_pipelining_enabled(true);
+        }
         // A connection that was kept alive may first be silent for as long as that was promised.
         let mark = session.take_connection_user_context();
         let kept_alive = mark.is_some_and(|mark| mark.is::<KeptAlive>());

@@ -14,12 +14,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::apps::HttpServerOptions;
-use pingora_core::server::configuration::ServerConf;
-use pingora_core::server::{ListenFds, RunArgs, Server, ShutdownWatch};
-use pingora_core::services::Service as PingoraService;
-use pingora_core::services::background::background_service;
-use pingora_core::services::listening::Service;
+use pingora::apps::HttpServerOptions;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{ListenFds, RunArgs, Server, ShutdownWatch};
+use pingora::services::Service as PingoraService;
+use pingora::services::background::background_service;
+use pingora::services::listening::Service;
 use pingora_proxy::http_proxy;
 use tokio::sync::watch;
 

@@ -1,6 +1,6 @@
 //! How many requests were answered how, and how fast?
 
-use std::sync::OnceLock;
+use once_cell::sync::OnceCell;
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, Result};
 
@@ -24,7 +24,7 @@ const DIALECTS: usize = 2;
 pub(super) struct Requests {
     total: IntCounterVec,
     /// A handle per label set, looked up when it first counts.
-    handles: Vec<OnceLock<IntCounter>>,
+    handles: Vec<OnceCell<IntCounter>>,
     seconds: Histogram,
     first_byte_seconds: Histogram,
     overhead_seconds: Histogram,
@@ -40,7 +40,7 @@ impl Requests {
         let slots = RouteLabel::ALL.len() * DIALECTS * (STATUSES.len() + CLASSES.len());
         Ok(Self {
             total,
-            handles: std::iter::repeat_with(OnceLock::new).take(slots).collect(),
+            handles: std::iter::repeat_with(OnceCell::new).take(slots).collect(),
             seconds: histogram(
                 registry,
                 "request_seconds",

@@ -301,6 +301,24 @@ async fn a_connection_lasts_unless_the_client_says_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn http_1_0_gets_one_answer_unless_it_asks_for_more() {
+    let world = World::new().await;
+    let body = turn_of(200);
+    for (said, lasts) in [("", false), ("connection: keep-alive\r\n", true)] {
+        let mut raw = world.raw().await;
+        let head = format!(
+            "POST /v1/messages HTTP/1.0\r\nhost: gateway\r\nauthorization: Bearer {MASTER}\r\n{said}content-length: 200\r\n\r\n"
+        );
+
+        raw.send(head.as_bytes()).await;
+        raw.send(body.as_bytes()).await;
+
+        let expected = if lasts { "keep-alive" } else { "close" };
+        assert_eq!(raw.reply().await.header("connection"), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_on_the_heels_of_another_does_not_end_it() {
     let world = World::new().await;
     let refusal = answer::provider_error(429, "rate_limit_error", "slow down").retry_after(0);

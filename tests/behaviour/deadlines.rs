@@ -195,3 +195,25 @@ async fn comments_that_keep_a_stream_alive_count_as_life() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_pauses_is_not_taken_for_an_upstream_that_fell_silent() {
+    for alpn in [Alpn::H1, Alpn::H2] {
+        let world = World::start(alpn, "idle_timeout: 150ms").await;
+        for (path, model, upstream) in world.ways().into_iter().take(2) {
+            upstream.reset();
+            // More than all the buffers on the way hold.
+            let long = vec![b' '; 32 << 20];
+            upstream.script([answer::json(200, &Value::Null).body(long)]);
+
+            let mut answer = world.ask(Down::H1, path, model).await;
+            let ended = |seen: &memgate::sim::SeenRequest| seen.ended.is_some();
+            let what = format!("{alpn:?} {path} {model}");
+            let early = upstream.wait_for(ended, Duration::from_millis(450)).await;
+            assert!(early.is_none(), "{what}: nobody waited for anybody");
+
+            let (body, whole) = soon(read_out(&mut answer)).await;
+            assert_eq!((body.len(), whole), (32 << 20, true), "{what}");
+        }
+    }
+}

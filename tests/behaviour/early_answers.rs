@@ -146,3 +146,26 @@ async fn sixty_uploads_at_once_outlive_sixty_early_refusals() {
     assert_eq!(statuses, vec![200; 60]);
     assert_eq!(edge.stats().posts, 120);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_refused_early_is_told_whether_its_connection_lasts() {
+    for alpn in [Alpn::H1, Alpn::H2] {
+        let edge = edge(alpn).await;
+        let gateway = TestGateway::in_front_of(&edge).start().await;
+        for early in MANNERS {
+            edge.script([cloudflare::denied().before_body(early)]);
+            let body = turn_of(300_000);
+            let mut raw = wire::Raw::connect(gateway.address()).await;
+
+            raw.post("/v1/messages", "content-length: 300000\r\n").await;
+            raw.send(body.as_bytes()).await;
+            let refused = raw.reply().await;
+            assert_eq!(refused.status, 403, "{alpn:?} {early:?}");
+            if refused.header("connection") != "close" {
+                raw.post("/v1/messages", "content-length: 300000\r\n").await;
+                raw.send(body.as_bytes()).await;
+                assert_eq!(raw.reply().await.status, 200, "{alpn:?} {early:?}");
+            }
+        }
+    }
+}

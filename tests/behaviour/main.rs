@@ -36,6 +36,7 @@ mod names;
 mod oddities;
 mod operators;
 mod passing;
+mod pipelining;
 mod replicas;
 mod retries;
 mod retry_transport;

@@ -177,6 +177,21 @@ async fn a_204_with_a_content_length_ends_at_its_head() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_204_in_chunks_says_nothing_of_a_body() {
+    let world = World::new(Alpn::H1).await;
+    for (target, console, body) in world.ways() {
+        console.script([answer::raw(
+            "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        )]);
+
+        let empty = world.post(&mut world.client().await, target, &body).await;
+
+        assert_eq!(empty.status, 204, "{target}");
+        assert_eq!(empty.header("transfer-encoding"), "", "{target}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_http_is_a_502_without_a_word_of_the_inside() {
     let world = World::new(Alpn::H1).await;
     for garbage in [

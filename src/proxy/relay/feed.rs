@@ -133,6 +133,11 @@ impl Feed {
         self.stopped
     }
 
+    /// The upload ended early, with a part of the body unsent.
+    pub(super) fn is_cut(&self) -> bool {
+        self.stopped && !self.is_sent()
+    }
+
     /// Lets go of the body and its room: no further attempt can be made. What is still on its way up goes on.
     pub(crate) fn release(&mut self) {
         self.share = None;

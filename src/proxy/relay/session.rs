@@ -77,7 +77,8 @@ impl Relay {
                 }
                 () = self.timer.as_mut() => {
                     if self.feed.lock().deadline <= Instant::now() {
-                        return self.give_up().await;
+                        // Boxed: rare, and large beside the waiting itself.
+                        return Box::pin(self.give_up()).await;
                     }
                 }
             }
@@ -151,7 +152,15 @@ impl Relay {
         }
     }
 
+    /// Pingora gives the client's connection up after an upload that it could not end: the answer says so.
+    fn settle_connection(&mut self) {
+        if self.feed.lock().is_cut() {
+            self.client_mut().set_keepalive(None);
+        }
+    }
+
     async fn deliver(&mut self, head: Box<ResponseHeader>, body: Bytes, end: bool) -> Result<bool> {
+        self.settle_connection();
         self.feed.lock().release();
         let tasks = vec![
             HttpTask::Header(head, false),
@@ -228,10 +237,17 @@ impl CustomSession for Relay {
             feed.heard(final_head, Instant::now());
             feed.keeps_answer()
         };
-        if keeps {
-            return self.keep_answer(tasks).await;
+        if final_head && !keeps {
+            self.settle_connection();
         }
-        self.client_mut().response_duplex_vec(tasks).await
+        let passed = if keeps {
+            self.keep_answer(tasks).await
+        } else {
+            self.client_mut().response_duplex_vec(tasks).await
+        };
+        // A client's slowness is not the upstream's silence.
+        self.feed.lock().heard(false, Instant::now());
+        passed
     }
 
     // Pingora's own replay buffer stays out of what the feed replays.

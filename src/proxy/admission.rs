@@ -4,22 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Uri, header};
-use parking_lot::Mutex;
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::body::{self, Unread};
-use super::context::{Admitted, BodyMode, DirectWay, Held, RequestCtx, Way, names};
-use super::relay::{Feed, SharedFeed};
+use super::context::{Admitted, DirectWay, RequestCtx, Way, names};
+use super::parcel::{Parcel, feed};
 use super::target::{Target, is_inference};
 use super::{local, reply};
 use crate::auth::{Caller, Presented};
-use crate::body::{DecodeBounds, Encoding, Envelope, Share, decode};
+use crate::body::Envelope;
 use crate::config::{Expose, ProviderDialect};
-use crate::gateway::{Failure, Rejection};
+use crate::gateway::Rejection;
 use crate::identity::MemoryUser;
 use crate::routing::{Route, qualified};
 use crate::wire::Dialect;
@@ -28,8 +26,6 @@ use crate::wire::Dialect;
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
 const DOWNSTREAM_WRITE: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(5);
-/// How much larger than its compressed form a body may become.
-const MAX_RATIO: usize = 200;
 
 tokio::task_local! {
     /// Turns true when the request's head is there.
@@ -288,83 +284,4 @@ fn direct_uri(session: &Session, way: &DirectWay) -> Result<Uri, Rejection> {
 fn names_user(pair: &str) -> bool {
     let name = pair.split('=').next().unwrap_or_default();
     percent_encoding::percent_decode_str(name).eq(*b"userId")
-}
-
-/// A body as it came, and decompressed where it came compressed.
-struct Parcel {
-    sent: Bytes,
-    plain: Option<Bytes>,
-    share: Share,
-}
-
-impl Parcel {
-    async fn open(
-        session: &Session,
-        sent: Bytes,
-        share: Share,
-        limit: usize,
-    ) -> Result<Self, Rejection> {
-        let mut parcel = Self {
-            sent,
-            plain: None,
-            share,
-        };
-        let encoding = Encoding::of(&session.req_header().headers).map_err(Rejection::Encoding)?;
-        if encoding == Encoding::Identity {
-            return Ok(parcel);
-        }
-        let packed = parcel.sent.clone();
-        let bounds = DecodeBounds {
-            max_bytes: limit.min(parcel.share.spare()),
-            max_ratio: MAX_RATIO,
-        };
-        // Before it is unpacked: a few bytes can become many.
-        parcel
-            .share
-            .grow(bounds.most(packed.len()), body::PATIENCE)
-            .await
-            .map_err(|_full| Rejection::BodiesFull)?;
-        // Up to some tenths of a second of work: not on a thread that serves others.
-        let unpacking = tokio::task::spawn_blocking(move || decode(encoding, &packed, bounds));
-        let unpacked = unpacking
-            .await
-            .map_err(|_panicked| Rejection::Upstream(Failure::Internal))?;
-        let plain = unpacked.map_err(Rejection::Encoding)?;
-        parcel.share.shrink_to(parcel.sent.len() + plain.len());
-        parcel.plain = Some(plain);
-        Ok(parcel)
-    }
-
-    fn plain(&self) -> &[u8] {
-        self.plain.as_ref().unwrap_or(&self.sent)
-    }
-
-    /// What goes up: the bytes that came, but for the model's name.
-    fn hold(
-        self,
-        ctx: &RequestCtx,
-        envelope: &Envelope,
-        rename: Option<&str>,
-    ) -> (SharedFeed, Held) {
-        let rename = rename.filter(|name| *name != envelope.model);
-        let (bytes, mode) = match (rename, self.plain) {
-            (None, _) => (self.sent, BodyMode::Identical),
-            (Some(name), None) => (envelope.splice(&self.sent, name), BodyMode::Spliced),
-            (Some(name), Some(plain)) => (envelope.splice(&plain, name), BodyMode::Decoded),
-        };
-        let length = bytes.len();
-        let feed = feed(ctx, Some((bytes, self.share)));
-        (feed, Held { length, mode })
-    }
-}
-
-fn feed(ctx: &RequestCtx, held: Option<(Bytes, Share)>) -> SharedFeed {
-    let limits = &ctx.snapshot.config.limits;
-    let (first_byte, idle) = (limits.first_byte_timeout, limits.idle_timeout);
-    Arc::new(Mutex::new(Feed::new(
-        held,
-        first_byte,
-        idle,
-        ctx.snapshot.clock.now(),
-    )))
 }

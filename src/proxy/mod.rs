@@ -7,6 +7,7 @@ mod failure;
 mod forward;
 mod judge;
 mod local;
+mod parcel;
 mod record;
 mod relay;
 mod reply;

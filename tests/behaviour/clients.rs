@@ -135,20 +135,19 @@ async fn a_pipelined_request_is_not_mixed_into_the_one_before() {
         )
         .await;
     client.send(second.as_bytes()).await;
-    let answer = client.reply().await;
+    let answers = [client.reply().await, client.reply().await];
 
-    assert_eq!((answer.status, answer.whole), (200, true));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| (answer.status, answer.whole) == (200, true))
+    );
     let texts: Vec<_> = edge
         .requests()
         .iter()
         .map(|seen| seen.json()["messages"][0]["content"].clone())
         .collect();
-    assert_eq!(
-        texts,
-        ["first"],
-        "the second is not read; its client sees the connection end and sends it again"
-    );
-    assert!(client.ended().await);
+    assert_eq!(texts, ["first", "second"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

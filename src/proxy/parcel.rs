@@ -1,0 +1,96 @@
+//! What of a body goes up? Unpacked where it came packed, and only its model's name ever changed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use pingora_proxy::Session;
+
+use super::body;
+use super::context::{BodyMode, Held, RequestCtx};
+use super::relay::{Feed, SharedFeed};
+use crate::body::{DecodeBounds, Encoding, Envelope, Share, decode};
+use crate::gateway::{Failure, Rejection};
+
+/// How much larger than its compressed form a body may become.
+const MAX_RATIO: usize = 200;
+
+/// A body as it came, and decompressed where it came compressed.
+pub(super) struct Parcel {
+    sent: Bytes,
+    plain: Option<Bytes>,
+    share: Share,
+}
+
+impl Parcel {
+    pub(super) async fn open(
+        session: &Session,
+        sent: Bytes,
+        share: Share,
+        limit: usize,
+    ) -> Result<Self, Rejection> {
+        let mut parcel = Self {
+            sent,
+            plain: None,
+            share,
+        };
+        let encoding = Encoding::of(&session.req_header().headers).map_err(Rejection::Encoding)?;
+        if encoding == Encoding::Identity {
+            return Ok(parcel);
+        }
+        let packed = parcel.sent.clone();
+        let bounds = DecodeBounds {
+            max_bytes: limit.min(parcel.share.spare()),
+            max_ratio: MAX_RATIO,
+        };
+        // Before it is unpacked: a few bytes can become many.
+        parcel
+            .share
+            .grow(bounds.most(packed.len()), body::PATIENCE)
+            .await
+            .map_err(|_full| Rejection::BodiesFull)?;
+        // Up to some tenths of a second of work: not on a thread that serves others.
+        let unpacking = tokio::task::spawn_blocking(move || decode(encoding, &packed, bounds));
+        let unpacked = unpacking
+            .await
+            .map_err(|_panicked| Rejection::Upstream(Failure::Internal))?;
+        let plain = unpacked.map_err(Rejection::Encoding)?;
+        parcel.share.shrink_to(parcel.sent.len() + plain.len());
+        parcel.plain = Some(plain);
+        Ok(parcel)
+    }
+
+    pub(super) fn plain(&self) -> &[u8] {
+        self.plain.as_ref().unwrap_or(&self.sent)
+    }
+
+    /// What goes up: the bytes that came, but for the model's name.
+    pub(super) fn hold(
+        self,
+        ctx: &RequestCtx,
+        envelope: &Envelope,
+        rename: Option<&str>,
+    ) -> (SharedFeed, Held) {
+        let rename = rename.filter(|name| *name != envelope.model);
+        let (bytes, mode) = match (rename, self.plain) {
+            (None, _) => (self.sent, BodyMode::Identical),
+            (Some(name), None) => (envelope.splice(&self.sent, name), BodyMode::Spliced),
+            (Some(name), Some(plain)) => (envelope.splice(&plain, name), BodyMode::Decoded),
+        };
+        let length = bytes.len();
+        let feed = feed(ctx, Some((bytes, self.share)));
+        (feed, Held { length, mode })
+    }
+}
+
+/// What watches the answer, and holds the body where there is one to hold.
+pub(super) fn feed(ctx: &RequestCtx, held: Option<(Bytes, Share)>) -> SharedFeed {
+    let limits = &ctx.snapshot.config.limits;
+    let (first_byte, idle) = (limits.first_byte_timeout, limits.idle_timeout);
+    Arc::new(Mutex::new(Feed::new(
+        held,
+        first_byte,
+        idle,
+        ctx.snapshot.clock.now(),
+    )))
+}

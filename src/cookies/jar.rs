@@ -32,7 +32,7 @@ pub struct Site<'a> {
 /// The cookies of one (host, egress identity). Nothing in it is ever sent to another host, not even
 /// to one that shares the domain of a cookie: each upstream has a jar of its own.
 ///
-/// Readers take no lock: they see a [`View`] that writers replace.
+/// Readers take no lock: they see a view that writers replace.
 pub struct Jar {
     host: String,
     egress: String,

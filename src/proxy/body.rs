@@ -56,8 +56,11 @@ pub(super) async fn read(
             return Err(Rejection::BodyTooLarge { limit: limits.body }.into());
         }
         if whole.len() + piece.len() > share.bytes() {
-            // Room is taken as the bytes come: who only promises a body takes none from others.
-            let more = share.bytes().max(piece.len()).min(limits.body);
+            // Who only promises a body takes no room from others; who sends it takes the rest at once, so
+            // that two halves do not wait for each other.
+            let doubled = share.bytes().max(piece.len());
+            let rest = declared.map(|length| length.saturating_sub(share.bytes()));
+            let more = rest.unwrap_or(doubled).max(piece.len());
             share.grow(more, PATIENCE).await.map_err(full)?;
         }
         pace.progress(piece.len(), Instant::now());

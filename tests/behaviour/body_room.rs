@@ -44,8 +44,9 @@ async fn a_request_that_finds_no_room_waits_briefly_and_gets_a_clear_503() {
     let mut slow = Raw::connect(gateway.address()).await;
     slow.post("/v1/messages", "content-length: 200000\r\n")
         .await;
+    slow.send(&[b'x'; 100_000]).await;
     soon("taking room", async {
-        while held(&gateway) == 0 {
+        while held(&gateway) < 200_000 {
             tokio::task::yield_now().await;
         }
     })
@@ -69,14 +70,38 @@ async fn a_request_that_finds_no_room_waits_briefly_and_gets_a_clear_503() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_only_promised_takes_no_room_from_others() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).own(ROOM).start().await;
+    let mut idle = Raw::connect(gateway.address()).await;
+    idle.post("/v1/messages", "content-length: 240000\r\n")
+        .await;
+    soon("taking room", async {
+        while held(&gateway) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    let served = post(&gateway).await;
+
+    assert_eq!(
+        served.status(),
+        200,
+        "240,000 bytes were promised, none came"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_unpacked_before_there_is_room_for_it() {
     let edge = Edge::answering([]).await.unwrap();
     let gateway = TestGateway::in_front_of(&edge).own(ROOM).start().await;
     let mut slow = Raw::connect(gateway.address()).await;
     slow.post("/v1/messages", "content-length: 240000\r\n")
         .await;
+    slow.send(&[b'x'; 100_000]).await;
     soon("taking room", async {
-        while held(&gateway) == 0 {
+        while held(&gateway) < 240_000 {
             tokio::task::yield_now().await;
         }
     })

@@ -233,6 +233,10 @@ impl CustomSession for Relay {
         );
         let keeps = {
             let mut feed = self.feed.lock();
+            if feed.expired().is_some() {
+                // The client may have been told half of that already: nothing may follow.
+                return Error::e_explain(ErrorType::ReadTimedout, "the upstream spoke too late");
+            }
             feed.heard(final_head, Instant::now());
             feed.keeps_answer()
         };

@@ -80,7 +80,10 @@ fn routes(snapshot: &Snapshot) -> Vec<Value> {
     groups
         .map(|group| &group.name)
         .chain(aliases.map(|alias| &alias.name))
-        .filter_map(|name| serde_json::to_value(snapshot.routes.describe(name)).ok())
+        .filter_map(|name| {
+            let bypass = snapshot.config.direct.bypass;
+            serde_json::to_value(snapshot.routes.describe(name, bypass)).ok()
+        })
         .collect()
 }
 
@@ -108,8 +111,9 @@ mod tests {
 
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
-        Auth, BaseUrl, Config, Cookies, Deployment, Direct, DirectTarget, Expose, Identity, Limits,
-        LiteLlm, ModelGroup, Models, Origin, ProviderDialect, Retry, Server,
+        Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
+        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, ProviderDialect, Queue, Retry,
+        Server,
     };
 
     use super::*;
@@ -133,6 +137,7 @@ mod tests {
             api_key: Some(Secret::new("sk-provider")),
             extra_headers: Vec::new(),
             router: true,
+            bypass: None,
         };
         let deployment = Deployment {
             id: None,
@@ -176,6 +181,20 @@ mod tests {
                 domains: vec!["example.com".into()],
                 resolve: BTreeMap::new(),
                 ca_file: None,
+                bypass: Bypass::Provider,
+                bypass_sticky: Duration::ZERO,
+                max_concurrency: 1,
+                queue: Queue {
+                    max: 1,
+                    timeout: Duration::ZERO,
+                    before_bypass: Duration::ZERO,
+                },
+                circuit: Circuit {
+                    failures: 0.5,
+                    requests: 1,
+                    window: Duration::ZERO,
+                    open: Duration::ZERO,
+                },
             },
             cookies: Cookies {
                 share: vec!["__cf_bm".into()],
@@ -186,6 +205,7 @@ mod tests {
                 attempts: 1,
                 initial_delay: Duration::ZERO,
                 max_delay: Duration::ZERO,
+                budget: 0.2,
             },
             auth: Auth {
                 master_key: master.map(Secret::new),
@@ -201,6 +221,7 @@ mod tests {
                 pid_file: None,
                 upstream_keepalive_pool_size: 1,
             },
+            egress: None,
             models: models(),
             identity: Identity::default(),
         }

@@ -110,8 +110,9 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         );
     }
     let config = Config {
-        listen: own.listen,
-        admin: own.admin,
+        listen: own.ports.listen,
+        admin: own.ports.admin,
+        egress: own.ports.egress,
         admin_key: own.admin_key,
         litellm: own.litellm.settings,
         direct: own.direct,

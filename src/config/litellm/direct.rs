@@ -6,7 +6,7 @@ use super::deployment::Params;
 use super::values::Values;
 use super::{Node, Secret};
 use crate::config::address::{is_within, split_port};
-use crate::config::settings::{BaseUrl, DirectTarget, ProviderDialect};
+use crate::config::settings::{BaseUrl, BypassTarget, DirectTarget, ProviderDialect};
 use crate::config::yaml::Value;
 
 /// The path in front of the provider's URL in a call to Supermemory's router.
@@ -51,18 +51,22 @@ pub(super) fn target(
         values.notes.fault(&node.place, problem);
         Unusable
     })?;
-    let router = behind.is_some();
-    let provider_host = behind.unwrap_or_else(|| base.origin.host.clone());
+    let provider_host = behind.as_ref().unwrap_or(&base).origin.host.clone();
     let dialect = dialect(provider, &provider_host, model);
     let api_key = api_key(params, provider, dialect, node, values);
     let extra_headers = extra_headers(params.get("extra_headers"), values);
     Ok(Some(DirectTarget {
+        router: behind.is_some(),
+        bypass: behind.map(|base| BypassTarget {
+            base,
+            api_key: api_key.clone(),
+            extra_headers: without_the_routers(&extra_headers),
+        }),
         base,
         provider_host,
         dialect,
         api_key,
         extra_headers,
-        router,
     }))
 }
 
@@ -94,8 +98,8 @@ fn usable(mut base: BaseUrl, text: &str) -> Result<BaseUrl, String> {
     Ok(base)
 }
 
-/// The host behind the router: `/v3/https://HOST/…` or `/v3/HOST/…`.
-fn provider_behind(base: &BaseUrl) -> Result<Option<String>, String> {
+/// The provider's own URL behind the router: `/v3/https://HOST/…` or `/v3/HOST/…`.
+fn provider_behind(base: &BaseUrl) -> Result<Option<BaseUrl>, String> {
     if base.path == ROUTER_PREFIX.trim_end_matches('/') {
         return Err("the `api_base` names no provider, write it behind `/v3/`, such as `/v3/https://api.anthropic.com`".to_owned());
     }
@@ -106,13 +110,18 @@ fn provider_behind(base: &BaseUrl) -> Result<Option<String>, String> {
         return Err("the provider behind `/v3/` is plain HTTP, write `https://`".to_owned());
     }
     let rest = url.strip_prefix("https://").unwrap_or(url);
-    let authority = rest.split('/').next().unwrap_or_default();
-    match split_port(authority) {
-        Some((host, _)) => Ok(Some(host)),
-        None => Err(format!(
-            "`{authority}` behind `/v3/` is no provider, write a URL or host such as `api.anthropic.com`"
-        )),
-    }
+    let behind = BaseUrl::parse(&format!("https://{rest}")).map_err(|_none| {
+        let authority = rest.split('/').next().unwrap_or_default();
+        format!("`{authority}` behind `/v3/` is no provider, write a URL or host such as `api.anthropic.com`")
+    })?;
+    Ok(Some(behind))
+}
+
+/// What of a model's headers concerns its provider alone.
+fn without_the_routers(headers: &[(HeaderName, HeaderValue)]) -> Vec<(HeaderName, HeaderValue)> {
+    let routers = |name: &str| name.starts_with("x-supermemory-") || name.starts_with("x-sm-");
+    let others = headers.iter().filter(|(name, _)| !routers(name.as_str()));
+    others.cloned().collect()
 }
 
 /// A provider that is named decides, else its host, else the model's name.

@@ -4,6 +4,7 @@ pub mod backends;
 pub mod connect_gate;
 pub mod edge_error;
 mod html;
+pub mod lane;
 pub mod outcome;
 pub mod peer;
 pub mod resolve;

@@ -161,6 +161,9 @@ pub struct Egress {
     pub listen: SocketAddr,
     /// At least one; the first is meant where a path names none.
     pub allow: Vec<String>,
+    /// The providers that the model list leads to, here or through LiteLLM: no others are called without
+    /// an allowed host in front of them.
+    pub providers: Vec<Origin>,
 }
 
 #[derive(Clone)]

@@ -9,9 +9,6 @@ use crate::config::address::{is_within, split_port};
 use crate::config::settings::{BaseUrl, BypassTarget, DirectTarget, ProviderDialect};
 use crate::config::yaml::Value;
 
-/// The path in front of the provider's URL in a call to Supermemory's router.
-const ROUTER_PREFIX: &str = "/v3/";
-
 /// A fault was reported that leaves nothing to call.
 pub(super) struct Unusable;
 
@@ -23,8 +20,7 @@ pub(super) fn target(
     domains: &[String],
     values: &mut Values,
 ) -> Result<Option<DirectTarget>, Unusable> {
-    // LiteLLM lets `base_url` win where both are set.
-    let Some(node) = params.get("base_url").or_else(|| params.get("api_base")) else {
+    let Some(node) = params.base() else {
         return Ok(None);
     };
     let Some(text) = values.text(node, "api_base") else {
@@ -47,7 +43,7 @@ pub(super) fn target(
             );
             Unusable
         })?;
-    let behind = provider_behind(&base).map_err(|problem| {
+    let behind = BaseUrl::behind_router(&base.path).map_err(|problem| {
         values.notes.fault(&node.place, problem);
         Unusable
     })?;
@@ -96,25 +92,6 @@ fn usable(mut base: BaseUrl, text: &str) -> Result<BaseUrl, String> {
         .unwrap_or(path);
     base.path = path.trim_end_matches('/').to_owned();
     Ok(base)
-}
-
-/// The provider's own URL behind the router: `/v3/https://HOST/…` or `/v3/HOST/…`.
-fn provider_behind(base: &BaseUrl) -> Result<Option<BaseUrl>, String> {
-    if base.path == ROUTER_PREFIX.trim_end_matches('/') {
-        return Err("the `api_base` names no provider, write it behind `/v3/`, such as `/v3/https://api.anthropic.com`".to_owned());
-    }
-    let Some(url) = base.path.strip_prefix(ROUTER_PREFIX) else {
-        return Ok(None);
-    };
-    if url.starts_with("http:/") {
-        return Err("the provider behind `/v3/` is plain HTTP, write `https://`".to_owned());
-    }
-    let rest = url.strip_prefix("https://").unwrap_or(url);
-    let behind = BaseUrl::parse(&format!("https://{rest}")).map_err(|_none| {
-        let authority = rest.split('/').next().unwrap_or_default();
-        format!("`{authority}` behind `/v3/` is no provider, write a URL or host such as `api.anthropic.com`")
-    })?;
-    Ok(Some(behind))
 }
 
 /// What of a model's headers concerns its provider alone.

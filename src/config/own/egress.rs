@@ -26,7 +26,13 @@ pub(super) fn read(node: &Node, notes: &mut Notes) -> Option<(Place, Egress)> {
             "whoever reaches the egress port calls the allowed hosts with this gateway's cookies, and no key is asked for; keep it on 127.0.0.1 or let a firewall admit LiteLLM alone",
         );
     }
-    Some((place.clone(), Egress { listen, allow }))
+    let egress = Egress {
+        listen,
+        allow,
+        // LiteLLM's file names them.
+        providers: Vec::new(),
+    };
+    Some((place.clone(), egress))
 }
 
 fn allowed(section: &mut Section) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! Which ways out are there, and what does each one hold: connections, cookies, numbers?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -70,12 +70,12 @@ struct Ways {
     bypass: Option<Arc<DirectUpstream>>,
 }
 
-/// The servers that requests may go to beside LiteLLM's, each once or more.
-pub(super) fn called(config: &Config, routes: &RouteTable) -> Vec<Origin> {
+/// The servers that requests may go to, beside LiteLLM's.
+pub(super) fn called(config: &Config, routes: &RouteTable) -> BTreeSet<Origin> {
     let past_router = config.direct.bypass == Bypass::Provider;
-    let mut origins = Vec::new();
+    let mut origins = BTreeSet::new();
     for model in routes.direct() {
-        origins.push(model.target.base.origin.clone());
+        origins.insert(model.target.base.origin.clone());
         let bypass = model.target.bypass.as_ref().filter(|_| past_router);
         origins.extend(bypass.map(|target| target.base.origin.clone()));
     }
@@ -88,13 +88,10 @@ pub(super) fn called(config: &Config, routes: &RouteTable) -> Vec<Origin> {
 
 impl Lanes {
     pub fn build(parts: Parts, routes: &RouteTable) -> Result<Self, BuildError> {
-        let mut servers = BTreeMap::new();
-        for origin in called(&parts.config, routes) {
-            if !servers.contains_key(&origin) {
-                let server = Arc::new(parts.server(&origin)?);
-                servers.insert(origin, server);
-            }
-        }
+        let servers = called(&parts.config, routes)
+            .into_iter()
+            .map(|origin| Ok((origin.clone(), Arc::new(parts.server(&origin)?))))
+            .collect::<Result<_, BuildError>>()?;
         let mut lanes = Self {
             parts,
             servers,

@@ -17,7 +17,7 @@ use crate::telemetry::{Metrics, UpstreamMetrics};
 use crate::upstream::backends::Backends;
 use crate::upstream::peer::DirectServer;
 use crate::upstream::resolve::Resolver;
-use crate::upstream::retry::RetryPolicy;
+use crate::upstream::verdict::RetryPolicy;
 
 /// One configuration at work. A request keeps the snapshot it began with.
 pub struct Snapshot {

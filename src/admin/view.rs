@@ -1,7 +1,7 @@
 //! The gateway as operators see it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use serde_json::{Map, Value, json};
 
@@ -10,6 +10,7 @@ use crate::config::Secret;
 use crate::cookies::Jar;
 use crate::gateway::{Gateway, Snapshot};
 
+use super::lanes;
 use super::respond::View;
 
 pub(super) struct GatewayView {
@@ -53,8 +54,8 @@ impl View for GatewayView {
 
     fn status(&self) -> Value {
         let snapshot = self.gateway.snapshot();
-        let unready = self.unready();
-        let lanes: Map<String, Value> = snapshot
+        let (unready, wall) = (self.unready(), snapshot.clock.wall());
+        let in_flight: Map<String, Value> = snapshot
             .metrics
             .in_flight()
             .into_iter()
@@ -65,10 +66,12 @@ impl View for GatewayView {
             "uptime_seconds": (snapshot.clock.now() - self.started).as_secs(),
             "ready": unready.is_empty(),
             "reasons": unready,
-            "in_flight": {"total": self.gateway.traffic.in_flight(), "lanes": lanes},
+            "in_flight": {"total": self.gateway.traffic.in_flight(), "lanes": in_flight},
             "direct_route_open": snapshot.keys.is_open(),
+            "lanes": snapshot.lanes().iter().map(|upstream| lanes::lane(upstream)).collect::<Vec<_>>(),
+            "edge_errors": snapshot.edge_errors.last().iter().rev().map(lanes::edge_error).collect::<Vec<_>>(),
             "routes": routes(&snapshot),
-            "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar)).collect::<Vec<_>>(),
+            "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar, wall)).collect::<Vec<_>>(),
         })
     }
 }
@@ -88,7 +91,8 @@ fn routes(snapshot: &Snapshot) -> Vec<Value> {
 }
 
 /// Names and expiry; never a value.
-fn jar_shown(jar: &Jar) -> Value {
+fn jar_shown(jar: &Jar, now: SystemTime) -> Value {
+    let left = |expires: SystemTime| expires.duration_since(now).unwrap_or_default().as_secs();
     let cookies: Vec<Value> = jar
         .list()
         .into_iter()
@@ -98,6 +102,7 @@ fn jar_shown(jar: &Jar) -> Value {
                 "domain": cookie.domain,
                 "path": cookie.path,
                 "expires": cookie.expires.map(stamp),
+                "expires_in_seconds": cookie.expires.map(left),
             })
         })
         .collect();

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Bypass, Config, Origin};
 use crate::cookies::{CookieJars, Jar};
 use crate::routing::{DirectModel, RouteTable};
-use crate::telemetry::{Metrics, UpstreamMetrics};
+use crate::telemetry::{LaneGauges, LaneMetrics, Metrics, UpstreamMetrics};
 use crate::upstream::lane::{CircuitPolicy, Lane, Policy};
 use crate::upstream::peer::DirectServer;
 use crate::upstream::resolve::Resolver;
@@ -29,6 +29,7 @@ pub struct DirectUpstream {
     /// Host as it stands in requests: equal to the TLS name, with a port that is not 443.
     pub authority: HeaderValue,
     pub metrics: UpstreamMetrics,
+    pub lane_metrics: LaneMetrics,
     /// Whether a connection could be made at the start; `None`: not tried.
     pub reachable: Mutex<Option<bool>>,
     pub lane: Arc<Lane>,
@@ -41,6 +42,17 @@ impl DirectUpstream {
 
     pub fn name(&self) -> &str {
         self.lane.name()
+    }
+
+    /// Reads the gauges now.
+    pub(super) fn show(&self) {
+        let view = self.lane.view();
+        self.metrics.hold_cookies(self.jar.list().len());
+        self.lane_metrics.show(LaneGauges {
+            limit: view.limit,
+            queued: view.queued,
+            pause_remaining: view.pause_remaining(),
+        });
     }
 }
 
@@ -238,6 +250,7 @@ impl Parts {
             jar: self.jars.jar(&origin.host, &self.config.cookies.egress),
             authority: HeaderValue::try_from(authority.as_str()).map_err(unknown)?,
             metrics: self.metrics.upstream(&authority, &name),
+            lane_metrics: self.metrics.lane(&name),
             server: Arc::clone(server),
             reachable: Mutex::new(None),
             lane: Lane::new(name, policy(&self.config), Arc::clone(&self.clock)),

@@ -19,7 +19,7 @@ use crate::telemetry::{Metrics, UpstreamMetrics};
 use crate::upstream::backends::Backends;
 use crate::upstream::lane::Cause;
 use crate::upstream::resolve::Resolver;
-use crate::upstream::retry::RetryPolicy;
+use crate::upstream::verdict::RetryPolicy;
 
 /// One configuration at work. A request keeps the snapshot it began with.
 pub struct Snapshot {
@@ -120,7 +120,7 @@ impl Snapshot {
     /// All metrics in Prometheus' text format, the gauges read now.
     pub fn render_metrics(&self) -> prometheus::Result<String> {
         for upstream in self.lanes() {
-            upstream.metrics.hold_cookies(upstream.jar.list().len());
+            upstream.show();
         }
         self.metrics.hold_bodies(self.bodies.in_use() as u64);
         self.metrics.render()

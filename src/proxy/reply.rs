@@ -1,5 +1,7 @@
 //! How does the gateway answer by itself? One writer for every rejection and every local answer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use pingora_core::Result;
@@ -18,7 +20,7 @@ pub(super) async fn reject(
     ctx: &mut RequestCtx,
     rejection: &Rejection,
 ) -> Result<()> {
-    let answer = rejection.answer();
+    let answer = rejection.answer(ctx.dialect);
     ctx.answered.refused = Some(answer.code);
     error(session, ctx, &answer).await
 }
@@ -39,10 +41,19 @@ pub(super) async fn error(session: &mut Session, ctx: &RequestCtx, answer: &Answ
         &answer.message,
         request_id,
     );
+    let head = error_head(answer)?;
+    if !session.is_body_done() {
+        session.set_keepalive(None);
+    }
+    write(session, ctx, head, body).await
+}
+
+/// What the heads of all error answers of our own have in common.
+pub(super) fn error_head(answer: &Answer) -> Result<ResponseHeader> {
     let mut head = ResponseHeader::build(answer.status, Some(8))?;
     head.insert_header(header::CONTENT_TYPE, JSON)?;
     if let Some(wait) = answer.retry_after {
-        head.insert_header(header::RETRY_AFTER, wait.as_secs().max(1))?;
+        head.insert_header(header::RETRY_AFTER, seconds(wait))?;
     }
     if let Some(again) = answer.should_retry {
         head.insert_header(names::SHOULD_RETRY, if again { "true" } else { "false" })?;
@@ -50,10 +61,13 @@ pub(super) async fn error(session: &mut Session, ctx: &RequestCtx, answer: &Answ
     if let Some(allow) = answer.allow {
         head.insert_header(header::ALLOW, allow)?;
     }
-    if !session.is_body_done() {
-        session.set_keepalive(None);
-    }
-    write(session, ctx, head, body).await
+    Ok(head)
+}
+
+/// Whole seconds, and never too few.
+pub(super) fn seconds(wait: Duration) -> u64 {
+    let more = u64::from(wait.subsec_nanos() > 0);
+    (wait.as_secs() + more).max(1)
 }
 
 /// Writes a local answer with a JSON body.

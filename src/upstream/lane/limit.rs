@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use super::pause::SILENCE;
 
 /// A probe that is refused again and again comes no more seldom than once in so many Retry-Afters.
-const LONGEST_DELAY: u32 = 4;
+const LONGEST_DELAY: u32 = 2;
+/// Nor more often than after twice as many good answers as the limit is high, up to so many: a share of the traffic.
+const ANSWERS_BETWEEN: usize = 50;
 /// So many refusals above the proven limit cost nobody a pause, before they are believed.
 const TOLERATED: u32 = 3;
 
@@ -32,6 +34,8 @@ pub struct ConcurrencyLimit {
 struct Growth {
     probe: Option<(u64, Instant)>,
     due: Option<Instant>,
+    /// Good answers since one was refused.
+    answers: usize,
     repeats: u32,
 }
 
@@ -71,7 +75,13 @@ impl ConcurrencyLimit {
 
     fn may_probe(&self, in_flight: usize, now: Instant) -> bool {
         let due = self.growth.due.is_none_or(|due| due <= now);
-        due && in_flight == self.limit && self.limit < self.max && self.growth.probe.is_none()
+        due && self.may_grow(in_flight) && self.growth.probe.is_none()
+    }
+
+    fn may_grow(&self, in_flight: usize) -> bool {
+        let untried = self.growth.due.is_none();
+        let seldom = self.growth.answers >= ANSWERS_BETWEEN.min(2 * self.limit);
+        in_flight == self.limit && self.limit < self.max && (untried || seldom)
     }
 
     /// `level` is in flight now, and one of them just went.
@@ -82,6 +92,7 @@ impl ConcurrencyLimit {
     }
 
     pub fn passed(&mut self, id: u64, level: usize) {
+        self.growth.answers = self.growth.answers.saturating_add(1);
         if self.settled(id) {
             self.grow();
         }
@@ -106,7 +117,8 @@ impl ConcurrencyLimit {
     /// Is the refusal the price of growing? Otherwise the lane has to pause.
     pub fn tolerates(&mut self, refused: Refused, now: Instant) -> bool {
         let probe = self.settled(refused.id);
-        let above = refused.level > self.proven && self.tolerated < TOLERATED;
+        let level = refused.level.max(refused.others + 1);
+        let above = level > self.proven && self.tolerated < TOLERATED;
         if !probe && !above {
             return false;
         }
@@ -137,7 +149,7 @@ impl ConcurrencyLimit {
 
     /// When to look again, with so many in flight and somebody waiting.
     pub fn alarm(&self, in_flight: usize) -> Option<Instant> {
-        let due = self.growth.due.filter(|_| in_flight == self.limit);
+        let due = self.growth.due.filter(|_| self.may_grow(in_flight));
         self.silent_at().or(due)
     }
 
@@ -157,6 +169,7 @@ impl ConcurrencyLimit {
     fn delay(&mut self, retry_after: Duration, now: Instant) {
         let factor = (1 << self.growth.repeats.min(8)).min(LONGEST_DELAY);
         self.growth.repeats += 1;
+        self.growth.answers = 0;
         self.growth.due = Some(now + retry_after.min(Duration::from_secs(3600)) * factor);
     }
 }

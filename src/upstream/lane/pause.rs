@@ -11,8 +11,11 @@ use super::sign::Cause;
 pub const SILENCE: Duration = Duration::from_secs(1);
 /// A failure takes longer to show: connecting has its own patience.
 const SILENCE_AFTER_FAILURES: Duration = Duration::from_secs(10);
-/// So many go at a time once the first answer ever has come: nothing is known against them.
-const COLD_WINDOW: usize = 32;
+/// How many go at a time after the first answer ever, and how many answers allow one more: nothing is known against them,
+/// and what the edge takes is found with few refusals.
+const COLD: (usize, usize) = (16, 4);
+/// After a pause the limit is known, and the way to it is short.
+const PAUSED: (usize, usize) = (2, 1);
 /// Whoever asks for more does not mean it.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -35,8 +38,8 @@ enum Phase {
 
 #[derive(Clone, Copy, Debug)]
 struct Opening {
-    /// How many may be on their way to an answer.
-    window: usize,
+    heads: usize,
+    /// How many are on their way to an answer.
     awaiting: usize,
     /// When the last one went.
     last: Instant,
@@ -47,7 +50,7 @@ struct Opening {
 impl Opening {
     fn probe(cause: Option<Cause>, now: Instant) -> Self {
         Self {
-            window: 1,
+            heads: 0,
             awaiting: 0,
             last: now,
             cause,
@@ -59,15 +62,18 @@ impl Opening {
             Some(Cause::Circuit) => SILENCE_AFTER_FAILURES,
             _ => SILENCE,
         };
-        (self.awaiting >= self.window).then(|| self.last + patience)
+        (self.awaiting >= self.window()).then(|| self.last + patience)
     }
 
-    fn widen(&mut self, by: usize) {
-        let first = match self.cause {
-            None => COLD_WINDOW,
-            Some(_) => 2,
-        };
-        self.window = (self.window + by).max(first);
+    /// How many may be on their way: one, until the first head.
+    fn window(&self) -> usize {
+        let (first, each) = self.cause.map_or(COLD, |_| PAUSED);
+        let more = self.heads.checked_sub(1);
+        more.map_or(1, |more| first + more / each)
+    }
+
+    fn is_probing(&self) -> bool {
+        self.heads == 0
     }
 }
 
@@ -101,14 +107,14 @@ impl Gate {
     /// The cause of the pause that the one on its way now is to end.
     pub fn probing(&self) -> Option<Cause> {
         match self.phase {
-            Phase::Opening(opening) if opening.window == 1 => opening.cause,
+            Phase::Opening(opening) if opening.is_probing() => opening.cause,
             _ => None,
         }
     }
 
     /// Waits for the first answer ever.
     pub fn is_cold(&self) -> bool {
-        matches!(self.phase, Phase::Opening(opening) if opening.window == 1 && opening.cause.is_none())
+        matches!(self.phase, Phase::Opening(opening) if opening.is_probing() && opening.cause.is_none())
     }
 
     /// A longer pause extends the one that is kept, a shorter one never cuts it. Is it a new one?
@@ -130,7 +136,7 @@ impl Gate {
     pub fn may_go(&self) -> bool {
         match self.phase {
             Phase::Open => true,
-            Phase::Opening(opening) => opening.awaiting < opening.window,
+            Phase::Opening(opening) => opening.awaiting < opening.window(),
             Phase::Shut { .. } => false,
         }
     }
@@ -162,8 +168,8 @@ impl Gate {
         if epoch != self.epoch {
             return false;
         }
-        let ended = opening.window == 1 && opening.cause.is_some();
-        opening.widen(1);
+        let ended = opening.is_probing() && opening.cause.is_some();
+        opening.heads += 1;
         self.open_at(limit);
         ended
     }
@@ -191,8 +197,8 @@ impl Gate {
                 if opening.silent_at().is_none_or(|silent| silent > now) {
                     return false;
                 }
-                let ended = opening.window == 1 && opening.cause.is_some();
-                opening.widen(opening.awaiting);
+                let ended = opening.is_probing() && opening.cause.is_some();
+                opening.heads += opening.awaiting;
                 opening.awaiting = 0;
                 self.epoch += 1;
                 self.open_at(limit);
@@ -211,7 +217,7 @@ impl Gate {
     }
 
     fn open_at(&mut self, limit: usize) {
-        if matches!(self.phase, Phase::Opening(opening) if opening.window >= limit) {
+        if matches!(self.phase, Phase::Opening(opening) if opening.window() >= limit) {
             self.phase = Phase::Open;
         }
     }

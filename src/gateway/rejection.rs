@@ -15,6 +15,8 @@ pub enum Rejection {
     Method(&'static str),
     Expectation,
     NotExposed,
+    /// The egress port leads only to the hosts that the configuration allows.
+    NotAllowed,
     UnknownModel(String),
     Body(ScanError),
     Encoding(DecodeError),
@@ -126,6 +128,11 @@ impl Rejection {
                 404,
                 "not_exposed",
                 "this path is not open here: the gateway passes LiteLLM's inference paths only; `litellm.expose: all` in its configuration opens the rest",
+            ),
+            Self::NotAllowed => Answer::new(
+                403,
+                "egress_not_allowed",
+                "this port leads only to the hosts in `egress.allow`: write the path as /v3/PROVIDER/… for the first of them, or /HOST/v3/PROVIDER/…",
             ),
             Self::UnknownModel(id) => Answer::new(
                 404,

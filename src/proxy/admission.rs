@@ -9,6 +9,7 @@ use pingora_core::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
+use super::Door;
 use super::body::{self, Unread};
 use super::context::{Admitted, DirectWay, RequestCtx, Way, names};
 use super::parcel::{self, Parcel};
@@ -59,8 +60,12 @@ fn dialect(head: &RequestHeader) -> Dialect {
 }
 
 /// Admits the request (`false`: Pingora goes on), or answers it here.
-pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
-    match decide(session, ctx).await {
+pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx, door: Door) -> Result<bool> {
+    let decided = match door {
+        Door::Data => decide(session, ctx).await,
+        Door::Egress => Err(Rejection::NotAllowed.into()),
+    };
+    match decided {
         Ok(Some(admitted)) => {
             ctx.admitted = Some(admitted);
             Ok(false)

@@ -44,5 +44,6 @@ mod retry_waits;
 mod reuse;
 mod routing;
 mod secrets;
+mod status;
 mod streams;
 mod upstream_errors;

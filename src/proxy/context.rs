@@ -110,8 +110,8 @@ pub(super) struct Attempt {
 pub(super) struct Answered {
     /// Wait before the next attempt.
     pub wait: Option<Duration>,
-    /// The jar holds cookies now that the failed attempt had not sent, because its answer set them.
-    pub fresh_cookies: bool,
+    /// Names of the cookies that the last answer set and that its attempt had not sent.
+    pub fresh_cookies: Vec<String>,
     pub retried_for_cookies: bool,
     pub head_at: Option<Instant>,
     pub sent_at: Option<Instant>,
@@ -187,6 +187,8 @@ pub(super) mod names {
     pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-memgate-attempts");
     pub const BODY: HeaderName = HeaderName::from_static("x-memgate-body");
     pub const MEMORY: HeaderName = HeaderName::from_static("x-memgate-memory");
+    /// What we say of every answer.
+    pub const STAMPED: [HeaderName; 5] = [REQUEST_ID, ROUTE, ATTEMPTS, BODY, MEMORY];
     pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
     pub const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
     pub const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");

@@ -10,7 +10,7 @@ use super::stream::Tail;
 use super::{judge, record, relay, reply};
 use crate::gateway::{Failure, Rejection};
 use crate::upstream::peer::LOOK_AGAIN;
-use crate::upstream::{Outcome, Phase};
+use crate::upstream::{Outcome, Phase, Reason};
 
 /// Whose error it is and of which type. What Pingora tells beside may quote what was on the wire.
 pub(super) fn name(error: &Error) -> String {
@@ -143,8 +143,11 @@ fn take_finding(ctx: &mut RequestCtx) -> bool {
         return false;
     };
     ctx.answered.wait = Some(wait);
-    ctx.answered.retried_for_cookies |= finding.for_cookies;
-    ctx.snapshot.metrics.retried(reason);
+    ctx.answered.retried_for_cookies |= reason == Reason::FreshCookies;
+    ctx.snapshot.metrics.retried(reason.as_str());
+    if reason == Reason::MayDuplicate {
+        ctx.snapshot.metrics.possible_duplicate();
+    }
     record::note_attempt(ctx);
     true
 }
@@ -179,7 +182,7 @@ pub(super) async fn answer(
         _ => Failure::Internal,
     });
     let rejection = Rejection::Upstream(failure);
-    let status = rejection.answer().status;
+    let status = rejection.answer(ctx.dialect).status;
     // Pingora gives the client's connection up after a failed attempt: the answer says so.
     session.set_keepalive(None);
     if let Err(error) = reply::reject(session, ctx, &rejection).await {

@@ -11,12 +11,13 @@ use pingora_http::ResponseHeader;
 
 use super::context::{RequestCtx, Way, names};
 use super::relay::{Decision, Judge, Rest};
-use super::reply::JSON;
-use crate::gateway::Snapshot;
+use super::reply::{self, JSON};
+use crate::gateway::{Answer, Rejection, Snapshot};
 use crate::routing::DirectModel;
 use crate::upstream::edge_error::{self, EdgeError};
-use crate::upstream::retry::Attempt;
-use crate::upstream::{Outcome, Phase, Verdict};
+use crate::upstream::lane::Sign;
+use crate::upstream::verdict::Attempt;
+use crate::upstream::{Called, Effect, Outcome, Phase, Reason, Verdict};
 use crate::wire::{Dialect, ErrorKind, error_body};
 
 /// What the judge of a kept answer found; the hooks read it after the attempt.
@@ -24,8 +25,7 @@ use crate::wire::{Dialect, ErrorKind, error_body};
 pub(super) struct Finding {
     pub outcome: Option<&'static str>,
     /// The wait before another attempt, where one is wanted, and the reason for it.
-    pub again: Option<(Duration, &'static str)>,
-    pub for_cookies: bool,
+    pub again: Option<(Duration, Reason)>,
 }
 
 /// The judge for the attempt under way; what it finds goes to the context.
@@ -34,7 +34,7 @@ pub(super) fn of(ctx: &RequestCtx) -> Option<Judge> {
         snapshot: Arc::clone(&ctx.snapshot),
         model: Arc::clone(&ctx.direct()?.model),
         attempt: ctx.attempt.number,
-        fresh_cookies: ctx.answered.fresh_cookies,
+        fresh_cookies: ctx.answered.fresh_cookies.clone(),
         retried_for_cookies: ctx.answered.retried_for_cookies,
         dialect: ctx.dialect,
         request_id: ctx.request_id.as_str().to_owned(),
@@ -54,11 +54,11 @@ pub(super) fn transport(ctx: &mut RequestCtx, phase: Phase) -> bool {
     };
     let attempt = Attempt {
         number: ctx.attempt.number,
-        host,
-        provider,
-        fresh_cookies: false,
+        called: Called { host, provider },
+        fresh_cookies: &[],
         retried_for_cookies: ctx.answered.retried_for_cookies,
         delivering: ctx.answered.head_at.is_some(),
+        bypass: false,
     };
     let verdict = ctx
         .snapshot
@@ -68,15 +68,14 @@ pub(super) fn transport(ctx: &mut RequestCtx, phase: Phase) -> bool {
     *ctx.answered.finding.lock() = Finding {
         outcome: Some(outcome.as_str()),
         again,
-        for_cookies: false,
     };
     again.is_some()
 }
 
-fn again(verdict: Verdict) -> Option<(Duration, &'static str)> {
+fn again(verdict: Verdict) -> Option<(Duration, Reason)> {
     match verdict {
-        Verdict::Deliver => None,
-        Verdict::Retry { wait, reason } => Some((wait, reason.as_str())),
+        Verdict::Retry { wait, reason } => Some((wait, reason)),
+        Verdict::Deliver | Verdict::Bypass { .. } | Verdict::Refuse { .. } => None,
     }
 }
 
@@ -84,8 +83,8 @@ struct Case {
     snapshot: Arc<Snapshot>,
     model: Arc<DirectModel>,
     attempt: u32,
-    /// The answer set cookies that we had not sent.
-    fresh_cookies: bool,
+    /// Names of cookies that the answer set and that we had not sent.
+    fresh_cookies: Vec<String>,
     retried_for_cookies: bool,
     dialect: Dialect,
     request_id: String,
@@ -105,31 +104,78 @@ impl Case {
                 .metrics
                 .edge_error(edge.zone.as_deref(), edge.code);
         }
-        let attempt = Attempt {
-            number: self.attempt,
-            host: &self.model.target.base.origin.host,
-            provider: &self.model.target.provider_host,
-            fresh_cookies: self.fresh_cookies,
-            retried_for_cookies: self.retried_for_cookies,
-            delivering: false,
-        };
-        let verdict = self
-            .snapshot
-            .retry
-            .judge(&outcome, &attempt, fastrand::f64());
+        let verdict = self.verdict(&outcome);
         let again = again(verdict);
-        let for_cookies = again.is_some_and(|(_, reason)| reason == "fresh_cookies");
         *self.finding.lock() = Finding {
             outcome: Some(outcome.as_str()),
             again,
-            for_cookies,
         };
-        match (again, edge) {
-            (Some(_), _) => Decision::Again,
-            (None, None) if rest == Rest::Nothing => Decision::Deliver(head, body),
-            (None, None) if rest == Rest::Follows => Decision::Begin(head, body),
-            (None, edge) => self.say(head, edge, outcome.may_have_been_processed()),
+        match (verdict, edge) {
+            (Verdict::Retry { .. }, _) => Decision::Again,
+            (
+                Verdict::Refuse {
+                    retry_after,
+                    certain,
+                },
+                _,
+            ) => self.refuse(&head, retry_after, certain),
+            (_, None) if rest == Rest::Nothing => Decision::Deliver(head, body),
+            (_, None) if rest == Rest::Follows => Decision::Begin(head, body),
+            (_, edge) => self.say(head, edge, outcome.may_have_been_processed()),
         }
+    }
+
+    /// A lane's pause is waited out here, where it is short enough, until lanes do it.
+    fn verdict(&self, outcome: &Outcome) -> Verdict {
+        let attempt = Attempt {
+            number: self.attempt,
+            called: Called {
+                host: &self.model.target.base.origin.host,
+                provider: &self.model.target.provider_host,
+            },
+            fresh_cookies: &self.fresh_cookies,
+            retried_for_cookies: self.retried_for_cookies,
+            delivering: false,
+            bypass: false,
+        };
+        let judged = self
+            .snapshot
+            .retry
+            .judge(outcome, &attempt, fastrand::f64());
+        let Sign::Refused { pause } = Effect::of(outcome, &attempt).sign else {
+            return judged;
+        };
+        match judged {
+            Verdict::Retry { reason, .. } if pause > self.snapshot.config.retry.max_delay => {
+                Verdict::Refuse {
+                    retry_after: pause,
+                    certain: reason != Reason::MayDuplicate,
+                }
+            }
+            Verdict::Retry { wait, reason } => Verdict::Retry {
+                wait: wait + pause,
+                reason,
+            },
+            judged => judged,
+        }
+    }
+
+    /// The refusal that the client understands, in place of the edge's.
+    fn refuse(&self, theirs: &ResponseHeader, retry_after: Duration, certain: bool) -> Decision {
+        let answer = Rejection::Lane {
+            retry_after,
+            certain,
+        }
+        .answer(self.dialect);
+        let body = error_body(
+            self.dialect,
+            answer.kind,
+            answer.code,
+            &answer.message,
+            &self.request_id,
+        );
+        let head = refusal_head(&answer, theirs, body.len());
+        Decision::Deliver(Box::new(head), body)
     }
 
     /// The same status, in the caller's dialect.
@@ -162,6 +208,18 @@ impl Case {
     }
 }
 
+/// Of the edge's own head nothing stays but what we have stamped on it.
+fn refusal_head(answer: &Answer, theirs: &ResponseHeader, length: usize) -> ResponseHeader {
+    let mut head = reply::error_head(answer);
+    head.headers.insert(header::CONTENT_LENGTH, length.into());
+    for name in names::STAMPED {
+        if let Some(value) = theirs.headers.get(&name) {
+            head.headers.insert(name, value.clone());
+        }
+    }
+    head.into()
+}
+
 fn reframe(
     head: &mut ResponseHeader,
     length: usize,
@@ -178,7 +236,7 @@ fn reframe(
     head.insert_header(header::CONTENT_TYPE, JSON)?;
     head.insert_header(header::CONTENT_LENGTH, length)?;
     if let Some(wait) = retry_after {
-        head.insert_header(header::RETRY_AFTER, wait.as_secs().max(1))?;
+        head.insert_header(header::RETRY_AFTER, reply::seconds(wait))?;
     }
     if processed {
         head.insert_header(names::SHOULD_RETRY, "false")?;

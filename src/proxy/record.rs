@@ -136,7 +136,7 @@ fn answer<'a>(session: &Session, error: Option<&Error>, ctx: &'a RequestCtx) -> 
 
 fn upstream_name(ctx: &RequestCtx) -> Option<&str> {
     match &ctx.admitted.as_ref()?.way {
-        Way::Direct(way) => Some(way.upstream.lane()),
+        Way::Direct(way) => Some(way.upstream.name()),
         Way::LiteLlm { .. } => Some("litellm"),
     }
 }

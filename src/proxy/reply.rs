@@ -1,6 +1,9 @@
 //! How does the gateway answer by itself? One writer for every rejection and every local answer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use http::response::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
@@ -19,7 +22,7 @@ pub(super) async fn reject(
     ctx: &mut RequestCtx,
     rejection: &Rejection,
 ) -> Result<()> {
-    let answer = rejection.answer();
+    let answer = rejection.answer(ctx.dialect);
     ctx.answered.refused = Some(answer.code);
     error(session, ctx, &answer).await
 }
@@ -40,9 +43,19 @@ pub(super) async fn error(session: &mut Session, ctx: &RequestCtx, answer: &Answ
         &answer.message,
         request_id,
     );
-    let mut headers = HeaderMap::with_capacity(12);
+    if !session.is_body_done() {
+        session.set_keepalive(None);
+    }
+    write(session, ctx, error_head(answer), body).await
+}
+
+/// What the heads of all error answers of our own have in common.
+pub(super) fn error_head(answer: &Answer) -> Parts {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut head = json_head(status);
+    let headers = &mut head.headers;
     if let Some(wait) = answer.retry_after {
-        headers.insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
+        headers.insert(header::RETRY_AFTER, seconds(wait).into());
     }
     if let Some(again) = answer.should_retry {
         let again = HeaderValue::from_static(if again { "true" } else { "false" });
@@ -51,32 +64,38 @@ pub(super) async fn error(session: &mut Session, ctx: &RequestCtx, answer: &Answ
     if let Some(allow) = answer.allow {
         headers.insert(header::ALLOW, HeaderValue::from_static(allow));
     }
-    if !session.is_body_done() {
-        session.set_keepalive(None);
-    }
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    write(session, ctx, status, headers, body).await
+    head
+}
+
+fn json_head(status: StatusCode) -> Parts {
+    let (mut head, ()) = http::Response::new(()).into_parts();
+    head.status = status;
+    head.headers.reserve(12);
+    head.headers.insert(header::CONTENT_TYPE, JSON);
+    head.headers.insert(header::CACHE_CONTROL, NO_STORE);
+    head
+}
+
+/// Whole seconds, and never too few.
+pub(super) fn seconds(wait: Duration) -> u64 {
+    let more = u64::from(wait.subsec_nanos() > 0);
+    (wait.as_secs() + more).max(1)
 }
 
 /// Writes a local answer with a JSON body.
 pub(super) async fn json(session: &mut Session, ctx: &RequestCtx, body: Bytes) -> Result<()> {
-    write(session, ctx, StatusCode::OK, HeaderMap::new(), body).await
+    write(session, ctx, json_head(StatusCode::OK), body).await
 }
 
 async fn write(
     session: &mut Session,
     ctx: &RequestCtx,
-    status: StatusCode,
-    mut headers: HeaderMap,
+    mut head: Parts,
     body: Bytes,
 ) -> Result<()> {
-    headers.insert(header::CONTENT_TYPE, JSON);
-    headers.insert(header::CONTENT_LENGTH, body.len().into());
-    headers.insert(header::CACHE_CONTROL, NO_STORE);
-    stamp(&mut headers, ctx);
-    let (mut head, ()) = http::Response::new(()).into_parts();
-    head.status = status;
-    head.headers = headers;
+    head.headers
+        .insert(header::CONTENT_LENGTH, body.len().into());
+    stamp(&mut head.headers, ctx);
     let bodiless = session.req_header().method == http::Method::HEAD || body.is_empty();
     let head = Box::new(ResponseHeader::from(head));
     session.write_response_header(head, bodiless).await?;

@@ -83,7 +83,7 @@ fn informational(session: &Session, head: &ResponseHeader, ctx: &mut RequestCtx)
 
 /// Allow-listed cookies go into the jar, from every status; no upstream cookie reaches a client.
 fn capture_cookies(head: &mut ResponseHeader, ctx: &mut RequestCtx) {
-    ctx.answered.fresh_cookies = false;
+    ctx.answered.fresh_cookies.clear();
     if !head.headers.contains_key(header::SET_COOKIE) {
         return;
     }
@@ -105,7 +105,9 @@ fn capture_cookies(head: &mut ResponseHeader, ctx: &mut RequestCtx) {
     }
     let sent = ctx.attempt.cookies_sent.as_ref();
     let superseded = way.upstream.jar.supersedes(sent, &site, wall);
-    ctx.answered.fresh_cookies = superseded && !captured.names.is_empty();
+    if superseded {
+        ctx.answered.fresh_cookies = captured.names;
+    }
     head.remove_header(&header::SET_COOKIE);
 }
 

@@ -80,11 +80,15 @@ async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
         Way::LiteLlm { tried } => match snapshot.litellm.backends.choose(tried) {
             Some(replica) => {
                 tried.push(replica.address);
-                let peer = litellm_peer(
+                let mut peer = litellm_peer(
                     &replica.base.origin,
                     replica.address,
                     &snapshot.config.limits,
                 );
+                if admitted.feed.is_some() {
+                    // The relay watches, at the price of one timer and not of one for each read.
+                    peer.options.read_timeout = None;
+                }
                 ctx.attempt.replica = Some(replica);
                 Ok(peer)
             }

@@ -174,13 +174,8 @@ impl Case {
             &answer.message,
             &self.request_id,
         );
-        match refusal_head(&answer, theirs, body.len()) {
-            Ok(head) => Decision::Deliver(Box::new(head), body),
-            Err(error) => {
-                log::error!(target: "memgate::proxy", "a refusal could not be said: {}", error.etype().as_str());
-                Decision::Again
-            }
-        }
+        let head = refusal_head(&answer, theirs, body.len());
+        Decision::Deliver(Box::new(head), body)
     }
 
     /// The same status, in the caller's dialect.
@@ -214,16 +209,15 @@ impl Case {
 }
 
 /// Of the edge's own head nothing stays but what we have stamped on it.
-fn refusal_head(answer: &Answer, theirs: &ResponseHeader, length: usize) -> Result<ResponseHeader> {
-    let mut head = reply::error_head(answer)?;
-    head.insert_header(header::CONTENT_LENGTH, length)?;
-    head.insert_header(header::CACHE_CONTROL, "no-store")?;
+fn refusal_head(answer: &Answer, theirs: &ResponseHeader, length: usize) -> ResponseHeader {
+    let mut head = reply::error_head(answer);
+    head.headers.insert(header::CONTENT_LENGTH, length.into());
     for name in names::STAMPED {
         if let Some(value) = theirs.headers.get(&name) {
-            head.insert_header(name, value.clone())?;
+            head.headers.insert(name, value.clone());
         }
     }
-    Ok(head)
+    head.into()
 }
 
 fn reframe(

@@ -5,6 +5,7 @@ mod body;
 mod context;
 mod failure;
 mod forward;
+mod head;
 mod judge;
 mod local;
 mod parcel;
@@ -164,7 +165,8 @@ impl ProxyHttp for Proxy {
         head: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        response::deliver(head, ctx)
+        response::deliver(head, ctx);
+        Ok(())
     }
 
     fn response_body_filter(

@@ -1,11 +1,12 @@
 //! What does an answer's head tell, and what of it reaches the client?
 
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::context::RequestCtx;
+use super::head::edit_response;
 use super::stream::Tail;
 use super::{judge, reply};
 use crate::cookies::Site;
@@ -136,27 +137,29 @@ pub(super) fn pass_body(bytes: Option<&[u8]>, ctx: &mut RequestCtx) {
 }
 
 /// Makes an upstream's head ours on its way to the client.
-pub(super) fn deliver(head: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+pub(super) fn deliver(head: &mut ResponseHeader, ctx: &RequestCtx) {
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         // Its Upgrade field is the handshake itself.
-        return Ok(());
+        return;
     }
-    for name in nominated(head).iter().chain(&PRIVATE) {
-        head.remove_header(name);
-    }
-    if head.status == StatusCode::NO_CONTENT {
-        head.remove_header(&header::CONTENT_LENGTH);
-        head.remove_header(&header::TRANSFER_ENCODING);
-    }
-    if head.status.is_informational() {
-        return Ok(());
-    }
-    reply::stamp(head, ctx)
+    edit_response(head, |head| {
+        let (status, headers) = (head.status, &mut head.headers);
+        for name in nominated(headers).iter().chain(&PRIVATE) {
+            headers.remove(name);
+        }
+        if status == StatusCode::NO_CONTENT {
+            headers.remove(header::CONTENT_LENGTH);
+            headers.remove(header::TRANSFER_ENCODING);
+        }
+        if !status.is_informational() {
+            reply::stamp(headers, ctx);
+        }
+    });
 }
 
 /// The fields that the upstream's Connection field says are for this hop alone.
-fn nominated(head: &ResponseHeader) -> Vec<HeaderName> {
-    let lists = head.headers.get_all(header::CONNECTION).iter();
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lists = headers.get_all(header::CONNECTION).iter();
     let names = lists
         .filter_map(|list| list.to_str().ok())
         .flat_map(|list| list.split(','));

@@ -245,3 +245,9 @@ impl Lane {
 
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod queue_tests;
+#[cfg(test)]
+mod state_properties_tests;
+#[cfg(test)]
+mod state_tests;

@@ -244,6 +244,8 @@ impl Lane {
 }
 
 #[cfg(test)]
+mod lane_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod queue_tests;

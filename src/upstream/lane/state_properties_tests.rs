@@ -158,7 +158,7 @@ proptest! {
     #[test]
     fn the_rules_hold_after_every_event(
         max in 1..30_usize,
-        events in prop::collection::vec(event(), 1..300),
+        events in prop::collection::vec(event(), 1..150),
     ) {
         let mut held = Held::new(max);
         for event in events {
@@ -188,7 +188,7 @@ proptest! {
     #[test]
     fn who_waits_is_let_go_when_others_leave_and_time_passes(
         max in 1..30_usize,
-        events in prop::collection::vec(event(), 1..200),
+        events in prop::collection::vec(event(), 1..120),
     ) {
         let mut held = Held::new(max);
         for event in events {

@@ -245,4 +245,12 @@ impl Lane {
 }
 
 #[cfg(test)]
+mod lane_tests;
+#[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod queue_tests;
+#[cfg(test)]
+mod state_properties_tests;
+#[cfg(test)]
+mod state_tests;

@@ -19,6 +19,7 @@ use crate::telemetry::{Metrics, UpstreamMetrics};
 use crate::upstream::backends::Backends;
 use crate::upstream::lane::Cause;
 use crate::upstream::resolve::Resolver;
+use crate::upstream::sticky::Sticky;
 use crate::upstream::verdict::RetryPolicy;
 
 /// One configuration at work. A request keeps the snapshot it began with.
@@ -34,6 +35,8 @@ pub struct Snapshot {
     pub litellm: LiteLlm,
     pub bodies: Budget,
     pub retry: RetryPolicy,
+    /// Sessions that went round the router.
+    pub sticky: Sticky,
     /// For the status page.
     pub edge_errors: EdgeErrors,
     lanes: Lanes,
@@ -104,6 +107,7 @@ impl Snapshot {
             keys: KeyRing::new(&config.auth, &config.litellm, asked, Arc::clone(&clock)),
             bodies: Budget::new(config.limits.bodies_in_flight),
             retry: RetryPolicy::new(config.retry),
+            sticky: Sticky::new(config.direct.bypass_sticky),
             resolver,
             config,
             clock,

@@ -3,12 +3,14 @@
 mod admission;
 mod body;
 mod context;
+mod detour;
 mod failure;
 mod forward;
 mod head;
 mod judge;
 mod local;
 mod parcel;
+mod passage;
 mod record;
 mod relay;
 mod reply;

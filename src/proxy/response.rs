@@ -5,12 +5,13 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::context::RequestCtx;
+use super::context::{DirectWay, RequestCtx};
 use super::head::edit_response;
 use super::stream::Tail;
 use super::{judge, reply};
 use crate::cookies::Site;
 use crate::gateway::Failure;
+use crate::upstream::lane::Sign;
 
 /// Informational answers passed on before we lose patience.
 const INFORMATIONAL_MAX: u32 = 8;
@@ -57,6 +58,9 @@ pub(super) fn arrived(
         ctx.answered.stream = Tail::of(&head.headers);
     }
     let is_error = status.as_u16() >= 400;
+    if let (false, Some(permit)) = (is_error, &ctx.attempt.permit) {
+        permit.sign(&Sign::Head);
+    }
     let judge = is_error.then(|| judge::of(ctx)).flatten();
     if let Some(feed) = ctx.feed() {
         let mut feed = feed.lock();
@@ -89,14 +93,9 @@ fn capture_cookies(head: &mut ResponseHeader, ctx: &mut RequestCtx) {
     }
     let wall = ctx.snapshot.clock.wall();
     let Some(way) = ctx.direct() else { return };
-    let path = ctx
-        .admitted
-        .as_ref()
-        .and_then(|admitted| admitted.uri.as_ref())
-        .map_or("/", http::Uri::path);
     let site = Site {
         host: way.upstream.host(),
-        path,
+        path: way.uri.path(),
         secure: true,
     };
     let captured = way.upstream.jar.capture(&head.headers, &site, wall);
@@ -113,7 +112,7 @@ fn capture_cookies(head: &mut ResponseHeader, ctx: &mut RequestCtx) {
 
 /// Supermemory's router fails open: a 200 may carry no memory, and says so in its headers.
 fn note_memory(head: &ResponseHeader, ctx: &mut RequestCtx) {
-    if !ctx.direct().is_some_and(|way| way.model.target.router) {
+    if !ctx.direct().is_some_and(DirectWay::is_router) {
         return;
     }
     let modified = head

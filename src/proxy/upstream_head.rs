@@ -10,7 +10,7 @@ use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::context::{Admitted, BodyMode, DirectWay, Held, RequestCtx, Way, names};
+use super::context::{BodyMode, DirectWay, Held, RequestCtx, Way, names};
 use super::head::edit_request;
 use crate::config::{ProviderDialect, Secret};
 use crate::cookies::Site;
@@ -76,7 +76,7 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
                 opener.opened();
             }
             strip_private(&mut head.headers);
-            write_direct_head(head, admitted, way)?;
+            write_direct_head(head, way)?;
             let site = Site {
                 host: way.upstream.host(),
                 path: head.uri.path(),
@@ -121,10 +121,8 @@ fn remove_prefixed(headers: &mut HeaderMap, prefixes: &[&str]) {
     }
 }
 
-fn write_direct_head(head: &mut Parts, admitted: &Admitted, way: &DirectWay) -> Result<()> {
-    if let Some(uri) = &admitted.uri {
-        head.uri = uri.clone();
-    }
+fn write_direct_head(head: &mut Parts, way: &DirectWay) -> Result<()> {
+    head.uri = way.uri.clone();
     let headers = &mut head.headers;
     headers.insert(header::HOST, way.upstream.authority.clone());
     headers.insert(header::USER_AGENT, USER_AGENT);
@@ -134,7 +132,7 @@ fn write_direct_head(head: &mut Parts, admitted: &Admitted, way: &DirectWay) -> 
         let version = headers.entry(names::ANTHROPIC_VERSION);
         version.or_insert(ANTHROPIC_VERSION);
     }
-    if let Some(key) = &target.api_key {
+    if let Some(key) = way.api_key() {
         match target.dialect {
             ProviderDialect::Anthropic => headers.insert(names::API_KEY, sensitive(key, "")?),
             ProviderDialect::OpenAi => {
@@ -142,7 +140,7 @@ fn write_direct_head(head: &mut Parts, admitted: &Admitted, way: &DirectWay) -> 
             }
         };
     }
-    for (name, value) in &target.extra_headers {
+    for (name, value) in way.extra_headers() {
         headers.insert(name.clone(), value.clone());
     }
     Ok(())

@@ -126,8 +126,9 @@ impl Lane {
     }
 
     /// Would a request that carries these cookies lack one that the edge demanded?
-    pub fn demands<S: AsRef<str>>(&self, sent: &[S]) -> bool {
+    pub fn demands<S: AsRef<str>>(&self, sent: impl FnOnce() -> Vec<S>) -> bool {
         self.demanding.load(Ordering::Relaxed) && {
+            let sent = sent();
             let carries = |name: &str| sent.iter().any(|sent| sent.as_ref() == name);
             self.inner.lock().state.demands(carries)
         }
@@ -244,4 +245,12 @@ impl Lane {
 }
 
 #[cfg(test)]
+mod lane_tests;
+#[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod queue_tests;
+#[cfg(test)]
+mod state_properties_tests;
+#[cfg(test)]
+mod state_tests;

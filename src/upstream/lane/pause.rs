@@ -16,8 +16,9 @@ const SILENCE_AFTER_FAILURES: Duration = Duration::from_secs(10);
 const COLD: (usize, usize) = (16, 4);
 /// After a pause the limit is known, and the way to it is short.
 const PAUSED: (usize, usize) = (2, 1);
-/// Whoever asks for more does not mean it.
+/// Whoever asks for more, or for none, does not mean it.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const SHORTEST: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 pub struct Gate {
@@ -119,7 +120,7 @@ impl Gate {
 
     /// A longer pause extends the one that is kept, a shorter one never cuts it. Is it a new one?
     pub fn pause(&mut self, wait: Duration, cause: Cause, now: Instant) -> bool {
-        let end = now + wait.min(LONGEST);
+        let end = now + wait.clamp(SHORTEST, LONGEST);
         if let Phase::Shut { until, cause: kept } = &mut self.phase {
             if end > *until {
                 (*until, *kept) = (end, cause);

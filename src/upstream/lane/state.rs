@@ -182,7 +182,7 @@ impl<W> State<W> {
     fn turns_away(&self, asker: &Asker, now: Instant) -> Option<Refusal> {
         let shut = self.shut(now);
         let remaining = shut.map_or(Duration::ZERO, |refusal| refusal.wait());
-        let expected = remaining.saturating_add(self.pace.wait(self.queue.ahead_of(asker)));
+        let expected = remaining.saturating_add(self.pace.wait(self.queue.ahead_of(asker) + 1));
         if self.queue.len() >= self.policy.queue_max {
             return Some(shut.unwrap_or(Refusal::QueueFull { expected }));
         }

@@ -4,6 +4,8 @@ mod admission;
 mod body;
 mod context;
 mod detour;
+mod egress;
+mod errand;
 mod failure;
 mod forward;
 mod head;

@@ -24,6 +24,7 @@ mod deadlines;
 mod departures;
 mod direct;
 mod early_answers;
+mod egress;
 mod endpoints;
 mod errors;
 mod failures;

@@ -120,6 +120,10 @@ pub(super) struct Answered {
     pub outcome: Option<&'static str>,
     pub client_left: bool,
     pub memory: Option<&'static str>,
+    /// How long it waited for its lane, where it had to.
+    pub queue_wait: Option<Duration>,
+    /// Why it goes round its usual lane.
+    pub bypassed: Option<&'static str>,
     /// Set while an event stream that we could end with an error event passes.
     pub stream: Option<Tail>,
     pub broken_stream: Option<&'static str>,

@@ -61,6 +61,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
         upstream: Upstreamed {
             upstream: upstream_name(ctx),
             attempts: ctx.attempt.number,
+            bypassed: ctx.answered.bypassed,
             reused: ctx.attempt.reused,
             cookies: &cookies,
         },
@@ -170,5 +171,6 @@ fn spent(session: &Session, ctx: &RequestCtx) -> Spent {
         total: now.saturating_duration_since(ctx.started),
         first_byte,
         overhead,
+        queue_wait: ctx.answered.queue_wait,
     }
 }

@@ -50,10 +50,13 @@ pub enum Refusal {
 impl Refusal {
     /// When asking again is worth it; never less than the second that HTTP can express.
     pub fn retry_after(&self) -> Duration {
-        let wait = match self {
+        self.wait().max(Duration::from_secs(1))
+    }
+
+    pub(super) fn wait(&self) -> Duration {
+        match self {
             Self::Paused { remaining } | Self::Down { remaining } => *remaining,
             Self::Full { expected } | Self::QueueFull { expected } => *expected,
-        };
-        wait.max(Duration::from_secs(1))
+        }
     }
 }

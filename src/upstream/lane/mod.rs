@@ -4,6 +4,13 @@
 //! those who wait. Nothing is awaited under the lock, and nobody is told anything under it.
 
 mod asker;
+mod budget;
+mod circuit;
+mod cookie_gate;
+mod edge;
+mod limit;
+mod pace;
+mod pause;
 mod permit;
 mod place;
 mod queue;
@@ -235,3 +242,14 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod lane_tests;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod queue_tests;
+#[cfg(test)]
+mod state_properties_tests;
+#[cfg(test)]
+mod state_tests;

@@ -25,7 +25,6 @@ pub struct Spot {
 pub struct Waiter<W> {
     id: u64,
     pub retry: bool,
-    pub lacks_cookies: bool,
     pub told: W,
 }
 
@@ -58,7 +57,6 @@ impl<W> FairQueue<W> {
         let waiter = Waiter {
             id: spot.id,
             retry: asker.retry,
-            lacks_cookies: asker.lacks_cookies,
             told,
         };
         self.class(spot.background).push(&spot.path, waiter);

@@ -9,33 +9,39 @@ use parking_lot::Mutex;
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
 
-use super::context::{RequestCtx, Way, names};
+use super::context::{RequestCtx, names};
 use super::relay::{Decision, Judge, Rest};
 use super::reply::{self, JSON};
-use crate::gateway::{Answer, Rejection, Snapshot};
-use crate::routing::DirectModel;
+use crate::gateway::{Answer, DirectUpstream, EdgeErrorNote, Rejection, Snapshot};
 use crate::upstream::edge_error::{self, EdgeError};
-use crate::upstream::lane::Sign;
+use crate::upstream::lane::{Cause, Permit};
 use crate::upstream::verdict::Attempt;
-use crate::upstream::{Called, Effect, Outcome, Phase, Reason, Verdict};
+use crate::upstream::{Called, Effect, Outcome, Phase, Reach, Reason, Verdict};
 use crate::wire::{Dialect, ErrorKind, error_body};
 
 /// What the judge of a kept answer found; the hooks read it after the attempt.
 #[derive(Default)]
 pub(super) struct Finding {
     pub outcome: Option<&'static str>,
-    /// The wait before another attempt, where one is wanted, and the reason for it.
-    pub again: Option<(Duration, Reason)>,
+    pub next: Option<Next>,
+    /// Something behind the router turned it away: the router may have noted the request.
+    pub behind: bool,
+}
+
+/// What follows an attempt that is not delivered.
+#[derive(Clone, Copy)]
+pub(super) enum Next {
+    /// The same way, after so long.
+    Again(Duration, Reason),
+    /// Round its lane.
+    Around(Reason),
 }
 
 /// The judge for the attempt under way; what it finds goes to the context.
 pub(super) fn of(ctx: &RequestCtx) -> Option<Judge> {
     let case = Case {
         snapshot: Arc::clone(&ctx.snapshot),
-        model: Arc::clone(&ctx.direct()?.model),
-        attempt: ctx.attempt.number,
-        fresh_cookies: ctx.answered.fresh_cookies.clone(),
-        retried_for_cookies: ctx.answered.retried_for_cookies,
+        tried: Tried::of(ctx)?,
         dialect: ctx.dialect,
         request_id: ctx.request_id.as_str().to_owned(),
         finding: Arc::clone(&ctx.answered.finding),
@@ -45,47 +51,104 @@ pub(super) fn of(ctx: &RequestCtx) -> Option<Judge> {
     }))
 }
 
-/// Whether the policy wants another attempt after a connection failed; what it decided is noted.
-pub(super) fn transport(ctx: &mut RequestCtx, phase: Phase) -> bool {
+/// Whether another attempt follows one whose connection failed; what was decided is noted.
+pub(super) fn transport(ctx: &RequestCtx, phase: Phase) -> bool {
     let outcome = Outcome::of_transport(phase);
-    let (host, provider) = match ctx.admitted.as_ref().map(|admitted| &admitted.way) {
-        Some(Way::Direct(way)) => (way.upstream.host(), way.model.target.provider_host.as_str()),
-        _ => ("litellm", "litellm"),
+    let retry = &ctx.snapshot.retry;
+    let verdict = match Tried::of(ctx) {
+        Some(tried) => {
+            tried.tell_lanes(&outcome, &ctx.snapshot);
+            let mut attempt = tried.attempt();
+            attempt.delivering = ctx.answered.head_at.is_some();
+            retry.judge(&outcome, &attempt, fastrand::f64())
+        }
+        None => {
+            let attempt = Attempt {
+                number: ctx.attempt.number,
+                called: Called {
+                    host: "litellm",
+                    provider: "litellm",
+                },
+                fresh_cookies: &[],
+                retried_for_cookies: false,
+                delivering: ctx.answered.head_at.is_some(),
+                bypass: false,
+            };
+            retry.judge(&outcome, &attempt, fastrand::f64())
+        }
     };
-    let attempt = Attempt {
-        number: ctx.attempt.number,
-        called: Called { host, provider },
-        fresh_cookies: &[],
-        retried_for_cookies: ctx.answered.retried_for_cookies,
-        delivering: ctx.answered.head_at.is_some(),
-        bypass: false,
-    };
-    let verdict = ctx
-        .snapshot
-        .retry
-        .judge(&outcome, &attempt, fastrand::f64());
-    let again = again(verdict);
+    let next = next(verdict);
     *ctx.answered.finding.lock() = Finding {
         outcome: Some(outcome.as_str()),
-        again,
+        next,
+        behind: false,
     };
-    again.is_some()
+    next.is_some()
 }
 
-fn again(verdict: Verdict) -> Option<(Duration, Reason)> {
+fn next(verdict: Verdict) -> Option<Next> {
     match verdict {
-        Verdict::Retry { wait, reason } => Some((wait, reason)),
-        Verdict::Deliver | Verdict::Bypass { .. } | Verdict::Refuse { .. } => None,
+        Verdict::Retry { wait, reason } => Some(Next::Again(wait, reason)),
+        Verdict::Bypass { reason } => Some(Next::Around(reason)),
+        Verdict::Deliver | Verdict::Refuse { .. } => None,
+    }
+}
+
+/// An attempt by a lane, as the policies see it.
+struct Tried {
+    number: u32,
+    upstream: Arc<DirectUpstream>,
+    provider: String,
+    permit: Option<Arc<Permit>>,
+    /// Names of cookies that the answer set and that we had not sent.
+    fresh_cookies: Vec<String>,
+    retried_for_cookies: bool,
+    /// There is another way.
+    detour: bool,
+}
+
+impl Tried {
+    fn of(ctx: &RequestCtx) -> Option<Self> {
+        let way = ctx.direct()?;
+        Some(Self {
+            number: ctx.attempt.number,
+            upstream: Arc::clone(&way.upstream),
+            provider: way.called().provider.to_owned(),
+            permit: ctx.attempt.permit.clone(),
+            fresh_cookies: ctx.answered.fresh_cookies.clone(),
+            retried_for_cookies: ctx.answered.retried_for_cookies,
+            detour: way.detour.is_some(),
+        })
+    }
+
+    fn attempt(&self) -> Attempt<'_> {
+        Attempt {
+            number: self.number,
+            called: Called {
+                host: self.upstream.host(),
+                provider: &self.provider,
+            },
+            fresh_cookies: &self.fresh_cookies,
+            retried_for_cookies: self.retried_for_cookies,
+            delivering: false,
+            bypass: self.detour,
+        }
+    }
+
+    /// Answers with the pause that the lane now keeps, where the outcome is a reason for one.
+    fn tell_lanes(&self, outcome: &Outcome, snapshot: &Snapshot) -> Option<Duration> {
+        let effect = Effect::of(outcome, &self.attempt());
+        let pause = self.permit.as_ref()?.sign(&effect.sign)?;
+        if effect.reach == Reach::Host {
+            snapshot.pause_host(self.upstream.host(), pause, Cause::Host);
+        }
+        Some(pause)
     }
 }
 
 struct Case {
     snapshot: Arc<Snapshot>,
-    model: Arc<DirectModel>,
-    attempt: u32,
-    /// Names of cookies that the answer set and that we had not sent.
-    fresh_cookies: Vec<String>,
-    retried_for_cookies: bool,
+    tried: Tried,
     dialect: Dialect,
     request_id: String,
     finding: Arc<Mutex<Finding>>,
@@ -100,64 +163,47 @@ impl Case {
             _ => None,
         };
         if let Some(edge) = edge {
-            self.snapshot
-                .metrics
-                .edge_error(edge.zone.as_deref(), edge.code);
+            self.note(status, edge);
         }
-        let verdict = self.verdict(&outcome);
-        let again = again(verdict);
+        let pause = self.tried.tell_lanes(&outcome, &self.snapshot);
+        let attempt = self.tried.attempt();
+        let verdict = self
+            .snapshot
+            .retry
+            .judge(&outcome, &attempt, fastrand::f64());
+        let next = next(verdict);
         *self.finding.lock() = Finding {
             outcome: Some(outcome.as_str()),
-            again,
+            next,
+            behind: Effect::of(&outcome, &attempt).is_refusal_behind(),
         };
         match (verdict, edge) {
-            (Verdict::Retry { .. }, _) => Decision::Again,
+            _ if next.is_some() => Decision::Again,
             (
                 Verdict::Refuse {
                     retry_after,
                     certain,
                 },
                 _,
-            ) => self.refuse(&head, retry_after, certain),
+            ) => self.refuse(&head, pause.unwrap_or(retry_after), certain),
             (_, None) if rest == Rest::Nothing => Decision::Deliver(head, body),
             (_, None) if rest == Rest::Follows => Decision::Begin(head, body),
             (_, edge) => self.say(head, edge, outcome.may_have_been_processed()),
         }
     }
 
-    /// A lane's pause is waited out here, where it is short enough, until lanes do it.
-    fn verdict(&self, outcome: &Outcome) -> Verdict {
-        let attempt = Attempt {
-            number: self.attempt,
-            called: Called {
-                host: &self.model.target.base.origin.host,
-                provider: &self.model.target.provider_host,
-            },
-            fresh_cookies: &self.fresh_cookies,
-            retried_for_cookies: self.retried_for_cookies,
-            delivering: false,
-            bypass: false,
-        };
-        let judged = self
-            .snapshot
-            .retry
-            .judge(outcome, &attempt, fastrand::f64());
-        let Sign::Refused { pause } = Effect::of(outcome, &attempt).sign else {
-            return judged;
-        };
-        match judged {
-            Verdict::Retry { reason, .. } if pause > self.snapshot.config.retry.max_delay => {
-                Verdict::Refuse {
-                    retry_after: pause,
-                    certain: reason != Reason::MayDuplicate,
-                }
-            }
-            Verdict::Retry { wait, reason } => Verdict::Retry {
-                wait: wait + pause,
-                reason,
-            },
-            judged => judged,
-        }
+    fn note(&self, status: u16, edge: &EdgeError) {
+        let snapshot = &self.snapshot;
+        snapshot.metrics.edge_error(edge.zone.as_deref(), edge.code);
+        snapshot.edge_errors.note(EdgeErrorNote {
+            time: snapshot.clock.wall(),
+            lane: self.tried.upstream.name().to_owned(),
+            status,
+            code: edge.code,
+            zone: edge.zone.clone(),
+            ray_id: edge.ray_id.clone(),
+            request_id: self.request_id.clone(),
+        });
     }
 
     /// The refusal that the client understands, in place of the edge's.
@@ -174,13 +220,8 @@ impl Case {
             &answer.message,
             &self.request_id,
         );
-        match refusal_head(&answer, theirs, body.len()) {
-            Ok(head) => Decision::Deliver(Box::new(head), body),
-            Err(error) => {
-                log::error!(target: "memgate::proxy", "a refusal could not be said: {}", error.etype().as_str());
-                Decision::Again
-            }
-        }
+        let head = refusal_head(&answer, theirs, body.len());
+        Decision::Deliver(Box::new(head), body)
     }
 
     /// The same status, in the caller's dialect.
@@ -214,16 +255,15 @@ impl Case {
 }
 
 /// Of the edge's own head nothing stays but what we have stamped on it.
-fn refusal_head(answer: &Answer, theirs: &ResponseHeader, length: usize) -> Result<ResponseHeader> {
-    let mut head = reply::error_head(answer)?;
-    head.insert_header(header::CONTENT_LENGTH, length)?;
-    head.insert_header(header::CACHE_CONTROL, "no-store")?;
+fn refusal_head(answer: &Answer, theirs: &ResponseHeader, length: usize) -> ResponseHeader {
+    let mut head = reply::error_head(answer);
+    head.headers.insert(header::CONTENT_LENGTH, length.into());
     for name in names::STAMPED {
         if let Some(value) = theirs.headers.get(&name) {
-            head.insert_header(name, value.clone())?;
+            head.headers.insert(name, value.clone());
         }
     }
-    Ok(head)
+    head.into()
 }
 
 fn reframe(

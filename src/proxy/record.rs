@@ -81,7 +81,7 @@ fn note_error_event(ctx: &mut RequestCtx) {
 
 /// Counts the last attempt; the earlier ones were counted when they were judged.
 pub(super) fn note_attempt(ctx: &RequestCtx) {
-    if ctx.attempt.number == 0 {
+    if ctx.attempt.number == 0 || ctx.answered.turned_away.is_some() {
         return;
     }
     let outcome = ctx.answered.outcome.unwrap_or(if ctx.answered.client_left {
@@ -128,6 +128,7 @@ fn answer<'a>(session: &Session, error: Option<&Error>, ctx: &'a RequestCtx) -> 
     };
     Answer {
         route: match ctx.admitted.as_ref().map(|admitted| &admitted.way) {
+            _ if ctx.answered.bypassed.is_some() => RouteLabel::Bypass,
             Some(Way::Direct(_)) => RouteLabel::Direct,
             Some(Way::LiteLlm { .. }) => RouteLabel::LiteLlm,
             None => RouteLabel::Local,
@@ -149,7 +150,7 @@ fn answer<'a>(session: &Session, error: Option<&Error>, ctx: &'a RequestCtx) -> 
 
 fn upstream_name(ctx: &RequestCtx) -> Option<&str> {
     match &ctx.admitted.as_ref()?.way {
-        Way::Direct(way) => Some(way.upstream.lane()),
+        Way::Direct(way) => Some(way.upstream.name()),
         Way::LiteLlm { .. } => Some("litellm"),
     }
 }
@@ -171,6 +172,6 @@ fn spent(session: &Session, ctx: &RequestCtx) -> Spent {
         total: now.saturating_duration_since(ctx.started),
         first_byte,
         overhead,
-        queue_wait: ctx.answered.queue_wait,
+        queue_wait: Some(ctx.answered.queued).filter(|wait| !wait.is_zero()),
     }
 }

@@ -59,6 +59,13 @@ impl Effect {
     }
 }
 
+impl Effect {
+    /// An edge behind the host called refused: what stands between has seen the request.
+    pub fn is_refusal_behind(&self) -> bool {
+        self.reach == Reach::Lane && matches!(self.sign, Sign::Refused { .. })
+    }
+}
+
 fn of_edge(error: &EdgeError) -> Sign {
     match error.class() {
         EdgeClass::QueueFull | EdgeClass::RateLimited => Sign::Refused {

@@ -173,6 +173,7 @@ fn the_page_that_started_it_all_is_met_by_the_bypass_and_pauses_the_routers_lane
         attempts: 3,
         initial_delay: Duration::from_secs(1),
         max_delay: Duration::from_secs(60),
+        budget: 0.2,
     });
     assert_eq!(
         policy.judge(&outcome, &ROUTER, 0.5),

@@ -33,6 +33,7 @@ fn policy() -> RetryPolicy {
         attempts: 3,
         initial_delay: SECOND,
         max_delay: 60 * SECOND,
+        budget: 0.2,
     })
 }
 
@@ -345,6 +346,7 @@ fn jitter_doubles_with_each_attempt_up_to_the_cap() {
         attempts: u32::MAX,
         initial_delay: SECOND,
         max_delay: 8 * SECOND,
+        budget: 0.2,
     });
 
     let waits = [1, 2, 3, 4, 5, 100].map(|number| {

@@ -126,8 +126,9 @@ impl Lane {
     }
 
     /// Would a request that carries these cookies lack one that the edge demanded?
-    pub fn demands<S: AsRef<str>>(&self, sent: &[S]) -> bool {
+    pub fn demands<S: AsRef<str>>(&self, sent: impl FnOnce() -> Vec<S>) -> bool {
         self.demanding.load(Ordering::Relaxed) && {
+            let sent = sent();
             let carries = |name: &str| sent.iter().any(|sent| sent.as_ref() == name);
             self.inner.lock().state.demands(carries)
         }

@@ -75,12 +75,7 @@ impl Default for DirectHost {
 
 impl Default for EdgeOptions {
     fn default() -> Self {
-        let names = [
-            ROUTER,
-            "api.anthropic.com",
-            "localhost",
-            "127.0.0.1",
-        ];
+        let names = [ROUTER, "api.anthropic.com", "localhost", "127.0.0.1"];
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             control: None,

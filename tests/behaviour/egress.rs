@@ -420,3 +420,20 @@ async fn streams_and_bodiless_requests_pass_and_a_body_beyond_the_limit_does_not
     assert_eq!(asked.header("content-length"), None);
     assert_eq!(large.status(), 413);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_without_its_last_event_ends_with_an_error_event_here_too() {
+    let edge = two_hosts().await;
+    let gateway = started(&edge).await;
+    edge.script([answer::unfinished()]);
+
+    let mut stream = litellms(&gateway, MESSAGES)
+        .body(streamed(UPSTREAM_MODEL, "hello"))
+        .send()
+        .await
+        .unwrap();
+    let (events, _whole) = read_out(&mut stream).await;
+
+    let events = String::from_utf8_lossy(&events);
+    assert!(events.contains("event: error\n"), "{events}");
+}

@@ -46,5 +46,6 @@ mod reuse;
 mod routing;
 mod secrets;
 mod status;
+mod stream_ends;
 mod streams;
 mod upstream_errors;

@@ -120,20 +120,6 @@ async fn a_wait_longer_than_allowed_is_answered_at_once_with_its_retry_after() {
     for (refusal, status, said) in [
         (limited().retry_after(21), 429, "21"),
         (
-            cloudflare::queue_full()
-                .zone("api.supermemory.ai")
-                .retry_after(60),
-            529,
-            "60",
-        ),
-        (
-            cloudflare::rate_limited()
-                .zone("api.supermemory.ai")
-                .retry_after(30),
-            529,
-            "30",
-        ),
-        (
             answer::provider_error(529, "overloaded_error", "busy").retry_after(3600),
             529,
             "3600",

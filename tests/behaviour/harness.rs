@@ -181,6 +181,13 @@ impl Builder {
         self
     }
 
+    /// Nobody waits in line longer.
+    pub fn queue_timeout(mut self, time: &str) -> Self {
+        let queue = format!("direct: {{queue: {{timeout: {time}}}, ");
+        self.own = self.own.replace("direct: {", &queue);
+        self
+    }
+
     /// The listener speaks HTTP/2 too, by prior knowledge.
     pub fn with_h2c(self) -> Self {
         self.own("listen: [{address: '127.0.0.1:0', h2c: true}]")

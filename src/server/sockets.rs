@@ -23,6 +23,16 @@ pub(super) struct BoundListener {
     pub h2c: bool,
 }
 
+impl BoundListener {
+    pub(super) fn plain(address: SocketAddr) -> Self {
+        Self {
+            address,
+            tls: None,
+            h2c: false,
+        }
+    }
+}
+
 /// The bound sockets, in the form in which Pingora takes over listeners.
 pub(super) struct Sockets {
     fds: Fds,

@@ -91,6 +91,14 @@ impl TestGateway {
         format!("http://{}{path}", self.running().admin.unwrap())
     }
 
+    pub fn egress(&self) -> SocketAddr {
+        self.running().egress.unwrap()
+    }
+
+    pub fn egress_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.egress())
+    }
+
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.running().gateway
     }

@@ -11,6 +11,7 @@ use crate::wire::ErrorKind;
 pub enum Rejection {
     /// The request line or headers are unsound.
     Head(&'static str),
+    HeadTooLarge,
     /// The allowed methods.
     Method(&'static str),
     Expectation,
@@ -90,6 +91,9 @@ impl Rejection {
     pub fn answer(&self) -> Answer {
         match self {
             Self::Head(reason) => Answer::new(400, "bad_request", *reason),
+            Self::HeadTooLarge => {
+                Answer::new(431, "head_too_large", "the request's headers are too large")
+            }
             Self::Method(allow) => {
                 let mut answer = Answer::new(
                     405,

@@ -1,7 +1,6 @@
 //! May this request go on, and where to? Answered once, before any upstream is touched.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Uri, header};
@@ -13,7 +12,7 @@ use super::body::{self, Unread};
 use super::context::{Admitted, DirectWay, RequestCtx, Way, names};
 use super::parcel::{self, Parcel};
 use super::target::{Target, is_inference};
-use super::{local, reply};
+use super::{local, relay, reply};
 use crate::auth::{Caller, Presented};
 use crate::body::Envelope;
 use crate::config::{Expose, ProviderDialect};
@@ -27,15 +26,9 @@ pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
 const DOWNSTREAM_WRITE: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(5);
 
-tokio::task_local! {
-    /// Turns true when the request's head is there.
-    pub(crate) static HEAD_ARRIVED: Arc<AtomicBool>;
-}
-
 /// Bounds on a client's connection that Pingora leaves open.
 pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
-    // Set where a deadline waits for it, which is not so for HTTP/2.
-    let _ = HEAD_ARRIVED.try_with(|arrived| arrived.store(true, Ordering::Relaxed));
+    relay::unwrap(session, &ctx.custody);
     // Pingora knows who wants no more than one answer: HTTP/1.0 unless it says otherwise.
     if session.get_keepalive().is_some() {
         session.set_keepalive(Some(KEEPALIVE.as_secs()));

@@ -1,6 +1,7 @@
 //! One request's life: each of Pingora's hooks hands over to the phase that it belongs to.
 
 mod admission;
+mod bad_head;
 mod body;
 mod context;
 mod failure;
@@ -30,8 +31,10 @@ use pingora_core::{BError, Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-pub(crate) use admission::{HEAD_ARRIVED, KEEPALIVE};
+pub(crate) use admission::KEEPALIVE;
+pub(crate) use bad_head::refuse as refuse_head;
 pub use context::RequestCtx;
+pub(crate) use relay::{Custody, carry};
 
 use crate::gateway::Gateway;
 

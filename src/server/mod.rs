@@ -1,7 +1,7 @@
 //! How does the gateway come up and go down? Sockets, services, background work, stopping.
 
 mod background;
-mod head_deadline;
+mod connections;
 mod lifecycle;
 mod pid_file;
 mod sockets;
@@ -24,7 +24,7 @@ use pingora_proxy::http_proxy;
 use tokio::sync::watch;
 
 use self::background::Upkeep;
-use self::head_deadline::HeadDeadline;
+use self::connections::Connections;
 use self::lifecycle::Lifecycle;
 pub use self::lifecycle::outlive_harmless_signals;
 use self::pid_file::PidFile;
@@ -254,14 +254,18 @@ fn data_service(
     gateway: &Arc<Gateway>,
     listeners: Vec<BoundListener>,
     h2c: bool,
-) -> Service<HeadDeadline> {
+) -> Service<Connections> {
     let mut options = HttpServerOptions::default();
     options.h2c = h2c;
+    // So that CONNECT is refused as all else is, by the proxy.
+    options.allow_connect_method_proxying = true;
     let mut proxy = http_proxy(conf, Proxy::new(Arc::clone(gateway)));
     proxy.server_options = Some(options);
-    let limit = gateway.snapshot().config.limits.header_timeout;
     let name = if h2c { "data-h2c" } else { "data" };
-    let mut service = Service::new(name.to_owned(), HeadDeadline::new(proxy, limit));
+    let mut service = Service::new(
+        name.to_owned(),
+        Connections::new(proxy, Arc::clone(gateway)),
+    );
     for listener in listeners {
         let address = listener.address.to_string();
         match listener.tls {

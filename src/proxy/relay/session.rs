@@ -16,34 +16,36 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::{Sleep, sleep_until};
 
-use super::SharedFeed;
 use super::feed::{Decision, Rest};
+use super::{Custody, SharedFeed};
 
 pub(super) struct Relay {
     /// Always there until the relay is dropped.
     client: Option<Box<ServerSession>>,
+    custody: Custody,
     feed: SharedFeed,
     streams: bool,
-    timer: Pin<Box<Sleep>>,
+    /// Made when it is first waited for.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.feed.lock().give_back = self.client.take();
+        if let Some(client) = self.client.take() {
+            self.custody.put(client);
+        }
     }
 }
 
 impl Relay {
-    pub(super) fn new(client: Box<ServerSession>, feed: SharedFeed) -> Self {
-        let (deadline, streams) = {
-            let feed = feed.lock();
-            (feed.deadline, feed.streams)
-        };
+    pub(super) fn new(client: Box<ServerSession>, feed: SharedFeed, custody: Custody) -> Self {
+        let streams = feed.lock().streams;
         Self {
             client: Some(client),
+            custody,
             feed,
             streams,
-            timer: Box::pin(sleep_until(deadline.into())),
+            timer: None,
         }
     }
 
@@ -65,9 +67,12 @@ impl Relay {
     async fn watch(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
         loop {
             let deadline = self.feed.lock().deadline.into();
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
             // Every event moves the deadline on; the timer follows only when it has to.
-            if deadline < self.timer.deadline() || self.timer.is_elapsed() {
-                self.timer.as_mut().reset(deadline);
+            if deadline < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
             }
             let client = self.client.as_mut().ok_or_else(gone)?;
             tokio::select! {
@@ -75,7 +80,7 @@ impl Relay {
                     self.feed.lock().sending(Instant::now());
                     return event;
                 }
-                () = self.timer.as_mut() => {
+                () = timer.as_mut() => {
                     if self.feed.lock().deadline <= Instant::now() {
                         // Boxed: rare, and large beside the waiting itself.
                         return Box::pin(self.give_up()).await;
@@ -94,9 +99,8 @@ impl Relay {
         match judgement {
             Some(Decision::Again) => return judged_again(),
             Some(Decision::Deliver(head, body) | Decision::Begin(head, body)) => {
-                // The error below makes Pingora close the connection: the client is told.
-                self.client_mut().set_keepalive(None);
                 self.deliver(head, body, true).await?;
+                self.feed.lock().tell();
             }
             None => {}
         }

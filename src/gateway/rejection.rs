@@ -91,9 +91,7 @@ impl Rejection {
     pub fn answer(&self) -> Answer {
         match self {
             Self::Head(reason) => Answer::new(400, "bad_request", *reason),
-            Self::HeadTooLarge => {
-                Answer::new(431, "head_too_large", "the request's headers are too large")
-            }
+            Self::HeadTooLarge => Answer::new(431, "head_too_large", "the head is too large"),
             Self::Method(allow) => {
                 let mut answer = Answer::new(
                     405,

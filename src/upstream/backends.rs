@@ -1,7 +1,7 @@
 //! Which LiteLLM replica serves a request? Healthy ones in turn, never one that just failed it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,12 +60,8 @@ impl Backends {
 
     /// The next replica that is not among `tried`: a healthy one, or any when none is known to be.
     pub fn choose(&self, tried: &[SocketAddr]) -> Option<Replica> {
-        let untried = |backend: &Backend| {
-            backend
-                .addr
-                .as_inet()
-                .is_some_and(|address| !tried.contains(address))
-        };
+        let untried =
+            |backend: &Backend| place(backend).is_some_and(|place| !tried.contains(&place.address));
         let backend = self
             .balancer
             .select_with(b"", CANDIDATES, |backend, healthy| {
@@ -75,9 +71,9 @@ impl Backends {
                 self.balancer
                     .select_with(b"", CANDIDATES, |backend, _| untried(backend))
             })?;
-        let site = backend.ext.get::<Arc<Site>>()?;
+        let Place { site, address } = place(&backend)?;
         Some(Replica {
-            address: *backend.addr.as_inet()?,
+            address: *address,
             base: Arc::clone(&site.base),
             authority: site.authority.clone(),
         })
@@ -99,7 +95,18 @@ impl BackgroundService for Backends {
     }
 }
 
-/// One configured URL: what the pool carries of a replica.
+/// What the pool carries of a replica.
+#[derive(Clone)]
+struct Place {
+    site: Arc<Site>,
+    address: SocketAddr,
+}
+
+fn place(backend: &Backend) -> Option<&Place> {
+    backend.ext.get()
+}
+
+/// One configured URL.
 struct Site {
     base: Arc<BaseUrl>,
     authority: HeaderValue,
@@ -133,10 +140,14 @@ struct Liveliness;
 #[async_trait]
 impl HealthCheck for Liveliness {
     async fn check(&self, target: &Backend) -> pingora_core::Result<()> {
-        match target.ext.get::<Arc<Site>>() {
-            Some(site) => site.probe.check(target).await,
-            None => Ok(()),
-        }
+        let Some(Place { site, address }) = place(target) else {
+            return Ok(());
+        };
+        let target = Backend {
+            addr: (*address).into(),
+            ..target.clone()
+        };
+        site.probe.check(&target).await
     }
 
     fn health_threshold(&self, success: bool) -> usize {
@@ -144,7 +155,10 @@ impl HealthCheck for Liveliness {
     }
 
     fn backend_summary(&self, target: &Backend) -> String {
-        format!("LiteLLM at {}", target.addr)
+        match place(target) {
+            Some(place) => format!("LiteLLM at {}{}", place.address, place.site.base.path),
+            None => "LiteLLM".to_owned(),
+        }
     }
 }
 
@@ -154,12 +168,15 @@ struct Replicas(Vec<Arc<Site>>);
 impl ServiceDiscovery for Replicas {
     async fn discover(&self) -> pingora_core::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
         let mut found = BTreeSet::new();
-        for site in &self.0 {
+        for (number, site) in (0..).zip(&self.0) {
             for address in site.host.addresses().iter() {
                 let mut ext = Extensions::new();
-                ext.insert(Arc::clone(site));
+                ext.insert(Place {
+                    site: Arc::clone(site),
+                    address: *address,
+                });
                 found.insert(Backend {
-                    addr: (*address).into(),
+                    addr: label(address, number).into(),
                     weight: 1,
                     ext,
                 });
@@ -167,4 +184,14 @@ impl ServiceDiscovery for Replicas {
         }
         Ok((found, HashMap::new()))
     }
+}
+
+/// The pool tells backends apart by their addresses alone, but two URLs may lead to one address: behind an
+/// ingress the path, or the name, makes the replica. The number of the URL makes two of them.
+fn label(address: &SocketAddr, number: u32) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    SocketAddrV6::new(ip, address.port(), number, 0).into()
 }

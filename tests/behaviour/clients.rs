@@ -220,3 +220,35 @@ async fn an_http_1_0_client_is_answered_without_chunks_and_let_go() {
     assert_eq!(answer.header("transfer-encoding"), "");
     assert_eq!(answer.json()["type"], "message");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http_1_0_client_reads_a_stream_until_the_connection_ends() {
+    let (edge, _litellm, gateway) = world().await;
+    let whole = [
+        EVENT,
+        "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+    ];
+    for (model, path) in [(MODEL, "/v1/messages"), (OTHER, "/v1/chat/completions")] {
+        edge.script([answer::stream(whole)]);
+        let body = streamed(model, "hello");
+        let mut client = Raw::connect(gateway.address()).await;
+
+        let head = format!(
+            "POST {path} HTTP/1.0\r\nhost: gateway\r\nauthorization: Bearer {MASTER}\r\nconnection: keep-alive\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        client.send(head.as_bytes()).await;
+        client.send(body.as_bytes()).await;
+        let answer = client.reply().await;
+
+        let text = String::from_utf8(answer.body.clone()).unwrap();
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("transfer-encoding"), "", "{path}");
+        assert_eq!(answer.header("connection"), "close", "{path}");
+        assert!(
+            text.starts_with("event:") || text.starts_with("data:"),
+            "{path}: {text}"
+        );
+        assert!(text.ends_with("\n\n"), "{path}: {text}");
+    }
+}

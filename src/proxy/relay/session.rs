@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
-use http::HeaderMap;
+use http::header::TRANSFER_ENCODING;
+use http::{HeaderMap, Version};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::custom::CustomMessageWrite;
 use pingora_core::protocols::http::custom::server::Session as CustomSession;
@@ -156,15 +157,24 @@ impl Relay {
         }
     }
 
-    /// Pingora gives the client's connection up after an upload that it could not end: the answer says so.
-    fn settle_connection(&mut self) {
-        if self.feed.lock().is_cut() {
+    /// Says in the head how the answer will end, and whether the connection will with it.
+    fn settle(&mut self, head: &mut ResponseHeader) {
+        let to_old = self.client().req_header().version == Version::HTTP_10;
+        // HTTP/1.0 knows no chunks: the end of the connection is the answer's.
+        let until_close = to_old && head.remove_header(&TRANSFER_ENCODING).is_some();
+        // Pingora gives the client's connection up after an upload that it could not end.
+        if until_close || self.feed.lock().is_cut() {
             self.client_mut().set_keepalive(None);
         }
     }
 
-    async fn deliver(&mut self, head: Box<ResponseHeader>, body: Bytes, end: bool) -> Result<bool> {
-        self.settle_connection();
+    async fn deliver(
+        &mut self,
+        mut head: Box<ResponseHeader>,
+        body: Bytes,
+        end: bool,
+    ) -> Result<bool> {
+        self.settle(&mut head);
         self.feed.lock().release();
         let tasks = vec![
             HttpTask::Header(head, false),
@@ -231,21 +241,22 @@ impl CustomSession for Relay {
         feed.is_stopped() || feed.is_sent()
     }
 
-    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        let final_head = tasks.iter().any(
-            |task| matches!(task, HttpTask::Header(head, _) if !head.status.is_informational()),
-        );
+    async fn response_duplex_vec(&mut self, mut tasks: Vec<HttpTask>) -> Result<bool> {
+        let final_head = tasks.iter_mut().find_map(|task| match task {
+            HttpTask::Header(head, _) if !head.status.is_informational() => Some(head),
+            _ => None,
+        });
         let keeps = {
             let mut feed = self.feed.lock();
             if feed.expired().is_some() {
                 // The client may have been told half of that already: nothing may follow.
                 return Error::e_explain(ErrorType::ReadTimedout, "the upstream spoke too late");
             }
-            feed.heard(final_head, Instant::now());
+            feed.heard(final_head.is_some(), Instant::now());
             feed.keeps_answer()
         };
-        if final_head && !keeps {
-            self.settle_connection();
+        if let (Some(head), false) = (final_head, keeps) {
+            self.settle(head);
         }
         let passed = if keeps {
             self.keep_answer(tasks).await

@@ -267,11 +267,7 @@ fn data_service(
         Connections::new(proxy, Arc::clone(gateway)),
     );
     for listener in listeners {
-        let address = listener.address.to_string();
-        match listener.tls {
-            Some(tls) => service.add_tls_with_settings(&address, None, tls),
-            None => service.add_tcp(&address),
-        }
+        service.add_listener(listener.into_config());
     }
     service
 }

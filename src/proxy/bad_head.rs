@@ -24,8 +24,8 @@ pub(crate) async fn refuse(session: &mut ServerSession, error: &Error, gateway: 
     } else {
         Rejection::Head("the request is not valid HTTP/1.1")
     };
-    let (answer, id) = (rejection.answer(), RequestId::new(None));
     let dialect = Dialect::of_path(&path_in(session, error));
+    let (answer, id) = (rejection.answer(dialect), RequestId::new(None));
     if let Err(error) = write(session, &answer, dialect, &id).await {
         log::debug!(target: "memgate::proxy", "the client was not told: {}", error.etype().as_str());
     }

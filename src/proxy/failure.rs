@@ -205,19 +205,17 @@ async fn say(session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> bool
 
 /// A plain event stream ends with an error event; anything else is cut, so that nobody takes it for whole.
 async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) -> bool {
-    let Some(tail) = ctx.answered.stream.take() else {
+    let Some(tail) = &ctx.answered.stream else {
         return false;
     };
     if ctx.answered.client_left {
         return false;
     }
     let request_id = ctx.request_id.as_str();
-    let event = tail.error_event(
-        ctx.dialect,
-        "the upstream broke off in mid-stream",
-        request_id,
-    );
-    let said = session.write_response_body(Some(event), true).await;
+    let message = "the upstream broke off in mid-stream";
+    // After the last event nothing is missing but the end itself.
+    let event = (!tail.is_finished()).then(|| tail.error_event(ctx.dialect, message, request_id));
+    let said = session.write_response_body(event, true).await;
     delivered(&said)
 }
 

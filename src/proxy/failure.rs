@@ -8,7 +8,7 @@ use super::context::{RequestCtx, Way};
 use super::judge::Next;
 use super::relay::{AGAIN, Expired};
 use super::stream::Tail;
-use super::{detour, judge, record, relay, reply};
+use super::{body, detour, judge, record, relay, reply};
 use crate::gateway::{Failure, Rejection};
 use crate::upstream::peer::LOOK_AGAIN;
 use crate::upstream::{Outcome, Phase, Reason};
@@ -75,7 +75,7 @@ pub(super) fn broke(
     }
     if *error.esource() == ErrorSource::Downstream {
         let read_out = ctx.answered.stream.as_ref().is_some_and(Tail::is_finished);
-        ctx.answered.client_left = !read_out;
+        ctx.answered.client_left = !read_out && !body::is_bad_framing(&error);
         return error;
     }
     if ctx.answered.head_at.is_some() {
@@ -192,11 +192,13 @@ async fn say(session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> bool
         ErrorSource::Upstream => Failure::Broken,
         _ => Failure::Internal,
     });
+    let of_client = *error.esource() == ErrorSource::Downstream;
     let rejection = match ctx.answered.turned_away {
         Some(away) => Rejection::Lane {
             retry_after: away.retry_after,
             certain: away.certain,
         },
+        None if of_client && body::is_bad_framing(error) => body::bad_framing(session),
         None => Rejection::Upstream(failure),
     };
     let said = reply::reject(session, ctx, &rejection).await;

@@ -213,7 +213,7 @@ async fn pass_through(
         model: model.map(str::to_owned),
         stream: false,
         betas: Vec::new(),
-        feed: (!session.is_upgrade_req()).then(|| parcel::feed(ctx, None)),
+        feed: Some(parcel::feed(ctx, None)),
         held: None,
     })
 }

@@ -20,12 +20,23 @@ use tokio::time::{Sleep, sleep_until};
 use super::feed::{Decision, Rest};
 use super::{Custody, SharedFeed};
 
+/// Whether the protocol is to be switched, which Pingora loses where the switch comes before the request's end
+/// was handed on: it takes that for the end of the new protocol. So the end of an empty request is not handed on
+/// until it is clear that there is no switch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Switch {
+    Never,
+    Asked,
+    Refused,
+}
+
 pub(super) struct Relay {
     /// Always there until the relay is dropped.
     client: Option<Box<ServerSession>>,
     custody: Custody,
     feed: SharedFeed,
     streams: bool,
+    switch: Switch,
     /// Made when it is first waited for.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -39,13 +50,19 @@ impl Drop for Relay {
 }
 
 impl Relay {
-    pub(super) fn new(client: Box<ServerSession>, feed: SharedFeed, custody: Custody) -> Self {
+    pub(super) fn new(mut client: Box<ServerSession>, feed: SharedFeed, custody: Custody) -> Self {
         let streams = feed.lock().streams;
+        let switch = if client.is_upgrade_req() && client.is_body_empty() {
+            Switch::Asked
+        } else {
+            Switch::Never
+        };
         Self {
             client: Some(client),
             custody,
             feed,
             streams,
+            switch,
             timer: None,
         }
     }
@@ -209,8 +226,13 @@ impl CustomSession for Relay {
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        if self.was_upgraded() {
+            // The new protocol knows its own silences.
+            return self.client_mut().read_body_or_idle(no_body_expected).await;
+        }
         if self.streams {
-            return self.watch(no_body_expected).await;
+            let no_body = no_body_expected || self.switch == Switch::Asked;
+            return self.watch(no_body).await;
         }
         if no_body_expected || self.feed.lock().is_sent() {
             return self.watch(true).await;
@@ -235,7 +257,8 @@ impl CustomSession for Relay {
 
     fn is_body_done(&mut self) -> bool {
         if self.streams {
-            return self.client_mut().is_body_done();
+            let waits = self.switch == Switch::Asked && !self.was_upgraded();
+            return !waits && self.client_mut().is_body_done();
         }
         let feed = self.feed.lock();
         feed.is_stopped() || feed.is_sent()
@@ -255,6 +278,9 @@ impl CustomSession for Relay {
             feed.heard(final_head.is_some(), Instant::now());
             feed.keeps_answer()
         };
+        if final_head.is_some() && self.switch == Switch::Asked {
+            self.switch = Switch::Refused;
+        }
         if let (Some(head), false) = (final_head, keeps) {
             self.settle(head);
         }
@@ -270,7 +296,7 @@ impl CustomSession for Relay {
 
     // Pingora's own replay buffer stays out of what the feed replays.
     fn enable_retry_buffering(&mut self) {
-        if self.streams {
+        if self.streams && self.switch == Switch::Never {
             self.client_mut().enable_retry_buffering();
         }
     }
@@ -280,7 +306,19 @@ impl CustomSession for Relay {
     }
 
     fn get_retry_buffer(&self) -> Option<Bytes> {
+        if self.switch == Switch::Asked {
+            // Something that is nothing: Pingora hands neither bytes nor an end on.
+            return Some(Bytes::new());
+        }
         self.client().get_retry_buffer().filter(|_| self.streams)
+    }
+
+    fn is_upgrade_req(&self) -> bool {
+        self.client().is_upgrade_req()
+    }
+
+    fn was_upgraded(&self) -> bool {
+        self.client().was_upgraded()
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::cloudflare::{EdgeError, Form};
 use super::reply::{Encoding, Reply};
+use super::supermemory::Memory;
 
 /// One scripted answer. Built by the functions below, by those of [`super::cloudflare`], or read from JSON.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -42,6 +43,10 @@ pub(super) struct Message {
     pub(super) text: Option<String>,
     /// An `error` event of this type instead of the end of a stream.
     pub(super) stream_error: Option<String>,
+    /// A stream that ends in good order without saying that it is whole.
+    pub(super) unfinished: bool,
+    /// What the router says of its memory, where it differs from what it usually says.
+    pub(super) memory: Option<Memory>,
 }
 
 /// How an upstream behaves that answers before it has read the body.
@@ -140,15 +145,31 @@ pub fn provider_error(status: u16, kind: &str, message: &str) -> Answer {
 pub fn message(text: impl Into<String>) -> Answer {
     say(Say::Message(Message {
         text: Some(text.into()),
-        stream_error: None,
+        ..Message::default()
     }))
 }
 
 /// A 200 whose stream breaks off with an `error` event of this type.
 pub fn stream_error(kind: impl Into<String>) -> Answer {
     say(Say::Message(Message {
-        text: None,
         stream_error: Some(kind.into()),
+        ..Message::default()
+    }))
+}
+
+/// A 200 whose stream ends in good order, but without the event that says it is whole.
+pub fn unfinished() -> Answer {
+    say(Say::Message(Message {
+        unfinished: true,
+        ..Message::default()
+    }))
+}
+
+/// A turn of which the router says this of its memory.
+pub fn remembered(memory: Memory) -> Answer {
+    say(Say::Message(Message {
+        memory: Some(memory),
+        ..Message::default()
     }))
 }
 
@@ -174,6 +195,14 @@ pub(super) fn say(say: Say) -> Answer {
 }
 
 impl Answer {
+    /// The number of the edge's own error that it is.
+    pub(super) fn edge_error(&self) -> Option<u16> {
+        match &self.say {
+            Say::Cloudflare(error) => Some(error.code),
+            _ => None,
+        }
+    }
+
     pub fn times(mut self, times: u32) -> Self {
         self.times = times;
         self

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Answer;
+use super::anthropic::TokenRule;
+use super::cloudflare::{CookieGate, RateGate, Room, Schedule};
 use super::control::Orders;
-use super::record::{SeenRequest, Stats};
+use super::pace::Tempo;
+use super::record::{SeenRequest, Stats, TimelineView};
 use super::script::Rule;
 use super::server::Server;
 
@@ -70,9 +73,57 @@ impl Console {
         recorder.until(deadline, look).await
     }
 
-    /// Clears script and record.
+    /// What counts against the capacity now.
+    pub fn room(&self) -> Room {
+        self.0.door.capacity.room()
+    }
+
+    /// Room for so many from now on; `None` is no limit. Who is inside stays.
+    pub fn set_capacity(&self, limit: Option<usize>) {
+        self.set_schedule(Schedule::always(limit));
+    }
+
+    /// A capacity that changes over time, which begins now.
+    pub fn set_schedule(&self, schedule: Schedule) {
+        self.0.door.capacity.follow(schedule);
+    }
+
+    /// What those are told from now on for whom there is no room.
+    pub fn set_refusal(&self, refusal: Answer) {
+        self.0.door.set_refusal(refusal);
+    }
+
+    /// Another cookie gate, or none; the cookies of the one before are worthless.
+    pub fn set_cookie_gate(&self, gate: Option<CookieGate>) {
+        self.0.door.set_cookies(gate);
+    }
+
+    pub fn set_rate(&self, gate: Option<RateGate>) {
+        self.0.door.set_rate(gate);
+    }
+
+    /// The provider's own limit; the hosts in front of one provider share it.
+    pub fn set_tokens(&self, rule: Option<TokenRule>) {
+        self.0.site.tokens().set(rule);
+    }
+
+    /// The pace of the host's own answers from now on.
+    pub fn set_tempo(&self, tempo: Tempo) {
+        *self.0.tempo.lock() = tempo;
+    }
+
+    /// How full the host was over time, since the start or the last reset.
+    pub fn timeline(&self) -> TimelineView {
+        self.0.door.capacity.timeline()
+    }
+
+    /// Makes every cookie issued so far worthless.
+    pub fn expire_cookies(&self) {
+        self.0.door.expire_cookies();
+    }
+
+    /// Clears script and record; the gates stay as they are.
     pub fn reset(&self) {
-        self.0.script.clear();
-        self.0.recorder.reset();
+        self.0.reset();
     }
 }

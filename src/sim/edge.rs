@@ -1,4 +1,4 @@
-//! Cloudflare, Supermemory and Anthropic as one TLS host on loopback.
+//! Cloudflare, Supermemory and Anthropic on one TLS port of loopback, as one host or as two.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,18 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::{Answer, Message};
-use super::cloudflare::{self, CookieGate, Gate};
+use super::cloudflare::{self, CapacityGate, CookieGate, Gates, RateGate};
 use super::console::Console;
 use super::h2::H2Limits;
 use super::head::{Asked, Head};
+use super::hosts::Hosts;
 use super::listener::{Listener, Port};
 use super::openai;
+use super::pace::Tempo;
 use super::record::Retention;
 use super::reply::Reply;
-use super::server::{Server, Site};
+use super::server::{Manner, Server, Site};
 use super::supermemory::{self, Memory};
 use super::tls::{Alpn, Ca};
-use super::{anthropic, anthropic::Provider};
+use super::{anthropic, anthropic::Provider, anthropic::Tokens};
 
 /// How a simulated edge is set up; the default needs nothing else.
 #[derive(Clone)]
@@ -27,18 +29,45 @@ pub struct EdgeOptions {
     pub listen: SocketAddr,
     /// A plain-HTTP port for `/__stats` and its like; the TLS port serves them too.
     pub control: Option<SocketAddr>,
-    /// Names in the certificate.
+    /// Names in the certificate; the first is the host's own.
     pub names: Vec<String>,
     pub alpn: Alpn,
     /// None: a CA of its own.
     pub ca: Option<Arc<Ca>>,
     pub h2: H2Limits,
     pub cookie_gate: Option<CookieGate>,
+    pub rate: Option<RateGate>,
+    pub capacity: Option<CapacityGate>,
     pub provider: Provider,
     pub memory: Memory,
     /// The pause between the events of a stream.
     pub event_delay: Duration,
+    /// The wait before what the model says.
+    pub first_byte: Duration,
+    /// From a stream's head to its end; goes before `event_delay`.
+    pub stream_time: Option<Duration>,
     pub retention: Retention,
+    /// The provider's own host on the same port; none: one host plays everything.
+    pub direct: Option<DirectHost>,
+}
+
+/// The provider called directly, behind an edge of its own.
+#[derive(Clone)]
+pub struct DirectHost {
+    pub name: String,
+    pub gates: Gates,
+    /// None: the very provider that is behind the router.
+    pub provider: Option<Provider>,
+}
+
+impl Default for DirectHost {
+    fn default() -> Self {
+        Self {
+            name: "api.anthropic.com".to_owned(),
+            gates: Gates::default(),
+            provider: None,
+        }
+    }
 }
 
 impl Default for EdgeOptions {
@@ -57,18 +86,23 @@ impl Default for EdgeOptions {
             ca: None,
             h2: H2Limits::default(),
             cookie_gate: None,
+            rate: None,
+            capacity: None,
             provider: Provider::default(),
             memory: Memory::default(),
             event_delay: Duration::ZERO,
+            first_byte: Duration::ZERO,
+            stream_time: None,
             retention: Retention::default(),
+            direct: None,
         }
     }
 }
 
-/// A running edge; it stops when dropped.
+/// A running edge; it stops when dropped. It is the console of its first host.
 pub struct Edge {
-    console: Console,
-    gate: Option<Arc<Gate>>,
+    first: Console,
+    direct: Option<(String, Console)>,
     ca: Arc<Ca>,
     listener: Listener,
     control: Option<Listener>,
@@ -76,28 +110,25 @@ pub struct Edge {
 
 impl Edge {
     /// Starts on the runtime of the caller.
-    pub async fn start(options: EdgeOptions) -> io::Result<Self> {
-        let ca = match options.ca {
+    pub async fn start(mut options: EdgeOptions) -> io::Result<Self> {
+        let ca = match options.ca.take() {
             Some(ca) => ca,
             None => Arc::new(Ca::generate()?),
         };
+        let direct = options.direct.take();
+        let direct = direct.map(|direct| direct.server(&mut options));
         let tls = ca.server_config(&options.names, options.alpn)?;
-        let gate = options.cookie_gate.map(|rules| Arc::new(Gate::new(rules)));
-        let site = Host {
-            gate: gate.clone(),
-            provider: options.provider,
-            memory: options.memory,
-        };
-        let server = Server::new(site, options.retention, options.h2, options.event_delay);
-        let control = options
-            .control
-            .map(|addr| Listener::open(addr, &server, Port::Control))
+        let (listen, control) = (options.listen, options.control);
+        let first = options.server();
+        let hosts = Hosts::new(Arc::clone(&first), direct.iter().cloned().collect());
+        let control = control
+            .map(|addr| Listener::open(addr, &hosts, Port::Control))
             .transpose()?;
         Ok(Self {
-            listener: Listener::open(options.listen, &server, Port::Tls(tls))?,
+            listener: Listener::open(listen, &hosts, Port::Tls(tls))?,
             control,
-            console: Console::of(&server),
-            gate,
+            first: Console::of(&first),
+            direct: direct.map(|direct| (direct.name.clone(), Console::of(&direct))),
             ca,
         })
     }
@@ -125,11 +156,10 @@ impl Edge {
         self.ca.write(path)
     }
 
-    /// Makes every cookie issued so far worthless.
-    pub fn expire_cookies(&self) {
-        if let Some(gate) = &self.gate {
-            gate.expire();
-        }
+    /// The host of this name; the first one where there is no other of that name.
+    pub fn host(&self, name: &str) -> &Console {
+        let named = self.direct.as_ref().filter(|(known, _)| known == name);
+        named.map_or(&self.first, |(_, console)| console)
     }
 
     /// Closes the port and every connection.
@@ -142,14 +172,57 @@ impl Deref for Edge {
     type Target = Console;
 
     fn deref(&self) -> &Console {
-        &self.console
+        &self.first
+    }
+}
+
+impl EdgeOptions {
+    fn manner(&self, gates: Gates) -> Manner {
+        Manner {
+            retention: self.retention,
+            h2: self.h2,
+            tempo: Tempo {
+                first_byte: self.first_byte,
+                between: self.event_delay,
+                stream: self.stream_time,
+            },
+            gates,
+        }
+    }
+
+    fn server(mut self) -> Arc<Server> {
+        let gates = Gates {
+            cookies: self.cookie_gate.take(),
+            rate: self.rate.take(),
+            capacity: self.capacity.take(),
+        };
+        let manner = self.manner(gates);
+        let name = self.names.first().map_or("localhost", String::as_str);
+        let site = Host {
+            provider: self.provider,
+            router: Some(self.memory),
+        };
+        Server::new(name, site, manner)
+    }
+}
+
+impl DirectHost {
+    fn server(self, options: &mut EdgeOptions) -> Arc<Server> {
+        let site = Host {
+            provider: self.provider.unwrap_or_else(|| options.provider.clone()),
+            router: None,
+        };
+        if !options.names.contains(&self.name) {
+            options.names.push(self.name.clone());
+        }
+        Server::new(&self.name, site, options.manner(self.gates))
     }
 }
 
 struct Host {
-    gate: Option<Arc<Gate>>,
     provider: Provider,
-    memory: Memory,
+    /// What the router says; none at the provider's own host.
+    router: Option<Memory>,
 }
 
 impl Host {
@@ -170,17 +243,21 @@ impl Host {
 }
 
 impl Site for Host {
-    fn door(&self, head: &Head) -> Option<Answer> {
-        self.gate.as_ref().and_then(|gate| gate.refuse(head))
-    }
-
     fn reply(&self, asked: &Asked, scripted: Option<&Message>) -> Reply {
+        let Some(usual) = &self.router else {
+            return match self.leaks(&asked.head) {
+                true => anthropic::error(400, "invalid_request_error", "fields of another host"),
+                false => self.provider(asked, scripted),
+            };
+        };
         if !supermemory::owns(asked.head.path()) {
             return self.provider(asked, scripted);
         }
         supermemory::refuse(asked).unwrap_or_else(|| {
             let mut reply = self.provider(asked, scripted);
-            self.memory
+            let memory = scripted.and_then(|message| message.memory.as_ref());
+            memory
+                .unwrap_or(usual)
                 .report(&asked.head, asked.body.len(), &mut reply);
             reply
         })
@@ -188,5 +265,17 @@ impl Site for Host {
 
     fn dress(&self, _: &Head, reply: &mut Reply) {
         cloudflare::dress(reply);
+    }
+
+    fn tokens(&self) -> &Tokens {
+        &self.provider.tokens
+    }
+
+    fn leaks(&self, head: &Head) -> bool {
+        self.router.is_none()
+            && head
+                .headers
+                .iter()
+                .any(|(name, _)| supermemory::means(name))
     }
 }

@@ -14,6 +14,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::exchange::Exchange;
+use super::hosts::Hosts;
 use super::io::Io;
 use super::server::{Next, Server, Visit};
 use super::{h1, h2};
@@ -31,7 +32,7 @@ pub(super) enum Port {
 }
 
 impl Listener {
-    pub(super) fn open(addr: SocketAddr, server: &Arc<Server>, port: Port) -> io::Result<Self> {
+    pub(super) fn open(addr: SocketAddr, hosts: &Arc<Hosts>, port: Port) -> io::Result<Self> {
         const BACKLOG: u32 = 4096;
         let socket = match addr {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -42,7 +43,7 @@ impl Listener {
         let listener = socket.listen(BACKLOG)?;
         let addr = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(accept(listener, Arc::clone(server), port, stopped));
+        tokio::spawn(accept(listener, Arc::clone(hosts), port, stopped));
         Ok(Self { addr, stop })
     }
 
@@ -65,7 +66,7 @@ impl Drop for Listener {
 
 async fn accept(
     listener: TcpListener,
-    server: Arc<Server>,
+    hosts: Arc<Hosts>,
     port: Port,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -80,7 +81,7 @@ async fn accept(
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
-        let visit = server.visit(stopped.clone(), matches!(*port, Port::Control));
+        let visit = hosts.visit(stopped.clone(), matches!(*port, Port::Control));
         tokio::spawn(connection(tcp, Arc::clone(&port), visit));
     }
 }
@@ -88,20 +89,22 @@ async fn accept(
 async fn connection(tcp: TcpStream, port: Arc<Port>, visit: Visit) {
     // Without it events would wait for the acknowledgement of the ones before.
     let _ = tcp.set_nodelay(true);
-    let _open = visit.counts().then(|| Open::count(&visit.server));
+    let open = visit.counts().then(|| Open::count(&visit.server));
     let mut stopped = visit.stopped.clone();
     tokio::select! {
         _ = stopped.wait_for(|stopped| *stopped) => {}
-        () = Box::pin(speak(tcp, &port, visit)) => {}
+        () = Box::pin(speak(tcp, &port, visit, open)) => {}
     }
 }
 
-async fn speak(tcp: TcpStream, port: &Port, visit: Visit) {
+async fn speak(tcp: TcpStream, port: &Port, mut visit: Visit, mut open: Option<Open>) {
     const HANDSHAKE: Duration = Duration::from_secs(10);
-    let recorder = Arc::clone(&visit.server.recorder);
     let Port::Tls(config) = port else {
         if visit.counts() {
-            recorder.count(|stats| stats.connections.h1 += 1);
+            visit
+                .server
+                .recorder
+                .count(|stats| stats.connections.h1 += 1);
         }
         return requests(Io::plain(tcp), visit).await;
     };
@@ -113,7 +116,17 @@ async fn speak(tcp: TcpStream, port: &Port, visit: Visit) {
     let session = tls.get_ref().1;
     let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
     let speaks_h2 = session.alpn_protocol() == Some(b"h2");
-    recorder.count(|stats| {
+    if let Some(server) = session
+        .server_name()
+        .and_then(|name| visit.hosts.find(name))
+    {
+        visit.server = Arc::clone(server);
+        visit.by_name = true;
+        if let Some(open) = &mut open {
+            open.belongs_to(server);
+        }
+    }
+    visit.server.recorder.count(|stats| {
         stats.connections.tls_full += u64::from(!resumed);
         stats.connections.tls_resumed += u64::from(resumed);
         stats.connections.h1 += u64::from(!speaks_h2);
@@ -163,6 +176,16 @@ impl Open {
             stats.connections.open += 1;
         });
         Self(Arc::clone(server))
+    }
+
+    /// The client has named its host.
+    fn belongs_to(&mut self, server: &Arc<Server>) {
+        if !Arc::ptr_eq(&self.0, server) {
+            self.0.recorder.count(|stats| {
+                stats.connections.accepted = stats.connections.accepted.saturating_sub(1);
+            });
+            *self = Self::count(server);
+        }
     }
 }
 

@@ -13,10 +13,12 @@ mod exchange;
 mod h1;
 mod h2;
 mod head;
+mod hosts;
 mod io;
 mod listener;
 mod litellm;
 mod openai;
+mod pace;
 mod play;
 mod record;
 mod reply;
@@ -27,14 +29,17 @@ mod tls;
 mod turn;
 
 pub use self::answer::{Answer, At, Cut, EarlyAnswer, How};
-pub use self::anthropic::Provider;
+pub use self::anthropic::{Provider, TokenRule, Tokens};
 pub use self::command::{SimArgs, run};
 pub use self::console::Console;
-pub use self::edge::{Edge, EdgeOptions};
+pub use self::edge::{DirectHost, Edge, EdgeOptions};
 pub use self::h2::H2Limits;
 pub use self::head::Version;
 pub use self::litellm::{LiteLlm, LiteLlmOptions, VirtualKey};
-pub use self::record::{Connections, Outcome, Retention, SeenBody, SeenRequest, Stats};
+pub use self::pace::Tempo;
+pub use self::record::{
+    Connections, Outcome, Point, Refused, Retention, SeenBody, SeenRequest, Stats, TimelineView,
+};
 pub use self::reply::Encoding;
 pub use self::script::Rule;
 pub use self::supermemory::Memory;

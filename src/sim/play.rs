@@ -1,12 +1,14 @@
-//! How a scripted answer is performed: what is sent when, and where it breaks off.
+//! How an answer is performed: what is sent when, and where it breaks off.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::answer::{Answer, At, How};
 use super::exchange::{Exchange, Gone};
-use super::record::Outcome;
+use super::pace::Tempo;
+use super::record::{Outcome, Ticket};
 use super::reply::{Body, Reply};
 
 enum Stop {
@@ -20,15 +22,21 @@ impl From<Gone> for Stop {
     }
 }
 
-/// Sends `reply` in the manner of `answer`; `between` is the pace of events where the answer sets none.
+/// What is sent, and in whose manner; `tempo` rules where the answer sets no pace.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'p> {
+    pub(super) answer: &'p Answer,
+    pub(super) reply: &'p Reply,
+    pub(super) tempo: Tempo,
+}
+
+/// Sends it, and lets the ticket know how far it came.
 pub(super) async fn play(
     exchange: &mut Exchange<'_>,
-    answer: &Answer,
-    reply: &Reply,
-    between: Duration,
+    part: Part<'_>,
+    ticket: &mut Ticket,
 ) -> Outcome {
-    let between = answer.pace.between.unwrap_or(between);
-    match perform(exchange, answer, reply, between).await {
+    match perform(exchange, part, ticket).await {
         Ok(()) => Outcome::Answered,
         Err(Stop::ClientLeft) => Outcome::ClientLeft,
         Err(Stop::CutShort) => Outcome::CutShort,
@@ -37,58 +45,61 @@ pub(super) async fn play(
 
 async fn perform(
     exchange: &mut Exchange<'_>,
-    answer: &Answer,
-    reply: &Reply,
-    between: Duration,
+    part: Part<'_>,
+    ticket: &mut Ticket,
 ) -> Result<(), Stop> {
-    wait(exchange, answer.pace.delay).await?;
+    let Part { answer, reply, .. } = part;
+    wait(exchange, answer.pace.delay + part.tempo.first_byte).await?;
     if answer.goaway {
         exchange.goaway();
     }
     for (status, headers) in &answer.extras.informational {
         exchange.informational(*status, headers).await?;
     }
-    let trailers = &answer.extras.trailers;
     match &reply.body {
-        Body::Raw(bytes) => Ok(exchange.raw(bytes).await?),
-        Body::Whole(bytes) if answer.cut.is_none() && trailers.is_empty() => {
+        Body::Raw(bytes) => {
+            ticket.last_words();
+            Ok(exchange.raw(bytes).await?)
+        }
+        Body::Whole(bytes) if answer.cut.is_none() && answer.extras.trailers.is_empty() => {
+            ticket.head();
+            ticket.last_words();
             Ok(exchange.send_whole(reply, bytes).await?)
         }
-        Body::Whole(bytes) => {
-            pieces(
-                exchange,
-                answer,
-                reply,
-                std::slice::from_ref(bytes),
-                between,
-            )
-            .await
-        }
-        Body::Events(events) => pieces(exchange, answer, reply, events, between).await,
-        Body::WebSocketEcho => pieces(exchange, answer, reply, &[], between).await,
+        Body::Whole(bytes) => pieces(exchange, part, std::slice::from_ref(bytes), ticket).await,
+        Body::Events(events) => pieces(exchange, part, events, ticket).await,
+        Body::WebSocketEcho => pieces(exchange, part, &[], ticket).await,
     }
 }
 
 async fn pieces(
     exchange: &mut Exchange<'_>,
-    answer: &Answer,
-    reply: &Reply,
+    part: Part<'_>,
     pieces: &[Bytes],
-    between: Duration,
+    ticket: &mut Ticket,
 ) -> Result<(), Stop> {
+    let answer = part.answer;
     let cut_at = |point: At| answer.cut.filter(|cut| cut.at == point);
     if let Some(cut) = cut_at(At::BeforeHead) {
         break_off(exchange, cut.how).await?;
     }
-    exchange.send_head(reply).await?;
+    ticket.head();
+    exchange.send_head(part.reply).await?;
     if let Some(cut) = cut_at(At::AfterHead) {
         break_off(exchange, cut.how).await?;
     }
 
+    let gap = answer.pace.between;
+    let gap = gap.unwrap_or_else(|| part.tempo.gap(pieces.len()));
+    let mut due = Instant::now();
     let mut sent = 0;
     for (number, piece) in pieces.iter().enumerate() {
         if number > 0 {
-            wait(exchange, between).await?;
+            due += gap;
+            wait_until(exchange, due).await?;
+        }
+        if number + 1 == pieces.len() && answer.cut.is_none() {
+            ticket.last_words();
         }
         let mut rest = piece.clone();
         if let Some((cut, bytes)) = answer.cut.and_then(|cut| match cut.at {
@@ -104,6 +115,7 @@ async fn pieces(
             break_off(exchange, cut.how).await?;
         }
     }
+    ticket.last_words();
     Ok(exchange.finish(&answer.extras.trailers).await?)
 }
 
@@ -132,8 +144,16 @@ async fn wait(exchange: &mut Exchange<'_>, time: Duration) -> Result<(), Gone> {
     if time.is_zero() {
         return Ok(());
     }
+    wait_until(exchange, Instant::now() + time).await
+}
+
+/// A moment that has passed is not waited for.
+async fn wait_until(exchange: &mut Exchange<'_>, due: Instant) -> Result<(), Gone> {
+    if due <= Instant::now() {
+        return Ok(());
+    }
     tokio::select! {
-        () = tokio::time::sleep(time) => Ok(()),
+        () = tokio::time::sleep_until(due) => Ok(()),
         () = exchange.gone() => Err(Gone),
     }
 }

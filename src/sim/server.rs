@@ -1,50 +1,80 @@
 //! One simulated server: what happens to a request from its head to its place in the record.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::answer::{Answer, EarlyAnswer, Message, Say};
+use super::anthropic::Tokens;
+use super::cloudflare::{self, Door, Gates, Slot};
 use super::control;
 use super::exchange::Exchange;
 use super::h2::H2Limits;
 use super::head::{Asked, Head};
-use super::play::play;
+use super::hosts::Hosts;
+use super::pace::Tempo;
+use super::play::{Part, play};
 use super::record::{Outcome, Recorder, Retention, Ticket};
 use super::reply::{Body, Reply};
 use super::script::{Planned, Script};
 
 /// What a simulated host is, apart from scripts: pure, from request to reply.
 pub(super) trait Site: Send + Sync + 'static {
-    /// An answer from before the body matters.
-    fn door(&self, head: &Head) -> Option<Answer>;
     /// The host's own reply; a scripted message replaces what its model says.
     fn reply(&self, asked: &Asked, scripted: Option<&Message>) -> Reply;
     /// The fields that every answer of the host carries.
     fn dress(&self, head: &Head, reply: &mut Reply);
+    /// The limit of the provider behind it.
+    fn tokens(&self) -> &Tokens;
+    /// Whether the request brings what this host should never see.
+    fn leaks(&self, _: &Head) -> bool {
+        false
+    }
+}
+
+/// How a server behaves, whatever its host says.
+#[derive(Default)]
+pub(super) struct Manner {
+    pub(super) retention: Retention,
+    pub(super) h2: H2Limits,
+    pub(super) tempo: Tempo,
+    pub(super) gates: Gates,
 }
 
 pub(super) struct Server {
+    pub(super) name: String,
     pub(super) recorder: Arc<Recorder>,
     pub(super) script: Script,
     pub(super) h2: H2Limits,
-    site: Box<dyn Site>,
-    /// The pace of events where no script sets one.
-    between: Duration,
-    connections: AtomicU64,
+    pub(super) door: Door,
+    pub(super) tempo: Mutex<Tempo>,
+    pub(super) site: Box<dyn Site>,
 }
 
 /// A connection's view of the server it reached.
 #[derive(Clone)]
 pub(super) struct Visit {
+    pub(super) hosts: Arc<Hosts>,
+    /// The one that the connection was opened to.
     pub(super) server: Arc<Server>,
     pub(super) stopped: watch::Receiver<bool>,
-    connection: u64,
+    pub(super) connection: u64,
+    /// The SNI named the server.
+    pub(super) by_name: bool,
     /// The control port serves nothing but control.
-    control_only: bool,
+    pub(super) control_only: bool,
+}
+
+/// What a request gets, as far as its head tells.
+enum Plan {
+    /// A script's word, or a gate's refusal.
+    Answer(Box<Answer>),
+    /// It is let in.
+    Pass(Slot),
+    /// A rule wants to see the body first.
+    NeedsBody,
 }
 
 /// Stands for a body that was not read, so that even a model's turn can come early.
@@ -59,33 +89,23 @@ pub(super) enum Next {
 }
 
 impl Server {
-    pub(super) fn new(
-        site: impl Site,
-        retention: Retention,
-        h2: H2Limits,
-        between: Duration,
-    ) -> Arc<Self> {
+    pub(super) fn new(name: &str, site: impl Site, manner: Manner) -> Arc<Self> {
         Arc::new(Self {
-            recorder: Recorder::new(retention),
+            name: name.to_owned(),
+            recorder: Recorder::new(manner.retention),
             script: Script::default(),
-            h2,
+            h2: manner.h2,
+            door: Door::new(manner.gates),
+            tempo: Mutex::new(manner.tempo),
             site: Box::new(site),
-            between,
-            connections: AtomicU64::new(0),
         })
     }
 
-    pub(super) fn visit(
-        self: &Arc<Self>,
-        stopped: watch::Receiver<bool>,
-        control_only: bool,
-    ) -> Visit {
-        Visit {
-            server: Arc::clone(self),
-            stopped,
-            connection: self.connections.fetch_add(1, Ordering::Relaxed),
-            control_only,
-        }
+    /// Forgets script and record; the gates stay as they are.
+    pub(super) fn reset(&self) {
+        self.script.clear();
+        self.recorder.reset();
+        self.door.capacity.reset();
     }
 
     /// What a script's answer comes to for this request.
@@ -107,13 +127,33 @@ impl Server {
         reply
     }
 
-    fn plan(&self, head: &Head) -> Planned {
+    fn plan(&self, head: &Head, ticket: &Ticket) -> Plan {
         match self.script.at_head(head) {
-            Planned::Nothing => self
-                .site
-                .door(head)
-                .map_or(Planned::Nothing, |answer| Planned::Answer(Box::new(answer))),
-            planned => planned,
+            Planned::Answer(answer) => Plan::Answer(answer),
+            Planned::NeedsBody => Plan::NeedsBody,
+            Planned::Nothing => self.knock(head, ticket),
+        }
+    }
+
+    /// Asks the gates.
+    fn knock(&self, head: &Head, ticket: &Ticket) -> Plan {
+        match self.door.enter(head) {
+            Ok(slot) => Plan::Pass(slot),
+            Err((guard, refusal)) => {
+                ticket.refused(guard);
+                Plan::Answer(refusal)
+            }
+        }
+    }
+
+    /// The host's pace for what its model says; everything else comes at once.
+    fn tempo(&self, answer: &Answer, reply: &Reply) -> Tempo {
+        match answer.say {
+            Say::Usual | Say::Message(_) if reply.status == 200 => *self.tempo.lock(),
+            _ => Tempo {
+                first_byte: std::time::Duration::ZERO,
+                ..*self.tempo.lock()
+            },
         }
     }
 }
@@ -128,25 +168,58 @@ impl Visit {
             self.control(head, &mut exchange).await;
             return Next::Http;
         }
-        let ticket = self.server.recorder.arrive(&head, self.connection, stream);
-        match self.server.plan(&head) {
-            Planned::Answer(answer) => match answer.early {
+        let named = self.hosts.find(&head.authority);
+        let server = named.unwrap_or(&self.server);
+        let mut ticket = server.recorder.arrive(&head, self.connection, stream);
+        let astray = self.by_name && !Arc::ptr_eq(server, &self.server);
+        let plan = if astray {
+            Plan::Answer(Box::new(cloudflare::error(1013)))
+        } else {
+            server.plan(&head, &ticket)
+        };
+        if server.site.leaks(&head) {
+            ticket.leaked();
+        }
+        match plan {
+            Plan::Answer(answer) => match answer.early {
                 Some(early) => {
-                    self.answer_early(ticket, head, &mut exchange, (&answer, early))
+                    let early = (&*answer, early);
+                    server
+                        .answer_early(ticket, head, &mut exchange, early)
                         .await;
                     Next::Http
                 }
-                None => self.answer(ticket, head, &mut exchange, Some(answer)).await,
+                None => {
+                    server
+                        .answer(ticket, head, &mut exchange, Some(answer))
+                        .await
+                }
             },
-            Planned::NeedsBody | Planned::Nothing => {
-                self.answer(ticket, head, &mut exchange, None).await
+            Plan::Pass(slot) => {
+                ticket.hold(slot);
+                server.answer(ticket, head, &mut exchange, None).await
             }
+            Plan::NeedsBody => server.answer(ticket, head, &mut exchange, None).await,
         }
     }
 
+    async fn control(&self, head: Head, exchange: &mut Exchange<'_>) {
+        let mut body = BytesMut::new();
+        if exchange.read_body(&mut body).await.is_ok() {
+            let asked = Asked::new(head, body.freeze());
+            let reply = control::reply(&self.hosts, &asked);
+            if let Body::Whole(body) = &reply.body {
+                // Whoever asked may have left.
+                let _ = exchange.send_whole(&reply, body).await;
+            }
+        }
+    }
+}
+
+impl Server {
     async fn answer(
         &self,
-        ticket: Ticket,
+        mut ticket: Ticket,
         head: Head,
         exchange: &mut Exchange<'_>,
         planned: Option<Box<Answer>>,
@@ -160,14 +233,16 @@ impl Visit {
             return Next::Http;
         }
 
-        let answer = match planned {
-            Some(answer) => *answer,
-            None => self.server.script.at_body(&asked).unwrap_or_default(),
-        };
-        let reply = self.server.resolve(&answer, &asked);
+        let answer = planned.unwrap_or_else(|| self.decide(&asked, &mut ticket));
+        let reply = self.resolve(&answer, &asked);
         drop(asked);
-        ticket.status(reply.status);
-        let outcome = play(exchange, &answer, &reply, self.server.between).await;
+        ticket.says(&reply, answer.edge_error());
+        let part = Part {
+            answer: &answer,
+            reply: &reply,
+            tempo: self.tempo(&answer, &reply),
+        };
+        let outcome = play(exchange, part, &mut ticket).await;
         ticket.end(outcome);
         match reply.body {
             Body::WebSocketEcho if outcome == Outcome::Answered => Next::WebSocket,
@@ -175,21 +250,41 @@ impl Visit {
         }
     }
 
+    /// What is answered when the head alone did not tell.
+    fn decide(&self, asked: &Asked, ticket: &mut Ticket) -> Box<Answer> {
+        if let Some(answer) = self.script.at_body(asked) {
+            return Box::new(answer);
+        }
+        if !ticket.holds() {
+            match self.knock(&asked.head, ticket) {
+                Plan::Answer(refusal) => return refusal,
+                Plan::Pass(slot) => ticket.hold(slot),
+                Plan::NeedsBody => {}
+            }
+        }
+        Box::default()
+    }
+
     async fn answer_early(
         &self,
-        ticket: Ticket,
+        mut ticket: Ticket,
         head: Head,
         exchange: &mut Exchange<'_>,
         (answer, early): (&Answer, EarlyAnswer),
     ) {
         let asked = Asked::new(head, Bytes::from_static(UNREAD));
-        let reply = self.server.resolve(answer, &asked);
+        let reply = self.resolve(answer, &asked);
         let unread = exchange.has_unread_body();
         if unread && matches!(early, EarlyAnswer::Close | EarlyAnswer::ResetNoError) {
             exchange.last_on_connection();
         }
-        ticket.status(reply.status);
-        let outcome = play(exchange, answer, &reply, self.server.between).await;
+        ticket.says(&reply, answer.edge_error());
+        let part = Part {
+            answer,
+            reply: &reply,
+            tempo: self.tempo(answer, &reply),
+        };
+        let outcome = play(exchange, part, &mut ticket).await;
 
         if early == EarlyAnswer::ReadOn {
             let mut body = BytesMut::new();
@@ -199,16 +294,6 @@ impl Visit {
         ticket.end(outcome);
         if early == EarlyAnswer::NeverRead && unread {
             exchange.gone().await;
-        }
-    }
-
-    async fn control(&self, head: Head, exchange: &mut Exchange<'_>) {
-        let mut body = BytesMut::new();
-        if exchange.read_body(&mut body).await.is_ok() {
-            let asked = Asked::new(head, body.freeze());
-            let reply = control::reply(&self.server, &asked);
-            let answer = Answer::default();
-            play(exchange, &answer, &reply, Duration::ZERO).await;
         }
     }
 }

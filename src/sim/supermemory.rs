@@ -1,5 +1,6 @@
 //! Supermemory's router in front of a provider: what it checks, and what it says it did.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::head::{Asked, Head};
@@ -7,7 +8,8 @@ use super::reply::Reply;
 use super::turn::id;
 
 /// What the router reports of each call it lets through.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Memory {
     /// `x-supermemory-error`: the answer carries no memory.
     pub error: Option<String>,
@@ -18,6 +20,12 @@ pub struct Memory {
 /// The router's paths stand before the provider's URL.
 pub(super) fn owns(path: &str) -> bool {
     path.starts_with("/v3/")
+}
+
+/// Fields that are meant for the router alone.
+pub(super) fn means(field: &str) -> bool {
+    let field = field.to_ascii_lowercase();
+    field.starts_with("x-sm-") || field.starts_with("x-supermemory-")
 }
 
 /// The refusal of a request that lacks what the router needs.
@@ -45,7 +53,7 @@ fn user(asked: &Asked) -> Option<String> {
     if let Some(user) = asked.head.header("x-sm-user-id").and_then(given) {
         return Some(user);
     }
-    #[derive(serde::Deserialize)]
+    #[derive(Deserialize)]
     struct Named {
         user: Option<Value>,
     }

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::answer::Message;
+
 /// What of a request decides the model's turn; each dialect fills it in.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ask {
@@ -36,6 +38,29 @@ pub(super) enum Part {
     Thinking(String),
     Text(Vec<String>),
     ToolUse { name: String, input: Value },
+}
+
+/// How a stream of a turn ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending<'m> {
+    Whole,
+    /// With an `error` event of this type.
+    Error(&'m str),
+    /// In good order, but without the event that says it is whole.
+    Missing,
+}
+
+impl<'m> Ending<'m> {
+    pub(super) fn of(scripted: Option<&'m Message>) -> Self {
+        match scripted {
+            Some(Message {
+                stream_error: Some(kind),
+                ..
+            }) => Self::Error(kind),
+            Some(message) if message.unfinished => Self::Missing,
+            _ => Self::Whole,
+        }
+    }
 }
 
 pub(super) struct Turn {

@@ -18,6 +18,7 @@ async fn edge(goaway_after: Option<u32>) -> Edge {
         requests: 1,
         body: 0,
         digests: false,
+        ..Retention::default()
     };
     Edge::start(EdgeOptions {
         h2,

@@ -58,6 +58,7 @@ async fn the_ring_forgets_the_oldest_and_the_counters_do_not() {
             requests: 2,
             body: 4,
             digests: false,
+            ..Retention::default()
         },
         ..EdgeOptions::default()
     })

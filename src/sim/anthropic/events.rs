@@ -4,10 +4,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{block, signature, stop_reason, whole};
-use crate::sim::turn::{Part, Turn};
+use crate::sim::turn::{Ending, Part, Turn};
 
-/// The whole stream; with `breaks_with`, one that ends in an `error` event of that type.
-pub(super) fn of(turn: &Turn, breaks_with: Option<&str>) -> Vec<Bytes> {
+/// The stream's events, to whichever end it comes.
+pub(super) fn of(turn: &Turn, ending: Ending<'_>) -> Vec<Bytes> {
     let mut events = vec![start(turn)];
     for (index, part) in turn.parts.iter().enumerate() {
         events.push(opening(index, part));
@@ -19,7 +19,7 @@ pub(super) fn of(turn: &Turn, breaks_with: Option<&str>) -> Vec<Bytes> {
                 &json!({"type": "content_block_delta", "index": index, "delta": delta}),
             ));
         });
-        if let Some(kind) = breaks_with {
+        if let Ending::Error(kind) = ending {
             events.push(event(
                 &json!({"type": "error", "error": {"type": kind, "message": "scripted"}}),
             ));
@@ -28,6 +28,9 @@ pub(super) fn of(turn: &Turn, breaks_with: Option<&str>) -> Vec<Bytes> {
         events.push(event(
             &json!({"type": "content_block_stop", "index": index}),
         ));
+    }
+    if ending == Ending::Missing {
+        return events;
     }
     events.push(event(&json!({
         "type": "message_delta",

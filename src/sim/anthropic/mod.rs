@@ -2,13 +2,17 @@
 
 mod ask;
 mod events;
+mod tokens;
+
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
+pub use self::tokens::{TokenRule, Tokens};
 use super::answer::Message;
 use super::head::{Asked, Head};
 use super::reply::Reply;
-use super::turn::{Part, Shape, Turn, id};
+use super::turn::{Ending, Part, Shape, Turn, id};
 
 /// What a provider knows and demands, in either dialect.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +22,8 @@ pub struct Provider {
     /// The models it has; `*` is every name, and none given means names that start with `claude`.
     pub models: Vec<String>,
     pub shape: Shape,
+    /// What each key may ask of each model; clones of the provider share it.
+    pub tokens: Tokens,
 }
 
 impl Provider {
@@ -47,19 +53,31 @@ impl Provider {
                 .any(|key| self.keys.iter().any(|known| known == key))
     }
 
+    /// One request off the caller's bucket for this model.
+    fn charge(&self, head: &Head, model: &str) -> Result<(), Reply> {
+        let key = head.header("x-api-key").or_else(|| head.bearer());
+        self.tokens
+            .take(key.unwrap_or_default(), model, Instant::now())
+    }
+
     /// `…/v1/messages`, whatever stands before it.
     pub(super) fn message(&self, asked: &Asked, scripted: Option<&Message>) -> Reply {
-        let ask = match self.understand(asked, true) {
+        let understood = self.understand(asked, true);
+        let charged = understood.and_then(|ask| {
+            let paid = self.charge(&asked.head, &ask.model);
+            paid.map(|()| ask)
+        });
+        let ask = match charged {
             Ok(ask) => ask,
             Err(refusal) => return refusal,
         };
         let text = scripted.and_then(|message| message.text.as_deref());
         let turn = Turn::to(&ask, text, self.shape);
-        let breaks_with = scripted.and_then(|message| message.stream_error.as_deref());
-        let reply = match (ask.stream, breaks_with) {
-            (true, kind) => Reply::events(events::of(&turn, kind)),
-            (false, None) => Reply::json(200, &whole(&turn)),
-            (false, Some(kind)) => return error(500, kind, "scripted"),
+        let ending = Ending::of(scripted);
+        let reply = match (ask.stream, ending) {
+            (true, ending) => Reply::events(events::of(&turn, ending)),
+            (false, Ending::Error(kind)) => return error(500, kind, "scripted"),
+            (false, _) => Reply::json(200, &whole(&turn)),
         };
         signed(reply)
     }

@@ -14,6 +14,8 @@ use crate::sim::head::Head;
 pub struct CookieGate {
     /// How long a `__cf_bm` is good for.
     pub lifetime: Duration,
+    /// What the cookie itself says of its life, where that is something else.
+    pub promised: Option<Duration>,
     /// Whether `_cfuvid` has to come back too.
     pub visitor_id: bool,
     /// What those are told who come without; the cookies are added to it.
@@ -26,6 +28,7 @@ impl Default for CookieGate {
     fn default() -> Self {
         Self {
             lifetime: Duration::from_secs(30 * 60),
+            promised: None,
             visitor_id: true,
             refusal: queue_full(),
             also_set: Vec::new(),
@@ -76,7 +79,7 @@ impl Gate {
             !host.is_empty() && host != "localhost" && host.parse::<std::net::IpAddr>().is_err();
         let domain = named.then(|| format!(".{host}"));
         let domain = domain.as_deref();
-        let lifetime = Some(self.rules.lifetime);
+        let lifetime = Some(self.rules.promised.unwrap_or(self.rules.lifetime));
 
         let clearance = line(CLEARANCE, &self.issue(""), domain, lifetime);
         let visitor = line(VISITOR, &self.issue("-0.0.1.1-604800000"), domain, None);

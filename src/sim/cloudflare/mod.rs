@@ -1,13 +1,22 @@
 //! Cloudflare in front of a host: the errors it makes itself, and the scripts that ask for them.
 
+mod capacity;
 mod code;
+mod door;
 mod gate;
 mod page;
+mod rate;
+mod schedule;
 
 use serde::Deserialize;
 
+pub(super) use self::capacity::Slot;
+pub use self::capacity::{CapacityGate, Room};
+pub use self::door::Gates;
+pub(super) use self::door::{Door, Guard};
 pub use self::gate::CookieGate;
-pub(super) use self::gate::Gate;
+pub use self::rate::RateGate;
+pub use self::schedule::Schedule;
 use super::answer::{Answer, Say, say};
 use super::head::Head;
 use super::reply::Reply;
@@ -30,7 +39,7 @@ pub(super) struct EdgeError {
 }
 
 /// The forms one and the same error comes in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// JSON, Markdown or HTML, by the request's Accept.

@@ -14,10 +14,11 @@ use parking_lot::Mutex;
 pub use self::keys::VirtualKey;
 use super::anthropic::Provider;
 use super::console::Console;
-use super::h2::H2Limits;
+use super::hosts::Hosts;
 use super::listener::{Listener, Port};
+use super::pace::Tempo;
 use super::record::Retention;
-use super::server::Server;
+use super::server::{Manner, Server};
 use super::turn::Shape;
 
 /// How the stand-in is set up; the default takes any key and knows two models.
@@ -52,7 +53,7 @@ impl Default for LiteLlmOptions {
 /// A running stand-in; it stops when dropped.
 pub struct LiteLlm {
     console: Console,
-    server: Arc<Server>,
+    hosts: Arc<Hosts>,
     addr: SocketAddr,
     listener: Mutex<Option<Listener>>,
 }
@@ -68,13 +69,21 @@ impl LiteLlm {
                 ..Provider::any()
             },
         };
-        let (limits, pace) = (H2Limits::default(), options.event_delay);
-        let server = Server::new(site, options.retention, limits, pace);
-        let listener = Listener::open(options.listen, &server, Port::Plain)?;
+        let manner = Manner {
+            retention: options.retention,
+            tempo: Tempo {
+                between: options.event_delay,
+                ..Tempo::default()
+            },
+            ..Manner::default()
+        };
+        let server = Server::new("litellm", site, manner);
+        let hosts = Hosts::new(Arc::clone(&server), Vec::new());
+        let listener = Listener::open(options.listen, &hosts, Port::Plain)?;
         Ok(Self {
             addr: listener.addr(),
             console: Console::of(&server),
-            server,
+            hosts,
             listener: Mutex::new(Some(listener)),
         })
     }
@@ -99,7 +108,7 @@ impl LiteLlm {
     /// Comes back on the same port.
     pub async fn restart(&self) -> io::Result<()> {
         self.stop().await;
-        let listener = Listener::open(self.addr, &self.server, Port::Plain)?;
+        let listener = Listener::open(self.addr, &self.hosts, Port::Plain)?;
         *self.listener.lock() = Some(listener);
         Ok(())
     }

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::keys::{Holder, Ring};
-use crate::sim::answer::{Answer, Message};
-use crate::sim::anthropic::Provider;
+use crate::sim::answer::Message;
+use crate::sim::anthropic::{Provider, Tokens};
 use crate::sim::head::{Asked, Head};
 use crate::sim::openai;
 use crate::sim::reply::{Body, Reply};
@@ -19,10 +19,6 @@ pub(super) struct Proxy {
 }
 
 impl Site for Proxy {
-    fn door(&self, _: &Head) -> Option<Answer> {
-        None
-    }
-
     fn reply(&self, asked: &Asked, scripted: Option<&Message>) -> Reply {
         match (asked.head.method.as_str(), asked.head.path()) {
             ("GET", "/health/liveliness" | "/health/liveness") => {
@@ -36,6 +32,10 @@ impl Site for Proxy {
                     .unwrap_or_else(|| self.inference(asked, scripted)),
             },
         }
+    }
+
+    fn tokens(&self) -> &Tokens {
+        &self.provider.tokens
     }
 
     fn dress(&self, _: &Head, reply: &mut Reply) {

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{calls, finish_reason, now, usage};
-use crate::sim::turn::{Part, Turn, id};
+use crate::sim::turn::{Ending, Part, Turn, id};
 
-/// The whole stream; with `breaks_with`, one that ends in an error object of that type.
-pub(super) fn of(turn: &Turn, include_usage: bool, breaks_with: Option<&str>) -> Vec<Bytes> {
+/// The stream's chunks, to whichever end it comes.
+pub(super) fn of(turn: &Turn, include_usage: bool, ending: Ending<'_>) -> Vec<Bytes> {
     let (id, created) = (id("chatcmpl-"), now());
     let chunk = |choices: Value| {
         let mut chunk = json!({
@@ -39,7 +39,7 @@ pub(super) fn of(turn: &Turn, include_usage: bool, breaks_with: Option<&str>) ->
             );
         }
     }
-    if let Some(kind) = breaks_with {
+    if let Ending::Error(kind) = ending {
         let error =
             json!({"error": {"message": "scripted", "type": kind, "param": null, "code": null}});
         pieces.push(data(&error));
@@ -52,6 +52,9 @@ pub(super) fn of(turn: &Turn, include_usage: bool, breaks_with: Option<&str>) ->
         pieces.push(data(&choice(json!({"tool_calls": [call]}), None)));
         let rest = json!({"tool_calls": [{"index": index, "function": {"arguments": arguments}}]});
         pieces.push(data(&choice(rest, None)));
+    }
+    if ending == Ending::Missing {
+        return pieces;
     }
     pieces.push(data(&choice(json!({}), Some(finish_reason(turn)))));
     if include_usage {

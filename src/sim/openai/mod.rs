@@ -9,7 +9,7 @@ use super::answer::Message;
 use super::anthropic::Provider;
 use super::head::Asked;
 use super::reply::Reply;
-use super::turn::{Part, Turn, id};
+use super::turn::{Ending, Part, Turn, id};
 
 /// `…/chat/completions`, whatever stands before it.
 pub(super) fn completion(asked: &Asked, provider: &Provider, scripted: Option<&Message>) -> Reply {
@@ -27,12 +27,11 @@ pub(super) fn completion(asked: &Asked, provider: &Provider, scripted: Option<&M
         return refused(404, "model_not_found", &message);
     }
     let text = scripted.and_then(|message| message.text.as_deref());
-    let breaks = scripted.and_then(|message| message.stream_error.as_deref());
     let turn = Turn::to(&ask, text, provider.shape);
-    let reply = match (ask.stream, breaks) {
-        (true, kind) => Reply::events(chunks::of(&turn, options.include_usage, kind)),
-        (false, Some(kind)) => return refused(500, kind, "scripted"),
-        (false, None) => Reply::json(200, &whole(&turn)),
+    let reply = match (ask.stream, Ending::of(scripted)) {
+        (true, ending) => Reply::events(chunks::of(&turn, options.include_usage, ending)),
+        (false, Ending::Error(kind)) => return refused(500, kind, "scripted"),
+        (false, _) => Reply::json(200, &whole(&turn)),
     };
     reply.with("x-request-id", id("req_"))
 }

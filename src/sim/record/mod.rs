@@ -1,20 +1,25 @@
 //! What the simulator saw: every request in a bounded ring, counters, and a way to wait for either.
 
+mod duplicates;
 mod seen;
 mod stats;
+mod ticket;
+mod timeline;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
+use self::duplicates::Processed;
 pub use self::seen::{Outcome, SeenBody, SeenRequest};
-pub use self::stats::{Connections, Stats};
-use super::head::{Asked, Head};
+pub use self::stats::{Connections, Refused, Stats};
+pub(super) use self::ticket::Ticket;
+pub(super) use self::timeline::Timeline;
+pub use self::timeline::{Point, TimelineView};
+use super::head::Head;
 
 /// How much the recorder holds.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +30,8 @@ pub struct Retention {
     pub body: usize,
     /// Whether bodies are digested; off, a load test spends its time elsewhere.
     pub digests: bool,
+    /// Whether bodies that are processed twice are counted, digests or not.
+    pub duplicates: bool,
 }
 
 impl Default for Retention {
@@ -33,6 +40,7 @@ impl Default for Retention {
             requests: 1024,
             body: 64 << 10,
             digests: true,
+            duplicates: true,
         }
     }
 }
@@ -48,6 +56,7 @@ pub(super) struct Recorder {
 struct Ledger {
     stats: Stats,
     ring: VecDeque<SeenRequest>,
+    processed: Processed,
     next_id: u64,
 }
 
@@ -104,11 +113,7 @@ impl Recorder {
             ledger.ring.push_back(seen);
             id
         });
-        Ticket {
-            recorder: Arc::clone(self),
-            id,
-            open: true,
-        }
+        Ticket::new(self, id, head)
     }
 
     pub(super) fn count(&self, change: impl FnOnce(&mut Stats)) {
@@ -143,6 +148,7 @@ impl Recorder {
                 ..Stats::default()
             };
             ledger.ring.clear();
+            ledger.processed = Processed::default();
         });
     }
 
@@ -166,87 +172,4 @@ impl Recorder {
         };
         tokio::time::timeout(deadline, watch).await.ok()
     }
-}
-
-/// A request's place in the record; dropped without an outcome it counts as dropped.
-pub(super) struct Ticket {
-    recorder: Arc<Recorder>,
-    id: u64,
-    open: bool,
-}
-
-impl Ticket {
-    /// What was received of the body, when no more will be.
-    pub(super) fn body(&self, asked: &Asked, complete: bool) {
-        let retention = self.recorder.retention;
-        let digest = |bytes: &[u8]| match retention.digests {
-            true => hex(&Sha256::digest(bytes)),
-            false => String::new(),
-        };
-        let sha256 = digest(&asked.body);
-        let decoded = asked.decoded.as_ref();
-        let seen = SeenBody {
-            length: asked.body.len(),
-            complete,
-            decoded_sha256: match decoded {
-                Some(plain) if plain.as_ptr() != asked.body.as_ptr() => digest(plain),
-                Some(_) => sha256.clone(),
-                None => String::new(),
-            },
-            sha256,
-            // A copy: a slice would keep the whole body alive in the ring.
-            kept: decoded
-                .and_then(|plain| plain.get(..plain.len().min(retention.body)))
-                .map(Bytes::copy_from_slice)
-                .unwrap_or_default(),
-        };
-        self.recorder.update(|ledger| {
-            if let Some(request) = ledger.find(self.id) {
-                request.body = seen;
-            }
-        });
-    }
-
-    pub(super) fn status(&self, status: u16) {
-        self.recorder.update(|ledger| {
-            *ledger.stats.by_status.entry(status).or_default() += 1;
-            if let Some(request) = ledger.find(self.id) {
-                request.status = Some(status);
-            }
-        });
-    }
-
-    pub(super) fn end(mut self, outcome: Outcome) {
-        self.close(outcome);
-    }
-
-    fn close(&mut self, outcome: Outcome) {
-        self.open = false;
-        let now = self.recorder.clock();
-        self.recorder.update(|ledger| {
-            ledger.stats.in_flight = ledger.stats.in_flight.saturating_sub(1);
-            ledger.stats.cancelled += u64::from(outcome == Outcome::ClientLeft);
-            if let Some(request) = ledger.find(self.id) {
-                request.ended = Some(now);
-                request.outcome = outcome;
-            }
-        });
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if self.open {
-            self.close(Outcome::Dropped);
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -18,6 +18,28 @@ pub struct Stats {
     pub cancelled: u64,
     pub goaways: u64,
     pub connections: Connections,
+    /// By the gates.
+    pub refused: Refused,
+    /// Cloudflare's own errors by number, of gates and scripts.
+    pub edge_errors: BTreeMap<u16, u64>,
+    /// 2xx heads written to POSTs.
+    pub served_heads: u64,
+    /// Of these, answers that were written to their end.
+    pub served_whole: u64,
+    /// Of these, event streams.
+    pub streams_whole: u64,
+    /// POSTs that were processed though their very body had been before.
+    pub duplicates: u64,
+    /// Requests to the provider's own host that brought fields meant for Supermemory.
+    pub leaks: u64,
+}
+
+/// Requests that a gate refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    pub cookies: u64,
+    pub rate: u64,
+    pub capacity: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]

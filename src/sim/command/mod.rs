@@ -1,12 +1,14 @@
 //! `memgate sim`: the simulators as a program, for load tests and for clients that are not Rust.
 
+mod gates;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::gates::GateArgs;
 use super::anthropic::Provider;
-use super::cloudflare::CookieGate;
 use super::edge::{Edge, EdgeOptions};
 use super::h2::H2Limits;
 use super::litellm::{LiteLlm, LiteLlmOptions};
@@ -30,15 +32,8 @@ pub struct SimArgs {
     /// Protocols offered by ALPN
     #[arg(long, value_enum, default_value = "both")]
     pub alpn: Alpn,
-    /// Refuse with 503/1200 whoever does not bring the edge's cookies back
-    #[arg(long)]
-    pub cookie_gate: bool,
-    /// How long a cookie of the gate is good for
-    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
-    pub cookie_lifetime: u64,
-    /// The zone that the gate's refusal names (default: the host called)
-    #[arg(long, value_name = "NAME")]
-    pub zone: Option<String>,
+    #[command(flatten)]
+    pub gates: GateArgs,
     /// What to answer first: JSON as POST /__script takes it
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
@@ -54,12 +49,24 @@ pub struct SimArgs {
     /// Pause between the events of a stream
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
     pub event_delay: u64,
+    /// Wait before what the model says
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    pub first_byte: u64,
+    /// Spread the events of a stream over this time, from its head to its end
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub stream_ms: Option<u64>,
+    /// Streams at once that a connection allows
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub h2_streams: u32,
     /// Send a graceful GOAWAY after so many streams of a connection
     #[arg(long, value_name = "N")]
     pub goaway_after: Option<u32>,
     /// Fail open: what x-supermemory-error says on every answer
     #[arg(long, value_name = "TEXT")]
     pub memory_error: Option<String>,
+    /// Say x-supermemory-context-modified: false on every answer
+    #[arg(long)]
+    pub memory_unchanged: bool,
     /// Also serve LiteLLM's stand-in here, over plain HTTP
     #[arg(long, value_name = "ADDR")]
     pub litellm: Option<SocketAddr>,
@@ -69,7 +76,7 @@ pub struct SimArgs {
     /// Its master key; without one it takes any key
     #[arg(long, value_name = "KEY")]
     pub litellm_master_key: Option<String>,
-    /// A plain-HTTP port for /__stats, /__script and /__reset
+    /// A plain-HTTP port for /__stats, /__timeline, /__script, /__gates and their like
     #[arg(long, value_name = "ADDR")]
     pub control: Option<SocketAddr>,
     /// Requests remembered for /__stats
@@ -78,6 +85,9 @@ pub struct SimArgs {
     /// Neither digest nor keep bodies: for load tests
     #[arg(long)]
     pub no_digests: bool,
+    /// Count bodies that are processed twice all the same
+    #[arg(long)]
+    pub duplicates: bool,
 }
 
 /// Serves until the process is interrupted.
@@ -125,34 +135,29 @@ impl SimArgs {
             },
             alpn: self.alpn,
             h2: H2Limits {
+                concurrent_streams: self.h2_streams,
                 goaway_after: self.goaway_after,
                 ..H2Limits::default()
             },
-            cookie_gate: self.cookie_gate.then(|| self.gate()),
+            cookie_gate: self.gates.cookies(),
+            rate: self.gates.rate(),
+            capacity: self.gates.capacity(),
             provider: Provider {
                 keys: self.keys.clone(),
                 models: self.models.clone(),
                 shape: self.shape(),
+                tokens: self.gates.tokens(),
             },
             memory: Memory {
                 error: self.memory_error.clone(),
-                ..Memory::default()
+                unchanged: self.memory_unchanged,
             },
             event_delay: Duration::from_millis(self.event_delay),
+            first_byte: Duration::from_millis(self.first_byte),
+            stream_time: self.stream_ms.map(Duration::from_millis),
             retention: self.retention(),
-            ..usual
-        }
-    }
-
-    fn gate(&self) -> CookieGate {
-        let usual = CookieGate::default();
-        CookieGate {
-            lifetime: Duration::from_secs(self.cookie_lifetime),
-            refusal: match &self.zone {
-                Some(zone) => usual.refusal.zone(zone),
-                None => usual.refusal,
-            },
-            ..usual
+            direct: self.gates.direct(),
+            ca: None,
         }
     }
 
@@ -186,6 +191,7 @@ impl SimArgs {
             requests: self.remember,
             body: if self.no_digests { 0 } else { usual.body },
             digests: !self.no_digests,
+            duplicates: self.duplicates || !self.no_digests,
         }
     }
 }

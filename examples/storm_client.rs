@@ -320,7 +320,9 @@ impl Ending {
 }
 
 fn kind_of_error(status: u16, text: &str) -> Kind {
-    const EDGE: [&str; 6] = [
+    const EDGE: [&str; 8] = [
+        "error 1200",
+        "error 1015",
         "cloudflare_error",
         "cf-error",
         "error code: ",

@@ -25,6 +25,7 @@ class Bout:
     provider: dict = field(default_factory=dict)
     timeline: list[dict] = field(default_factory=list)
     opened_ms: int = 0
+    posts_before: int = 0
 
     @property
     def name(self) -> str:
@@ -33,11 +34,17 @@ class Bout:
     @property
     def posts(self) -> int:
         """What reached the edge, whichever host."""
-        return self.router["posts"] + self.provider["posts"]
+        return self.router["posts"] + self.provider["posts"] - self.posts_before
 
     @property
     def posts_per_request(self) -> float:
-        return self.posts / max(1, self.tally.started)
+        """What is still in flight when the window closes was posted and is no finished request: it counts on both sides."""
+        open_posts = next((point["in_flight"] for point in reversed(self.timeline) if point["at"] <= self.tally.ended), 0)
+        return self.posts / max(1, len(self.tally.requests) + open_posts)
+
+    def open(self) -> None:
+        self.opened_ms = self.edge.timeline()["now_ms"]
+        self.posts_before = sum(self.edge.stats(host)["posts"] for host in (ROUTER, PROVIDER))
 
     def look(self, elapsed: float) -> None:
         if seen := self.contestant.look():
@@ -97,7 +104,7 @@ def run(rig: Rig, title: str, bouts: list[Bout], seconds: float, groups: list[Gr
 
 
 def start(rig: Rig, bout: Bout, seconds: float, groups: list[Group]) -> Load:
-    bout.opened_ms = bout.edge.timeline()["now_ms"]
+    bout.open()
     key = getattr(bout.contestant, "key", None)
     if key is not None:
         groups = [Group(**vars(group) | {"key": key}) for group in groups]

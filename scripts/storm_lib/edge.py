@@ -55,10 +55,11 @@ class Edge:
         self.ask("/__reset", {})
 
 
-def told(url: str, body: dict | None = None) -> dict:
+def told(url: str, body: dict | None = None, key: str = "") -> dict:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, method="GET" if body is None else "POST")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+    request = urllib.request.Request(url, data, headers, method="GET" if body is None else "POST")
+    with urllib.request.urlopen(request, timeout=60) as answer:
         text = answer.read()
     return json.loads(text) if text else {}
 

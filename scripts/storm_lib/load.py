@@ -33,6 +33,10 @@ class Tally:
     started: int = 0
     began: float | None = None
 
+    @property
+    def ended(self) -> float:
+        return max((request["end"] for request in self.requests), default=0.0)
+
     def kinds(self) -> Counter:
         return Counter(request["kind"] for request in self.requests)
 

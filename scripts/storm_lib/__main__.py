@@ -5,8 +5,10 @@ import sys
 import time
 import traceback
 from fractions import Fraction
+from pathlib import Path
 
 from rig import Rig, alone_on_loopback
+from rig.processes import REPO
 
 from . import plot, report, rows
 from .rows import Result, Row, Stage
@@ -30,8 +32,9 @@ def main() -> int:
         for one in chosen for defaults in variants
     ]
     whole = not options.quick and not options.only and not options.no_peers
-    report.show(results, scale, write=whole)
-    plot.draw(results, write=whole)
+    folder = options.out or (REPO / "docs" if whole else None)
+    report.show(results, scale, folder)
+    plot.draw(results, folder)
     passed = sum(result.passed for result in results)
     print(f"{passed} passed, {len(results) - passed} failed")
     return 0 if results and passed == len(results) else 1
@@ -44,6 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="NAME", help="only rows whose name contains this (repeatable)")
     parser.add_argument("--scale", type=Fraction, metavar="F", help=f"every duration is the real one times this (default {USUAL_SCALE})")
     parser.add_argument("--no-peers", action="store_true", help="without nginx, Envoy and LiteLLM alone")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write storm.md and storm.png there (default: docs/ after a whole run, else nowhere)")
     return parser.parse_args()
 
 
@@ -56,7 +60,7 @@ def wanted(one: Row, options: argparse.Namespace) -> bool:
 def play(one: Row, times: Times, defaults: bool, peers: bool) -> Result:
     with Rig("storm") as rig:
         stage = Stage(rig, times, defaults, peers)
-        result = Result(one, stage.title)
+        result = Result(one, stage.title, defaults)
         print(f"\n== {one.name}, {result.title}: {one.about}", flush=True)
         began = time.monotonic()
         try:

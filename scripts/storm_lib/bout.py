@@ -19,6 +19,7 @@ class Bout:
 
     contestant: object
     edge: Edge
+    label: str = ""
     tally: Tally = field(default_factory=Tally)
     looks: list[tuple[float, dict]] = field(default_factory=list)
     router: dict = field(default_factory=dict)
@@ -29,7 +30,7 @@ class Bout:
 
     @property
     def name(self) -> str:
-        return self.contestant.name
+        return ", ".join(filter(None, [self.contestant.name, self.label]))
 
     @property
     def posts(self) -> int:

@@ -51,9 +51,6 @@ class Edge:
     def timeline(self) -> dict:
         return self.ask("/__timeline")
 
-    def reset(self) -> None:
-        self.ask("/__reset", {})
-
 
 def told(url: str, body: dict | None = None, key: str = "") -> dict:
     data = None if body is None else json.dumps(body).encode()

@@ -1,7 +1,9 @@
 """What did the clients ask, and what did they get? Orders for examples/storm_client.rs, and its lines."""
 
 import json
+import math
 import os
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,6 +13,8 @@ from rig import Process, Rig
 
 CLIENT = os.environ["STORM_CLIENT"]
 AFTER_ERROR = 0.5
+# What differs between two tellings of the same.
+ID = re.compile(r"[0-9a-f]{8,}(-[A-Z]{3})?|req_\w+")
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Tally:
     def complaints(self, most: int = 3) -> list[str]:
         """What failed requests were told, the commonest first."""
         said = Counter(
-            f"{one['kind']} {one['status']}: {' '.join((one['said'] or '').split())[:160]}"
+            f"{one['kind']} {one['status']}: {ID.sub('…', ' '.join((one['said'] or '').split()))[:160]}"
             for one in self.requests if one["kind"] != "whole"
         )
         return [f"{count} × {text}" for text, count in said.most_common(most)]
@@ -118,5 +122,4 @@ def quantile(values: list[float], share: float) -> float:
     """The smallest value that at least this share of them does not exceed; 0 if there are none."""
     if not values:
         return 0.0
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

@@ -1,31 +1,28 @@
 """What does a storm look like? Capacity, limit and streams in flight over time, and who served how much."""
 
-import matplotlib
+from pathlib import Path
 
-matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from rig.processes import REPO  # noqa: E402
-
-from .bout import Bout  # noqa: E402
-from .rows import Result  # noqa: E402
+from .bout import Bout
+from .rows import Result
 
 ROWS = ["unknown-capacity", "moving-capacity", "bypass"]
 COLOURS = {"capacity": "#999999", "limit": "#d62728", "in flight": "#1f77b4", "oracle": "#ff7f0e", "queued": "#2ca02c"}
 
 
-def draw(results: list[Result], write: bool) -> None:
+def draw(results: list[Result], folder: Path | None) -> None:
     """The scaled runs of the rows about capacity; nothing without any of them."""
-    found = [result for name in ROWS for result in results if result.row.name == name and result.bouts][:2 * len(ROWS)]
-    scaled = list({result.row.name: result for result in reversed(found)}.values())[::-1]
-    if not scaled or not write:
+    scaled = [result for result in results if result.row.name in ROWS and result.bouts and not result.defaults]
+    if not scaled or not folder:
         return
-    figure, axes = pyplot.subplots(len(scaled) + 1, 1, figsize=(11, 3.2 * (len(scaled) + 1)), constrained_layout=True)
+    figure = Figure(figsize=(11, 3.2 * (len(scaled) + 1)), layout="constrained")
+    axes = figure.subplots(len(scaled) + 1, 1)
     for axis, result in zip(axes, scaled):
         over_time(axis, result)
     served(axes[-1], scaled[0])
-    figure.savefig(REPO / "docs/storm.png", dpi=100)
-    pyplot.close(figure)
+    FigureCanvasAgg(figure).print_png(folder / "storm.png")
 
 
 def over_time(axis, result: Result) -> None:

@@ -4,8 +4,7 @@ import os
 import subprocess
 from fractions import Fraction
 from importlib.metadata import version
-
-from rig.processes import REPO
+from pathlib import Path
 
 from .bout import Bout
 from .load import AFTER_ERROR
@@ -22,12 +21,12 @@ def verdict(result: Result) -> list[str]:
     return lines
 
 
-def show(results: list[Result], scale: Fraction, write: bool) -> None:
+def show(results: list[Result], scale: Fraction, folder: Path | None) -> None:
     text = markdown(results, scale)
     print("\n" + text)
-    if write:
-        (REPO / "docs").mkdir(exist_ok=True)
-        (REPO / "docs/storm.md").write_text(text)
+    if folder:
+        folder.mkdir(exist_ok=True)
+        (folder / "storm.md").write_text(text)
 
 
 def markdown(results: list[Result], scale: Fraction) -> str:

@@ -38,6 +38,7 @@ class Stage:
 class Result:
     row: "Row"
     title: str
+    defaults: bool = False
     claims: list[Claim] = field(default_factory=list)
     bouts: list[Bout] = field(default_factory=list)
     seconds: float = 0.0

@@ -33,8 +33,7 @@ def hog(stage: Stage, result: Result) -> None:
 def contest(stage: Stage, result: Result, name: str, groups: list[Group]) -> Bout:
     edge = Edge(stage.rig, name.replace(" ", "-"), stage.times, ["--capacity", CAPACITY], stream=STREAM)
     gateway = Memgate(stage.rig, f"memgate-{name.replace(' ', '-')}", edge, stage.times, Settings("none", stage.defaults))
-    gateway.name = f"memgate, nine {name}"
-    bout = Bout(gateway, edge)
+    bout = Bout(gateway, edge, f"nine {name}")
     run(stage.rig, f"{result.row.name}, {result.title}", [bout], stage.times.window / 2, groups)
     result.bouts.append(bout)
     stage.rig.stop(gateway.process)

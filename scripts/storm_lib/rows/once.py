@@ -19,23 +19,18 @@ EACH = 3
 def once(stage: Stage, result: Result) -> None:
     """524 and resets after the body was sent, one after the other"""
     edge = Edge(stage.rig, "memgate", stage.times, [])
-    ours = Bout(Memgate(stage.rig, "memgate", edge, stage.times, Settings(defaults=stage.defaults)), edge)
-    result.bouts.append(ours)
+    gateway = Memgate(stage.rig, "memgate", edge, stage.times, Settings(defaults=stage.defaults))
     for word, answer in AFTER_THE_BODY.items():
-        group = Group(word, 1, callers=1, requests=EACH, word=word)
-        edge_ready(edge, word, answer)
-        run(stage.rig, f"{result.row.name}, {word}, {result.title}", [ours], 10, [group])
+        edge.rule(word, answer)
+        ours = Bout(gateway, edge, word)
+        result.bouts.append(ours)
+        run(stage.rig, f"{result.row.name}, {result.title}", [ours], 10, [Group(word, 1, callers=1, requests=EACH, word=word)])
         told = ours.tally.requests
         clear = [one for one in told if is_clear(one)]
         result.claims += [
             Claim(f"{word}: exactly one POST each", f"{ours.posts} for {len(told)} requests", ours.posts == len(told) == EACH),
             Claim(f"{word}: a clear error in the client's dialect", f"{len(clear)} of {len(told)}", len(clear) == len(told) == EACH),
         ]
-
-
-def edge_ready(edge: Edge, word: str, answer: dict) -> None:
-    edge.reset()
-    edge.rule(word, answer)
 
 
 def is_clear(one: dict) -> bool:

@@ -57,6 +57,7 @@ litellm:
   urls: ["http://127.0.0.1:{litellm}"]
 direct:
   domains: [supermemory.ai, localhost]
+  bypass: none
   resolve: {{"api.supermemory.ai:443": "127.0.0.1:{edge}"}}
   ca_file: ca.pem
 """

@@ -28,7 +28,7 @@ MEMGATE_YAML = """\
 listen: ["127.0.0.1:{port}"]
 admin: 127.0.0.1:{admin}
 litellm: {{config: litellm.yaml, urls: ["http://127.0.0.1:{litellm}"]}}
-direct: {{resolve: {{"api.supermemory.ai:443": "127.0.0.1:{edge}"}}, ca_file: ca.pem}}
+direct: {{bypass: none, resolve: {{"api.supermemory.ai:443": "127.0.0.1:{edge}"}}, ca_file: ca.pem}}
 trusted_proxies: ["127.0.0.1/32"]
 """
 

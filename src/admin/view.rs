@@ -1,7 +1,7 @@
 //! The gateway as operators see it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use serde_json::{Map, Value, json};
 
@@ -10,6 +10,7 @@ use crate::config::Secret;
 use crate::cookies::Jar;
 use crate::gateway::{Gateway, Snapshot};
 
+use super::lanes;
 use super::respond::View;
 
 pub(super) struct GatewayView {
@@ -53,8 +54,8 @@ impl View for GatewayView {
 
     fn status(&self) -> Value {
         let snapshot = self.gateway.snapshot();
-        let unready = self.unready();
-        let lanes: Map<String, Value> = snapshot
+        let (unready, wall) = (self.unready(), snapshot.clock.wall());
+        let in_flight: Map<String, Value> = snapshot
             .metrics
             .in_flight()
             .into_iter()
@@ -65,10 +66,12 @@ impl View for GatewayView {
             "uptime_seconds": (snapshot.clock.now() - self.started).as_secs(),
             "ready": unready.is_empty(),
             "reasons": unready,
-            "in_flight": {"total": self.gateway.traffic.in_flight(), "lanes": lanes},
+            "in_flight": {"total": self.gateway.traffic.in_flight(), "lanes": in_flight},
             "direct_route_open": snapshot.keys.is_open(),
+            "lanes": snapshot.lanes().iter().map(|upstream| lanes::lane(upstream)).collect::<Vec<_>>(),
+            "edge_errors": snapshot.edge_errors.last().iter().rev().map(lanes::edge_error).collect::<Vec<_>>(),
             "routes": routes(&snapshot),
-            "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar)).collect::<Vec<_>>(),
+            "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar, wall)).collect::<Vec<_>>(),
         })
     }
 }
@@ -80,12 +83,16 @@ fn routes(snapshot: &Snapshot) -> Vec<Value> {
     groups
         .map(|group| &group.name)
         .chain(aliases.map(|alias| &alias.name))
-        .filter_map(|name| serde_json::to_value(snapshot.routes.describe(name)).ok())
+        .filter_map(|name| {
+            let bypass = snapshot.config.direct.bypass;
+            serde_json::to_value(snapshot.routes.describe(name, bypass)).ok()
+        })
         .collect()
 }
 
 /// Names and expiry; never a value.
-fn jar_shown(jar: &Jar) -> Value {
+fn jar_shown(jar: &Jar, now: SystemTime) -> Value {
+    let left = |expires: SystemTime| expires.duration_since(now).unwrap_or_default().as_secs();
     let cookies: Vec<Value> = jar
         .list()
         .into_iter()
@@ -95,6 +102,7 @@ fn jar_shown(jar: &Jar) -> Value {
                 "domain": cookie.domain,
                 "path": cookie.path,
                 "expires": cookie.expires.map(stamp),
+                "expires_in_seconds": cookie.expires.map(left),
             })
         })
         .collect();
@@ -108,8 +116,9 @@ mod tests {
 
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
-        Auth, BaseUrl, Config, Cookies, Deployment, Direct, DirectTarget, Expose, Identity, Limits,
-        LiteLlm, ModelGroup, Models, Origin, ProviderDialect, Retry, Server,
+        Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
+        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, ProviderDialect, Queue, Retry,
+        Server,
     };
 
     use super::*;
@@ -133,6 +142,7 @@ mod tests {
             api_key: Some(Secret::new("sk-provider")),
             extra_headers: Vec::new(),
             router: true,
+            bypass: None,
         };
         let deployment = Deployment {
             id: None,
@@ -176,6 +186,20 @@ mod tests {
                 domains: vec!["example.com".into()],
                 resolve: BTreeMap::new(),
                 ca_file: None,
+                bypass: Bypass::Provider,
+                bypass_sticky: Duration::ZERO,
+                max_concurrency: 1,
+                queue: Queue {
+                    max: 1,
+                    timeout: Duration::ZERO,
+                    before_bypass: Duration::ZERO,
+                },
+                circuit: Circuit {
+                    failures: 0.5,
+                    requests: 1,
+                    window: Duration::ZERO,
+                    open: Duration::ZERO,
+                },
             },
             cookies: Cookies {
                 share: vec!["__cf_bm".into()],
@@ -186,6 +210,7 @@ mod tests {
                 attempts: 1,
                 initial_delay: Duration::ZERO,
                 max_delay: Duration::ZERO,
+                budget: 0.2,
             },
             auth: Auth {
                 master_key: master.map(Secret::new),
@@ -201,6 +226,7 @@ mod tests {
                 pid_file: None,
                 upstream_keepalive_pool_size: 1,
             },
+            egress: None,
             models: models(),
             identity: Identity::default(),
         }

@@ -97,7 +97,7 @@ fn write_files(
         "listen": [free(args.listen)?],
         "admin": free(args.admin)?,
         "litellm": {"config": "config.yaml", "urls": [litellm.url()]},
-        "direct": {"ca_file": "edge-ca.pem", "resolve": {"api.supermemory.ai:443": edge.addr()}},
+        "direct": {"ca_file": "edge-ca.pem", "bypass": "none", "resolve": {"api.supermemory.ai:443": edge.addr()}},
         "auth": {"litellm": false, "allow_anonymous": true},
     });
     let own = serde_yaml::to_string(&own).map_err(io::Error::other)?;

@@ -98,7 +98,7 @@ fn check(args: CheckArgs) -> ExitCode {
             writeln!(
                 out,
                 "{}",
-                RouteTable::new(&loaded.config.models).describe(model)
+                RouteTable::new(&loaded.config.models).describe(model, loaded.config.direct.bypass)
             )?;
         }
         Ok(loaded.is_some())

@@ -2,9 +2,31 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::settings::{BaseUrl, Origin};
+use super::settings::{BaseUrl, Egress, Origin};
+
+/// The path in front of the provider's URL in a call to Supermemory's router.
+const ROUTER_PREFIX: &str = "/v3/";
 
 impl BaseUrl {
+    /// The provider's own URL in a path to the router: `/v3/https://HOST/…` or `/v3/HOST/…`.
+    pub fn behind_router(path: &str) -> Result<Option<Self>, String> {
+        if path == ROUTER_PREFIX.trim_end_matches('/') {
+            return Err("the `api_base` names no provider, write it behind `/v3/`, such as `/v3/https://api.anthropic.com`".to_owned());
+        }
+        let Some(url) = path.strip_prefix(ROUTER_PREFIX) else {
+            return Ok(None);
+        };
+        if url.starts_with("http:/") {
+            return Err("the provider behind `/v3/` is plain HTTP, write `https://`".to_owned());
+        }
+        let rest = url.strip_prefix("https://").unwrap_or(url);
+        let behind = Self::parse(&format!("https://{rest}")).map_err(|_none| {
+            let authority = rest.split('/').next().unwrap_or_default();
+            format!("`{authority}` behind `/v3/` is no provider, write a URL or host such as `api.anthropic.com`")
+        })?;
+        Ok(Some(behind))
+    }
+
     /// Reads `http(s)://host[:port][/path]`; the path is kept byte for byte but for slashes at its end.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (tls, rest) = split_scheme(text).ok_or_else(|| {
@@ -30,6 +52,28 @@ impl BaseUrl {
             origin: Origin { tls, host, port },
             path: path.trim_end_matches('/').to_owned(),
         })
+    }
+}
+
+impl Egress {
+    /// The allowed host that a path means, and the path there: `/HOST/…` where it begins with one of them,
+    /// else all of it at the first.
+    pub fn host_of<'a>(&'a self, path: &'a str) -> Option<(&'a str, &'a str)> {
+        let rest = path.strip_prefix('/')?;
+        let segment = rest.split('/').next().unwrap_or_default();
+        match self.allow.iter().find(|host| *host == segment) {
+            Some(host) => Some((host, rest.get(segment.len()..)?)),
+            None => Some((self.allow.first()?, path)),
+        }
+    }
+
+    /// The provider that an `api_base` on this port leads to.
+    pub(super) fn provider_of(&self, base: &BaseUrl) -> Option<Origin> {
+        if base.origin.tls || base.origin.port != self.listen.port() {
+            return None;
+        }
+        let (_, path) = self.host_of(&base.path)?;
+        Some(BaseUrl::behind_router(path).ok()??.origin)
     }
 }
 

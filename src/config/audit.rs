@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::env::{self, Env};
 use super::finding::{Notes, Place};
 use super::secret::Secret;
-use super::settings::{Config, ModelGroup};
+use super::settings::{Bypass, Config, ModelGroup};
 use super::yaml::{Node, Value};
 
 /// Warns of secrets written into the files, of variables that are not set, and of files others can read.
@@ -127,7 +127,31 @@ pub(super) fn consistency(config: &Config, root: &Node, notes: &mut Notes) {
         let place = place_of(root, &group.name).unwrap_or(&root.place);
         notes.warn(place, format!("`{}` needs a memory user and none can be found, set `user_id_mappings.default_user_id`", group.name));
     }
+    report_bypass(config, root, notes);
     report_shadowed(config, root, notes);
+}
+
+/// Warns of models for which the bypass that is set leads nowhere, or back to the same host.
+fn report_bypass(config: &Config, root: &Node, notes: &mut Notes) {
+    for group in &config.models.groups {
+        let targets = || {
+            group
+                .deployments
+                .iter()
+                .filter_map(|one| one.direct.as_ref())
+        };
+        let message = match config.direct.bypass {
+            Bypass::Provider if targets().any(|target| target.bypass.is_none()) => {
+                "is not behind `/v3/`, so there is no router to go past and its requests wait; `direct.bypass: litellm` would give them another way"
+            }
+            Bypass::LiteLlm if targets().next().is_some() => {
+                "is called by LiteLLM at the same `api_base`, beside this gateway's limit; `direct.bypass: provider` goes past that host, or lead LiteLLM through `egress`"
+            }
+            _ => continue,
+        };
+        let place = place_of(root, &group.name).unwrap_or(&root.place);
+        notes.warn(place, format!("`{}` {message}", group.name));
+    }
 }
 
 fn is_direct(group: &ModelGroup, router: bool) -> bool {

@@ -1,11 +1,12 @@
 //! From the files, flags and variables to one checked configuration, or to all that is wrong with them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::finding::{Faults, Finding, Notes, Place};
 use super::litellm::{self, LiteLlmFile, Skipped};
 use super::own::{self, Own};
-use super::settings::{Auth, Config, Models};
+use super::settings::{Auth, BaseUrl, Config, Egress, Models, Origin};
 use super::yaml::Node;
 use super::{Env, audit, source};
 
@@ -109,9 +110,14 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
             "`litellm.api_key` would serve callers without a key: remove it, or `auth.allow_anonymous`",
         );
     }
+    let mut egress = own.ports.egress;
+    if let Some(egress) = &mut egress {
+        egress.providers = providers(egress, &file.models, &file.called);
+    }
     let config = Config {
-        listen: own.listen,
-        admin: own.admin,
+        listen: own.ports.listen,
+        admin: own.ports.admin,
+        egress,
         admin_key: own.admin_key,
         litellm: own.litellm.settings,
         direct: own.direct,
@@ -128,6 +134,16 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         audit::consistency(&config, root, notes);
     }
     config
+}
+
+/// The providers that the egress port may be led to by the model list.
+fn providers(egress: &Egress, models: &Models, called: &[BaseUrl]) -> Vec<Origin> {
+    let deployments = models.groups.iter().flat_map(|group| &group.deployments);
+    let direct = deployments.filter_map(|one| one.direct.as_ref()?.bypass.as_ref());
+    let here = direct.map(|bypass| bypass.base.origin.clone());
+    let by_litellm = called.iter().filter_map(|base| egress.provider_of(base));
+    let all: BTreeSet<Origin> = here.chain(by_litellm).collect();
+    all.into_iter().collect()
 }
 
 impl LiteLlmFile {

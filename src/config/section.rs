@@ -162,6 +162,19 @@ impl<'a, 'n> Section<'a, 'n> {
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
+    /// A share of the whole, written in percent.
+    pub fn share(&mut self, key: &str, default: u8, range: RangeInclusive<u8>) -> f64 {
+        let expected = format!(
+            "a share from {}% to {}%, such as `{default}%`",
+            range.start(),
+            range.end()
+        );
+        let percent = self.typed(key, &expected, default, |node| {
+            units::percent(node.as_str()?).filter(|share| range.contains(share))
+        });
+        f64::from(percent) / 100.0
+    }
+
     /// A file name, taken from the directory of the file that names it.
     pub fn file(&mut self, key: &str, base: &Path) -> Option<PathBuf> {
         self.text(key).map(|name| base.join(name))

@@ -28,6 +28,8 @@ pub struct Config {
     pub limits: Limits,
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
+    /// LiteLLM's own way out; `None` is none.
+    pub egress: Option<Egress>,
     /// `model_list` and what belongs to it, as LiteLLM would read it.
     pub models: Models,
     /// `user_id_mappings` of LiteLLM's file.
@@ -113,6 +115,55 @@ pub struct Direct {
     pub resolve: BTreeMap<(String, u16), SocketAddr>,
     /// A CA bundle added to the platform's roots.
     pub ca_file: Option<PathBuf>,
+    pub bypass: Bypass,
+    /// How long a session that was bypassed stays there, so that its prompt cache is not lost twice.
+    pub bypass_sticky: Duration,
+    /// Safety stop of the adaptive limit, per lane.
+    pub max_concurrency: usize,
+    pub queue: Queue,
+    pub circuit: Circuit,
+}
+
+/// Where a request goes while the lane to the router is paused, down or full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bypass {
+    /// To the provider's own host: [`DirectTarget::bypass`].
+    Provider,
+    LiteLlm,
+    /// Nowhere: it waits in the queue.
+    None,
+}
+
+/// The line in front of a lane's limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue {
+    pub max: usize,
+    pub timeout: Duration,
+    /// The wait that a request with another way out accepts.
+    pub before_bypass: Duration,
+}
+
+/// When a lane that keeps failing is down.
+#[derive(Clone, Copy, Debug)]
+pub struct Circuit {
+    /// Share of failures, in (0, 1].
+    pub failures: f64,
+    /// Within `window`, at least so many requests.
+    pub requests: usize,
+    pub window: Duration,
+    /// The first time; it doubles while the lane stays down.
+    pub open: Duration,
+}
+
+/// A port through which LiteLLM itself reaches the hosts that are allowed.
+#[derive(Clone, Debug)]
+pub struct Egress {
+    pub listen: SocketAddr,
+    /// At least one; the first is meant where a path names none.
+    pub allow: Vec<String>,
+    /// The providers that the model list leads to, here or through LiteLLM: no others are called without
+    /// an allowed host in front of them.
+    pub providers: Vec<Origin>,
 }
 
 #[derive(Clone)]
@@ -131,6 +182,8 @@ pub struct Retry {
     pub attempts: u32,
     pub initial_delay: Duration,
     pub max_delay: Duration,
+    /// Share of a lane's requests that may be repeats, in [0, 1].
+    pub budget: f64,
 }
 
 #[derive(Clone)]
@@ -218,6 +271,18 @@ pub struct DirectTarget {
     pub extra_headers: Vec<(HeaderName, HeaderValue)>,
     /// The base's path starts with the router's `/v3/` prefix: such requests need a memory user.
     pub router: bool,
+    /// The same provider without the router; `None` where there is no router to go past.
+    pub bypass: Option<BypassTarget>,
+}
+
+/// How the provider behind the router is called itself: without anything that is Supermemory's.
+#[derive(Clone)]
+pub struct BypassTarget {
+    /// The `api_base` without the router's prefix.
+    pub base: BaseUrl,
+    pub api_key: Option<Secret>,
+    /// The model's, but for `x-supermemory-*` and `x-sm-*`.
+    pub extra_headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

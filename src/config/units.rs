@@ -1,4 +1,4 @@
-//! How long is `5m`, how much is `64MiB`?
+//! How long is `5m`, how much is `64MiB`, which share is `20%`?
 
 use std::time::Duration;
 
@@ -24,6 +24,12 @@ pub(super) fn size(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.checked_mul(1 << shift)
+}
+
+/// A whole number and `%`.
+pub(super) fn percent(text: &str) -> Option<u8> {
+    let (number, unit) = split(text)?;
+    (unit == "%").then(|| u8::try_from(number).ok())?
 }
 
 /// In the largest unit that needs no fraction, as one would write it.
@@ -75,6 +81,15 @@ mod tests {
         }
         for wrong in ["64MB", "64M", "1e3KiB", "99999999999999GiB"] {
             assert_eq!(size(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_share_needs_a_whole_number_and_its_sign() {
+        assert_eq!(percent("20%"), Some(20));
+        assert_eq!(percent("0%"), Some(0));
+        for wrong in ["20", "%", "2.5%", "-1%", "20 %", "256%", "0.2"] {
+            assert_eq!(percent(wrong), None, "{wrong:?}");
         }
     }
 

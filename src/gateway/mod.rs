@@ -1,5 +1,7 @@
 //! The policies assembled for one configuration, and the reasons for which they turn a request away.
 
+mod edge_errors;
+mod lanes;
 mod rejection;
 mod snapshot;
 mod traffic;
@@ -8,8 +10,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+pub use edge_errors::{EdgeErrorNote, EdgeErrors};
+pub use lanes::DirectUpstream;
 pub use rejection::{Answer, Failure, Rejection};
-pub use snapshot::{BuildError, DirectUpstream, LiteLlm, Snapshot};
+pub use snapshot::{BuildError, LiteLlm, Snapshot};
 pub use traffic::{InFlight, Traffic};
 
 /// What all requests share: the snapshot of the day, and the count of those under way.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::auth::Refusal;
 use crate::body::{DecodeError, ScanError};
-use crate::wire::ErrorKind;
+use crate::wire::{Dialect, ErrorKind};
 
 /// Why a request is answered here and goes no further.
 #[derive(Debug)]
@@ -27,6 +27,12 @@ pub enum Rejection {
     NoMemoryUser,
     MemorySwitch,
     Upstream(Failure),
+    /// The lane to the upstream takes no more for now.
+    Lane {
+        retry_after: Duration,
+        /// The request was certainly not processed.
+        certain: bool,
+    },
 }
 
 /// How an upstream failed us, before anything of its answer went to the client.
@@ -74,6 +80,18 @@ impl Answer {
         }
     }
 
+    fn overloaded(dialect: Dialect, retry_after: Duration, certain: bool) -> Self {
+        let message = if certain {
+            "the upstream takes no more requests for now; this one was not processed"
+        } else {
+            "the upstream takes no more requests for now; this one may have reached the memory router"
+        };
+        let mut answer = Self::new(dialect.overloaded(), "upstream_overloaded", message);
+        answer.retry_after = Some(retry_after);
+        answer.should_retry = Some(certain);
+        answer
+    }
+
     fn again_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(Duration::from_secs(seconds));
         self.should_retry = Some(true);
@@ -87,7 +105,7 @@ impl Answer {
 }
 
 impl Rejection {
-    pub fn answer(&self) -> Answer {
+    pub fn answer(&self, dialect: Dialect) -> Answer {
         match self {
             Self::Head(reason) => Answer::new(400, "bad_request", *reason),
             Self::Method(allow) => {
@@ -146,6 +164,10 @@ impl Rejection {
                 "x-memgate-memory is not supported in this version: send the request without it",
             ),
             Self::Upstream(failure) => failure.answer(),
+            Self::Lane {
+                retry_after,
+                certain,
+            } => Answer::overloaded(dialect, *retry_after, *certain),
         }
     }
 }

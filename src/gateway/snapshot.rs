@@ -1,23 +1,26 @@
 //! Everything that is built from one configuration.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::HeaderValue;
 use parking_lot::Mutex;
 
+use super::edge_errors::EdgeErrors;
+use super::lanes::{self, DirectUpstream, Lanes, Parts};
 use crate::auth::{ClientError, KeyRing, LiteLlmApi, LiteLlmClient};
 use crate::body::Budget;
 use crate::clock::Clock;
 use crate::config::{Config, Origin};
-use crate::cookies::{CookieJars, Jar};
+use crate::cookies::CookieJars;
 use crate::identity::IdentityRules;
 use crate::routing::{DirectModel, RouteTable};
 use crate::telemetry::{Metrics, UpstreamMetrics};
 use crate::upstream::backends::Backends;
-use crate::upstream::peer::DirectServer;
+use crate::upstream::lane::Cause;
 use crate::upstream::resolve::Resolver;
-use crate::upstream::retry::RetryPolicy;
+use crate::upstream::sticky::Sticky;
+use crate::upstream::verdict::RetryPolicy;
 
 /// One configuration at work. A request keeps the snapshot it began with.
 pub struct Snapshot {
@@ -32,8 +35,11 @@ pub struct Snapshot {
     pub litellm: LiteLlm,
     pub bodies: Budget,
     pub retry: RetryPolicy,
-    /// By [`DirectModel::index`].
-    direct: Vec<Arc<DirectUpstream>>,
+    /// Sessions that went round the router.
+    pub sticky: Sticky,
+    /// For the status page.
+    pub edge_errors: EdgeErrors,
+    lanes: Lanes,
     /// Direct models that were named on LiteLLM's paths: warned of once each.
     elsewhere: Mutex<HashSet<Arc<str>>>,
 }
@@ -44,16 +50,6 @@ pub struct LiteLlm {
     /// For questions of the gateway's own.
     pub api: Arc<dyn LiteLlmApi>,
     pub metrics: UpstreamMetrics,
-}
-
-/// A lane that the gateway serves itself: the host called and the provider behind it.
-pub struct DirectUpstream {
-    pub server: Arc<DirectServer>,
-    pub jar: Arc<Jar>,
-    /// Host as it stands in requests: equal to the TLS name, with a port that is not 443.
-    pub authority: HeaderValue,
-    pub metrics: UpstreamMetrics,
-    lane: String,
 }
 
 /// What a configuration that parsed still cannot do.
@@ -72,23 +68,22 @@ impl Snapshot {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(clock.wall())?);
         let routes = RouteTable::new(&config.models);
-        let called = routes
-            .direct()
-            .iter()
-            .map(|model| &model.target.base.origin);
-        let hosts = called.chain(config.litellm.urls.iter().map(|url| &url.origin));
+        let called = lanes::called(&config, &routes);
+        let replicas = config.litellm.urls.iter().map(|url| &url.origin);
+        let hosts = called.iter().chain(replicas);
         let resolver = Arc::new(Resolver::new(
             hosts.map(|o| (o.host.clone(), o.port)),
             &config.direct.resolve,
         ));
         let jars = Arc::new(CookieJars::new(&config.cookies.share));
-        let direct = Lanes {
-            config: &config,
-            resolver: &resolver,
-            jars: &jars,
-            metrics: &metrics,
-        }
-        .build(&routes)?;
+        let parts = Parts {
+            config: Arc::clone(&config),
+            clock: Arc::clone(&clock),
+            resolver: Arc::clone(&resolver),
+            jars: Arc::clone(&jars),
+            metrics: Arc::clone(&metrics),
+        };
+        let lanes = Lanes::build(parts, &routes)?;
         let replicas = config.litellm.urls.iter().filter_map(|url| {
             Some((
                 url.clone(),
@@ -112,6 +107,7 @@ impl Snapshot {
             keys: KeyRing::new(&config.auth, &config.litellm, asked, Arc::clone(&clock)),
             bodies: Budget::new(config.limits.bodies_in_flight),
             retry: RetryPolicy::new(config.retry),
+            sticky: Sticky::new(config.direct.bypass_sticky),
             resolver,
             config,
             clock,
@@ -119,15 +115,16 @@ impl Snapshot {
             jars,
             routes,
             litellm,
-            direct,
+            lanes,
+            edge_errors: EdgeErrors::default(),
             elsewhere: Mutex::default(),
         })
     }
 
     /// All metrics in Prometheus' text format, the gauges read now.
     pub fn render_metrics(&self) -> prometheus::Result<String> {
-        for upstream in &self.direct {
-            upstream.metrics.hold_cookies(upstream.jar.list().len());
+        for upstream in self.lanes() {
+            upstream.show();
         }
         self.metrics.hold_bodies(self.bodies.in_use() as u64);
         self.metrics.render()
@@ -147,92 +144,39 @@ impl Snapshot {
     }
 
     pub fn upstream_of(&self, model: &DirectModel) -> Option<&Arc<DirectUpstream>> {
-        self.direct.get(model.index)
+        self.lanes.of(model)
     }
-}
 
-/// What lanes are made from.
-struct Lanes<'a> {
-    config: &'a Config,
-    resolver: &'a Resolver,
-    jars: &'a CookieJars,
-    metrics: &'a Metrics,
-}
+    /// The lane past the router; `None` where the configuration wants no such way, or there is none.
+    pub fn bypass_of(&self, model: &DirectModel) -> Option<&Arc<DirectUpstream>> {
+        self.lanes.bypass_of(model)
+    }
 
-impl Lanes<'_> {
-    /// One upstream per model; models of one lane share it, and lanes of one host its connections.
-    fn build(&self, routes: &RouteTable) -> Result<Vec<Arc<DirectUpstream>>, BuildError> {
-        let mut servers: BTreeMap<Origin, Arc<DirectServer>> = BTreeMap::new();
-        let mut lanes: BTreeMap<String, Arc<DirectUpstream>> = BTreeMap::new();
-        let mut upstreams = Vec::new();
-        for model in routes.direct() {
-            let origin = &model.target.base.origin;
-            let server = match servers.get(origin) {
-                Some(server) => Arc::clone(server),
-                None => {
-                    let server = Arc::new(self.server(origin)?);
-                    servers.insert(origin.clone(), Arc::clone(&server));
-                    server
-                }
-            };
-            let lane = lane_name(origin, &model.target.provider_host);
-            let upstream = match lanes.get(&lane) {
-                Some(upstream) => Arc::clone(upstream),
-                None => {
-                    let upstream = Arc::new(self.upstream(server, lane.clone())?);
-                    lanes.insert(lane, Arc::clone(&upstream));
-                    upstream
-                }
-            };
-            upstreams.push(upstream);
+    /// The egress port's lane through an allowed host; `None` where it is not allowed.
+    pub fn egress_of(&self, host: &str, provider: &str) -> Option<Arc<DirectUpstream>> {
+        self.lanes.egress(host, provider)
+    }
+
+    /// The lane to a provider itself, where the configuration names it.
+    pub fn egress_bypass_of(&self, provider: &Origin) -> Option<Arc<DirectUpstream>> {
+        self.lanes.egress_bypass(provider)
+    }
+
+    /// The edge in front of a host wants silence: on every lane through it.
+    pub fn pause_host(&self, called: &str, wait: Duration, cause: Cause) {
+        for upstream in self.lanes.all() {
+            if upstream.host() == called {
+                upstream.lane.pause(wait, cause);
+            }
         }
-        Ok(upstreams)
     }
 
-    fn server(&self, origin: &Origin) -> Result<DirectServer, BuildError> {
-        let unknown = || BuildError::Host(origin.host.clone());
-        let host = self
-            .resolver
-            .host(&origin.host, origin.port)
-            .ok_or_else(unknown)?;
-        Ok(DirectServer::new(origin.clone(), host, &self.config.limits))
+    pub fn lanes(&self) -> Vec<Arc<DirectUpstream>> {
+        self.lanes.all()
     }
 
-    fn upstream(
-        &self,
-        server: Arc<DirectServer>,
-        lane: String,
-    ) -> Result<DirectUpstream, BuildError> {
-        let authority = server.origin.authority();
-        let unknown = |_| BuildError::Host(server.origin.host.clone());
-        Ok(DirectUpstream {
-            jar: self
-                .jars
-                .jar(&server.origin.host, &self.config.cookies.egress),
-            authority: HeaderValue::try_from(authority.as_str()).map_err(unknown)?,
-            metrics: self.metrics.upstream(&authority, &lane),
-            server,
-            lane,
-        })
-    }
-}
-
-/// `host called → provider behind it`, or the host alone where it is the provider.
-fn lane_name(origin: &Origin, provider: &str) -> String {
-    let called = origin.authority();
-    if origin.host == provider {
-        called
-    } else {
-        format!("{called} → {provider}")
-    }
-}
-
-impl DirectUpstream {
-    pub fn host(&self) -> &str {
-        &self.server.origin.host
-    }
-
-    pub fn lane(&self) -> &str {
-        &self.lane
+    /// The lanes past a router, whose reachability matters before they are needed.
+    pub fn bypasses(&self) -> Vec<Arc<DirectUpstream>> {
+        self.lanes.bypasses()
     }
 }

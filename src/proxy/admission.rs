@@ -11,15 +11,17 @@ use pingora_proxy::Session;
 
 use super::body::{self, Unread};
 use super::context::{Admitted, DirectWay, RequestCtx, Way, names};
+use super::detour::Detour;
 use super::parcel::{self, Parcel};
+use super::passage::Fairness;
 use super::target::{Target, is_inference};
 use super::{local, reply};
 use crate::auth::{Caller, Presented};
 use crate::body::Envelope;
-use crate::config::{Expose, ProviderDialect};
-use crate::gateway::Rejection;
+use crate::config::{Bypass, Expose, ProviderDialect};
+use crate::gateway::{Rejection, Snapshot};
 use crate::identity::MemoryUser;
-use crate::routing::{Route, qualified};
+use crate::routing::{DirectModel, Route, qualified};
 use crate::wire::Dialect;
 
 /// How long an idle client connection is kept.
@@ -63,6 +65,11 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result
     match decide(session, ctx).await {
         Ok(Some(admitted)) => {
             ctx.admitted = Some(admitted);
+            let now = ctx.snapshot.clock.now();
+            let session = ctx.direct().and_then(|way| way.fairness.session);
+            if session.is_some_and(|session| ctx.snapshot.sticky.holds(session, now)) {
+                super::detour::keep(ctx);
+            }
             Ok(false)
         }
         Ok(None) => Ok(true),
@@ -132,25 +139,30 @@ async fn route(
         (None, None) => None,
         _ => Some(authenticate(session, ctx, Some(&route)).await?),
     };
-    let way = direct_way(ctx, target, &route)?;
+    let way = direct_way(session, ctx, target, &route)?;
     let user = memory_user(session, ctx, &route, caller.as_ref())?;
     let rename = match way {
         // LiteLLM has the model under its public name.
         None if route.direct().is_some() => Some(&*route.name),
         _ => route.model.as_deref(),
     };
-    let uri = way
-        .as_ref()
-        .map(|way| direct_uri(session, way))
-        .transpose()?;
     let lane = way
         .as_ref()
         .map_or(&snapshot.litellm.metrics, |way| &way.upstream.metrics)
         .enter();
+    let way = match way {
+        Some(mut way) => {
+            let headers = &session.req_header().headers;
+            way.fairness = Fairness::of(headers, caller.as_ref(), user.as_ref());
+            way.detour = detour(snapshot, &way, &route, &parcel, &envelope);
+            Way::Direct(way)
+        }
+        None => Way::LiteLlm { tried: Vec::new() },
+    };
     let (feed, held) = parcel.hold(ctx, &envelope, rename);
     Ok(Admitted {
-        _lane: lane,
-        way: way.map_or(Way::LiteLlm { tried: Vec::new() }, Way::Direct),
+        lane,
+        way,
         caller,
         user,
         feed: Some(feed),
@@ -158,8 +170,26 @@ async fn route(
         stream: envelope.stream,
         model: Some(envelope.model),
         betas: route.betas,
-        uri,
     })
+}
+
+/// The other way that the configuration has for a model behind the router.
+fn detour(
+    snapshot: &Snapshot,
+    way: &DirectWay,
+    route: &Route,
+    parcel: &Parcel,
+    envelope: &Envelope,
+) -> Option<Detour> {
+    match snapshot.config.direct.bypass {
+        Bypass::Provider => snapshot
+            .bypass_of(&way.model)
+            .map(|upstream| Detour::Provider(Arc::clone(upstream))),
+        Bypass::LiteLlm if way.model.target.router && !snapshot.config.litellm.urls.is_empty() => {
+            Some(Detour::LiteLlm(parcel.original(envelope, &route.name)))
+        }
+        Bypass::LiteLlm | Bypass::None => None,
+    }
 }
 
 /// A request that goes to LiteLLM as it is, its body streamed.
@@ -183,14 +213,13 @@ async fn pass_through(
     }
     body::invite(session).await?;
     Ok(Admitted {
-        _lane: ctx.snapshot.litellm.metrics.enter(),
+        lane: ctx.snapshot.litellm.metrics.enter(),
         way: Way::LiteLlm { tried: Vec::new() },
         caller,
         user: None,
         model: model.map(str::to_owned),
         stream: false,
         betas: Vec::new(),
-        uri: None,
         feed: (!session.is_upgrade_req()).then(|| parcel::feed(ctx, None)),
         held: None,
     })
@@ -228,6 +257,7 @@ pub(super) fn presented(session: &Session) -> Presented<'_> {
 
 /// The direct way, where the gateway itself speaks the request's dialect to this model.
 fn direct_way(
+    session: &Session,
     ctx: &RequestCtx,
     target: &Target,
     route: &Route,
@@ -244,6 +274,10 @@ fn direct_way(
     Ok(Some(DirectWay {
         model: Arc::clone(model),
         upstream: Arc::clone(upstream),
+        uri: direct_uri(session, model)?,
+        fairness: Fairness::default(),
+        detour: None,
+        bypassed: false,
     }))
 }
 
@@ -265,7 +299,7 @@ fn memory_user(
 
 /// The configured path in front of the request's, path and query byte for byte; a memory user in the
 /// query goes.
-fn direct_uri(session: &Session, way: &DirectWay) -> Result<Uri, Rejection> {
+fn direct_uri(session: &Session, model: &DirectModel) -> Result<Uri, Rejection> {
     let asked = &session.req_header().uri;
     let query = match asked.query() {
         Some(query) if query.split('&').any(names_user) => {
@@ -275,7 +309,7 @@ fn direct_uri(session: &Session, way: &DirectWay) -> Result<Uri, Rejection> {
         query => query.map(str::to_owned),
     };
     let query = query.map_or_else(String::new, |query| format!("?{query}"));
-    let uri = format!("{}{}{query}", way.model.target.base.path, asked.path());
+    let uri = format!("{}{}{query}", model.target.base.path, asked.path());
     uri.parse()
         .map_err(|_unsound| Rejection::Head("the query is not valid"))
 }

@@ -7,16 +7,21 @@ use std::time::{Duration, Instant};
 use http::{HeaderName, HeaderValue, Uri};
 use parking_lot::Mutex;
 
+use super::detour::Detour;
 use super::judge::Finding;
+use super::passage::Fairness;
 use super::relay::SharedFeed;
 use super::stream::Tail;
 use crate::auth::Caller;
+use crate::config::{BypassTarget, Secret};
 use crate::cookies::CookieHeader;
 use crate::gateway::{DirectUpstream, Failure, Gateway, InFlight, Snapshot};
 use crate::identity::MemoryUser;
 use crate::routing::DirectModel;
 use crate::telemetry::{InFlight as LaneInFlight, RequestId, UpstreamMetrics};
+use crate::upstream::Called;
 use crate::upstream::backends::Replica;
+use crate::upstream::lane::Permit;
 use crate::upstream::peer::Opener;
 use crate::wire::Dialect;
 
@@ -43,10 +48,8 @@ pub(super) struct Admitted {
     pub model: Option<String>,
     pub stream: bool,
     pub betas: Vec<String>,
-    /// Path and query towards the upstream, for direct requests: `//` inside stays.
-    pub uri: Option<Uri>,
     /// Held for its drop: one more request of the lane under way.
-    pub _lane: LaneInFlight,
+    pub lane: LaneInFlight,
     /// What the relay goes by; `None` where a connection is upgraded and so no answer awaited.
     pub feed: Option<SharedFeed>,
     /// `None`: the body is streamed through, not held.
@@ -61,6 +64,13 @@ pub(super) enum Way {
 pub(super) struct DirectWay {
     pub model: Arc<DirectModel>,
     pub upstream: Arc<DirectUpstream>,
+    /// Path and query towards the upstream: `//` inside stays.
+    pub uri: Uri,
+    pub fairness: Fairness,
+    /// Where it may go instead, until it has gone there.
+    pub detour: Option<Detour>,
+    /// It goes past the router, to the provider itself.
+    pub bypassed: bool,
 }
 
 /// A body in our hands, on its way to the upstream.
@@ -101,6 +111,8 @@ pub(super) struct Attempt {
     pub reused: Option<bool>,
     pub http2: bool,
     pub cookies_sent: Option<CookieHeader>,
+    /// Of the lane that it goes by; shared with the judge of its answer.
+    pub permit: Option<Arc<Permit>>,
     /// Informational answers seen.
     pub informational: u32,
 }
@@ -110,9 +122,17 @@ pub(super) struct Attempt {
 pub(super) struct Answered {
     /// Wait before the next attempt.
     pub wait: Option<Duration>,
-    /// The jar holds cookies now that the failed attempt had not sent, because its answer set them.
-    pub fresh_cookies: bool,
+    /// Names of the cookies that the last answer set and that its attempt had not sent.
+    pub fresh_cookies: Vec<String>,
     pub retried_for_cookies: bool,
+    /// An attempt was turned away behind the router, which may have noted it.
+    pub may_have_been_written: bool,
+    /// Waited for the lane, over all attempts.
+    pub queued: Duration,
+    /// The lane did not let it pass.
+    pub turned_away: Option<TurnedAway>,
+    /// Why it went round its lane.
+    pub bypassed: Option<&'static str>,
     pub head_at: Option<Instant>,
     pub sent_at: Option<Instant>,
     pub failure: Option<Failure>,
@@ -125,6 +145,49 @@ pub(super) struct Answered {
     pub broken_stream: Option<&'static str>,
     /// What the judge of a kept answer found.
     pub finding: Arc<Mutex<Finding>>,
+}
+
+/// What a client is told whom no lane takes.
+#[derive(Clone, Copy)]
+pub(super) struct TurnedAway {
+    pub retry_after: Duration,
+    /// Nothing of the request was certainly ever processed.
+    pub certain: bool,
+}
+
+impl DirectWay {
+    pub fn called(&self) -> Called<'_> {
+        let host = self.upstream.host();
+        let behind = &self.model.target.provider_host;
+        Called {
+            host,
+            provider: if self.bypassed { host } else { behind },
+        }
+    }
+
+    /// The router is on this way.
+    pub fn is_router(&self) -> bool {
+        self.model.target.router && !self.bypassed
+    }
+
+    pub fn api_key(&self) -> Option<&Secret> {
+        match self.past_router() {
+            Some(target) => target.api_key.as_ref(),
+            None => self.model.target.api_key.as_ref(),
+        }
+    }
+
+    pub fn extra_headers(&self) -> &[(HeaderName, HeaderValue)] {
+        match self.past_router() {
+            Some(target) => &target.extra_headers,
+            None => &self.model.target.extra_headers,
+        }
+    }
+
+    fn past_router(&self) -> Option<&BypassTarget> {
+        let target = self.model.target.bypass.as_ref();
+        target.filter(|_| self.bypassed)
+    }
 }
 
 impl RequestCtx {
@@ -170,6 +233,9 @@ impl RequestCtx {
     }
 
     pub(super) fn route(&self) -> &'static str {
+        if self.answered.bypassed.is_some() {
+            return "bypass";
+        }
         match self.admitted.as_ref().map(|admitted| &admitted.way) {
             Some(Way::Direct(_)) => "direct",
             Some(Way::LiteLlm { .. }) => "litellm",
@@ -187,6 +253,8 @@ pub(super) mod names {
     pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-memgate-attempts");
     pub const BODY: HeaderName = HeaderName::from_static("x-memgate-body");
     pub const MEMORY: HeaderName = HeaderName::from_static("x-memgate-memory");
+    /// What we say of every answer.
+    pub const STAMPED: [HeaderName; 5] = [REQUEST_ID, ROUTE, ATTEMPTS, BODY, MEMORY];
     pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
     pub const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
     pub const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");

@@ -5,12 +5,13 @@ use pingora_core::{BError, Error, ErrorSource, ErrorType};
 use pingora_proxy::{FailToProxy, Session};
 
 use super::context::{RequestCtx, Way};
+use super::judge::Next;
 use super::relay::{AGAIN, Expired};
 use super::stream::Tail;
-use super::{judge, record, relay, reply};
+use super::{detour, judge, record, relay, reply};
 use crate::gateway::{Failure, Rejection};
 use crate::upstream::peer::LOOK_AGAIN;
-use crate::upstream::{Outcome, Phase};
+use crate::upstream::{Outcome, Phase, Reason};
 
 /// Whose error it is and of which type. What Pingora tells beside may quote what was on the wire.
 pub(super) fn name(error: &Error) -> String {
@@ -139,14 +140,25 @@ fn at_once_elsewhere(ctx: &mut RequestCtx) -> bool {
 fn take_finding(ctx: &mut RequestCtx) -> bool {
     let finding = std::mem::take(&mut *ctx.answered.finding.lock());
     ctx.answered.outcome = finding.outcome;
-    let Some((wait, reason)) = finding.again else {
+    ctx.answered.may_have_been_written |= finding.behind;
+    let Some(next) = finding.next else {
         return false;
     };
-    ctx.answered.wait = Some(wait);
-    ctx.answered.retried_for_cookies |= finding.for_cookies;
-    ctx.snapshot.metrics.retried(reason);
     record::note_attempt(ctx);
-    true
+    // Whoever waits for the lane need not wait for this one's next attempt.
+    ctx.attempt.permit = None;
+    match next {
+        Next::Again(wait, reason) => {
+            ctx.answered.wait = Some(wait);
+            ctx.answered.retried_for_cookies |= reason == Reason::FreshCookies;
+            ctx.snapshot.metrics.retried(reason.as_str());
+            if reason == Reason::MayDuplicate {
+                ctx.snapshot.metrics.possible_duplicate();
+            }
+            true
+        }
+        Next::Around(reason) => detour::take(ctx, reason.as_str()),
+    }
 }
 
 /// Tells the client, in whatever way is left.
@@ -178,8 +190,14 @@ pub(super) async fn answer(
         ErrorSource::Upstream => Failure::Broken,
         _ => Failure::Internal,
     });
-    let rejection = Rejection::Upstream(failure);
-    let status = rejection.answer().status;
+    let rejection = match ctx.answered.turned_away {
+        Some(away) => Rejection::Lane {
+            retry_after: away.retry_after,
+            certain: away.certain,
+        },
+        None => Rejection::Upstream(failure),
+    };
+    let status = rejection.answer(ctx.dialect).status;
     // Pingora gives the client's connection up after a failed attempt: the answer says so.
     session.set_keepalive(None);
     if let Err(error) = reply::reject(session, ctx, &rejection).await {

@@ -10,7 +10,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::context::{RequestCtx, Way};
-use super::relay;
+use super::{passage, relay};
 use crate::gateway::Failure;
 use crate::upstream::peer::litellm_peer;
 
@@ -29,16 +29,18 @@ pub(super) async fn next_attempt(
             let over = ctx.snapshot.clock.now() + wait;
             feed.lock().rewind(Duration::ZERO, over);
         }
-        let stayed = wait_or_leave(session, ctx, wait).await;
+        let stayed = unless_client_leaves(session, ctx.snapshot.clock.sleep(wait)).await;
         ctx.answered.client_left = stayed.is_err();
         stayed?;
     }
     ctx.attempt = super::context::Attempt {
         number: ctx.attempt.number + 1,
         looks: ctx.attempt.looks,
+        permit: ctx.attempt.permit.take(),
         ..Default::default()
     };
     ctx.answered.head_at = None;
+    passage::pass(session, ctx).await?;
     let peer = choose_peer(ctx).await?;
     ctx.attempt.address = peer._address.as_inet().copied();
     if let Some(feed) = ctx.feed() {
@@ -50,10 +52,13 @@ pub(super) async fn next_attempt(
     Ok(Box::new(peer))
 }
 
-/// Nothing is held during the wait; a client that leaves ends it.
-async fn wait_or_leave(session: &mut Session, ctx: &RequestCtx, wait: Duration) -> Result<()> {
+/// A client that leaves ends the wait.
+pub(super) async fn unless_client_leaves<T>(
+    session: &mut Session,
+    wait: impl Future<Output = T>,
+) -> Result<T> {
     tokio::select! {
-        () = ctx.snapshot.clock.sleep(wait) => Ok(()),
+        over = wait => Ok(over),
         left = session.downstream_session.read_body_or_idle(true) => match left {
             Err(error) => Err(error.into_down()),
             Ok(_) => Error::e_explain(ErrorType::ConnectionClosed, "the client spoke out of turn").map_err(|e| e.into_down()),
@@ -80,11 +85,15 @@ async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
         Way::LiteLlm { tried } => match snapshot.litellm.backends.choose(tried) {
             Some(replica) => {
                 tried.push(replica.address);
-                let peer = litellm_peer(
+                let mut peer = litellm_peer(
                     &replica.base.origin,
                     replica.address,
                     &snapshot.config.limits,
                 );
+                if admitted.feed.is_some() {
+                    // The relay watches, at the price of one timer and not of one for each read.
+                    peer.options.read_timeout = None;
+                }
                 ctx.attempt.replica = Some(replica);
                 Ok(peer)
             }

@@ -9,33 +9,39 @@ use parking_lot::Mutex;
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
 
-use super::context::{RequestCtx, Way, names};
+use super::context::{RequestCtx, names};
 use super::relay::{Decision, Judge, Rest};
-use super::reply::JSON;
-use crate::gateway::Snapshot;
-use crate::routing::DirectModel;
+use super::reply::{self, JSON};
+use crate::gateway::{Answer, DirectUpstream, EdgeErrorNote, Rejection, Snapshot};
 use crate::upstream::edge_error::{self, EdgeError};
-use crate::upstream::retry::Attempt;
-use crate::upstream::{Outcome, Phase, Verdict};
+use crate::upstream::lane::{Cause, Permit};
+use crate::upstream::verdict::Attempt;
+use crate::upstream::{Called, Effect, Outcome, Phase, Reach, Reason, Verdict};
 use crate::wire::{Dialect, ErrorKind, error_body};
 
 /// What the judge of a kept answer found; the hooks read it after the attempt.
 #[derive(Default)]
 pub(super) struct Finding {
     pub outcome: Option<&'static str>,
-    /// The wait before another attempt, where one is wanted, and the reason for it.
-    pub again: Option<(Duration, &'static str)>,
-    pub for_cookies: bool,
+    pub next: Option<Next>,
+    /// Something behind the router turned it away: the router may have noted the request.
+    pub behind: bool,
+}
+
+/// What follows an attempt that is not delivered.
+#[derive(Clone, Copy)]
+pub(super) enum Next {
+    /// The same way, after so long.
+    Again(Duration, Reason),
+    /// Round its lane.
+    Around(Reason),
 }
 
 /// The judge for the attempt under way; what it finds goes to the context.
 pub(super) fn of(ctx: &RequestCtx) -> Option<Judge> {
     let case = Case {
         snapshot: Arc::clone(&ctx.snapshot),
-        model: Arc::clone(&ctx.direct()?.model),
-        attempt: ctx.attempt.number,
-        fresh_cookies: ctx.answered.fresh_cookies,
-        retried_for_cookies: ctx.answered.retried_for_cookies,
+        tried: Tried::of(ctx)?,
         dialect: ctx.dialect,
         request_id: ctx.request_id.as_str().to_owned(),
         finding: Arc::clone(&ctx.answered.finding),
@@ -45,48 +51,104 @@ pub(super) fn of(ctx: &RequestCtx) -> Option<Judge> {
     }))
 }
 
-/// Whether the policy wants another attempt after a connection failed; what it decided is noted.
-pub(super) fn transport(ctx: &mut RequestCtx, phase: Phase) -> bool {
+/// Whether another attempt follows one whose connection failed; what was decided is noted.
+pub(super) fn transport(ctx: &RequestCtx, phase: Phase) -> bool {
     let outcome = Outcome::of_transport(phase);
-    let (host, provider) = match ctx.admitted.as_ref().map(|admitted| &admitted.way) {
-        Some(Way::Direct(way)) => (way.upstream.host(), way.model.target.provider_host.as_str()),
-        _ => ("litellm", "litellm"),
+    let retry = &ctx.snapshot.retry;
+    let verdict = match Tried::of(ctx) {
+        Some(tried) => {
+            tried.tell_lanes(&outcome, &ctx.snapshot);
+            let mut attempt = tried.attempt();
+            attempt.delivering = ctx.answered.head_at.is_some();
+            retry.judge(&outcome, &attempt, fastrand::f64())
+        }
+        None => {
+            let attempt = Attempt {
+                number: ctx.attempt.number,
+                called: Called {
+                    host: "litellm",
+                    provider: "litellm",
+                },
+                fresh_cookies: &[],
+                retried_for_cookies: false,
+                delivering: ctx.answered.head_at.is_some(),
+                bypass: false,
+            };
+            retry.judge(&outcome, &attempt, fastrand::f64())
+        }
     };
-    let attempt = Attempt {
-        number: ctx.attempt.number,
-        host,
-        provider,
-        fresh_cookies: false,
-        retried_for_cookies: ctx.answered.retried_for_cookies,
-        delivering: ctx.answered.head_at.is_some(),
-    };
-    let verdict = ctx
-        .snapshot
-        .retry
-        .judge(&outcome, &attempt, fastrand::f64());
-    let again = again(verdict);
+    let next = next(verdict);
     *ctx.answered.finding.lock() = Finding {
         outcome: Some(outcome.as_str()),
-        again,
-        for_cookies: false,
+        next,
+        behind: false,
     };
-    again.is_some()
+    next.is_some()
 }
 
-fn again(verdict: Verdict) -> Option<(Duration, &'static str)> {
+fn next(verdict: Verdict) -> Option<Next> {
     match verdict {
-        Verdict::Deliver => None,
-        Verdict::Retry { wait, reason } => Some((wait, reason.as_str())),
+        Verdict::Retry { wait, reason } => Some(Next::Again(wait, reason)),
+        Verdict::Bypass { reason } => Some(Next::Around(reason)),
+        Verdict::Deliver | Verdict::Refuse { .. } => None,
+    }
+}
+
+/// An attempt by a lane, as the policies see it.
+struct Tried {
+    number: u32,
+    upstream: Arc<DirectUpstream>,
+    provider: String,
+    permit: Option<Arc<Permit>>,
+    /// Names of cookies that the answer set and that we had not sent.
+    fresh_cookies: Vec<String>,
+    retried_for_cookies: bool,
+    /// There is another way.
+    detour: bool,
+}
+
+impl Tried {
+    fn of(ctx: &RequestCtx) -> Option<Self> {
+        let way = ctx.direct()?;
+        Some(Self {
+            number: ctx.attempt.number,
+            upstream: Arc::clone(&way.upstream),
+            provider: way.called().provider.to_owned(),
+            permit: ctx.attempt.permit.clone(),
+            fresh_cookies: ctx.answered.fresh_cookies.clone(),
+            retried_for_cookies: ctx.answered.retried_for_cookies,
+            detour: way.detour.is_some(),
+        })
+    }
+
+    fn attempt(&self) -> Attempt<'_> {
+        Attempt {
+            number: self.number,
+            called: Called {
+                host: self.upstream.host(),
+                provider: &self.provider,
+            },
+            fresh_cookies: &self.fresh_cookies,
+            retried_for_cookies: self.retried_for_cookies,
+            delivering: false,
+            bypass: self.detour,
+        }
+    }
+
+    /// Answers with the pause that the lane now keeps, where the outcome is a reason for one.
+    fn tell_lanes(&self, outcome: &Outcome, snapshot: &Snapshot) -> Option<Duration> {
+        let effect = Effect::of(outcome, &self.attempt());
+        let pause = self.permit.as_ref()?.sign(&effect.sign)?;
+        if effect.reach == Reach::Host {
+            snapshot.pause_host(self.upstream.host(), pause, Cause::Host);
+        }
+        Some(pause)
     }
 }
 
 struct Case {
     snapshot: Arc<Snapshot>,
-    model: Arc<DirectModel>,
-    attempt: u32,
-    /// The answer set cookies that we had not sent.
-    fresh_cookies: bool,
-    retried_for_cookies: bool,
+    tried: Tried,
     dialect: Dialect,
     request_id: String,
     finding: Arc<Mutex<Finding>>,
@@ -101,35 +163,65 @@ impl Case {
             _ => None,
         };
         if let Some(edge) = edge {
-            self.snapshot
-                .metrics
-                .edge_error(edge.zone.as_deref(), edge.code);
+            self.note(status, edge);
         }
-        let attempt = Attempt {
-            number: self.attempt,
-            host: &self.model.target.base.origin.host,
-            provider: &self.model.target.provider_host,
-            fresh_cookies: self.fresh_cookies,
-            retried_for_cookies: self.retried_for_cookies,
-            delivering: false,
-        };
+        let pause = self.tried.tell_lanes(&outcome, &self.snapshot);
+        let attempt = self.tried.attempt();
         let verdict = self
             .snapshot
             .retry
             .judge(&outcome, &attempt, fastrand::f64());
-        let again = again(verdict);
-        let for_cookies = again.is_some_and(|(_, reason)| reason == "fresh_cookies");
+        let next = next(verdict);
         *self.finding.lock() = Finding {
             outcome: Some(outcome.as_str()),
-            again,
-            for_cookies,
+            next,
+            behind: Effect::of(&outcome, &attempt).is_refusal_behind(),
         };
-        match (again, edge) {
-            (Some(_), _) => Decision::Again,
-            (None, None) if rest == Rest::Nothing => Decision::Deliver(head, body),
-            (None, None) if rest == Rest::Follows => Decision::Begin(head, body),
-            (None, edge) => self.say(head, edge, outcome.may_have_been_processed()),
+        match (verdict, edge) {
+            _ if next.is_some() => Decision::Again,
+            (
+                Verdict::Refuse {
+                    retry_after,
+                    certain,
+                },
+                _,
+            ) => self.refuse(&head, pause.unwrap_or(retry_after), certain),
+            (_, None) if rest == Rest::Nothing => Decision::Deliver(head, body),
+            (_, None) if rest == Rest::Follows => Decision::Begin(head, body),
+            (_, edge) => self.say(head, edge, outcome.may_have_been_processed()),
         }
+    }
+
+    fn note(&self, status: u16, edge: &EdgeError) {
+        let snapshot = &self.snapshot;
+        snapshot.metrics.edge_error(edge.zone.as_deref(), edge.code);
+        snapshot.edge_errors.note(EdgeErrorNote {
+            time: snapshot.clock.wall(),
+            lane: self.tried.upstream.name().to_owned(),
+            status,
+            code: edge.code,
+            zone: edge.zone.clone(),
+            ray_id: edge.ray_id.clone(),
+            request_id: self.request_id.clone(),
+        });
+    }
+
+    /// The refusal that the client understands, in place of the edge's.
+    fn refuse(&self, theirs: &ResponseHeader, retry_after: Duration, certain: bool) -> Decision {
+        let answer = Rejection::Lane {
+            retry_after,
+            certain,
+        }
+        .answer(self.dialect);
+        let body = error_body(
+            self.dialect,
+            answer.kind,
+            answer.code,
+            &answer.message,
+            &self.request_id,
+        );
+        let head = refusal_head(&answer, theirs, body.len());
+        Decision::Deliver(Box::new(head), body)
     }
 
     /// The same status, in the caller's dialect.
@@ -162,6 +254,18 @@ impl Case {
     }
 }
 
+/// Of the edge's own head nothing stays but what we have stamped on it.
+fn refusal_head(answer: &Answer, theirs: &ResponseHeader, length: usize) -> ResponseHeader {
+    let mut head = reply::error_head(answer);
+    head.headers.insert(header::CONTENT_LENGTH, length.into());
+    for name in names::STAMPED {
+        if let Some(value) = theirs.headers.get(&name) {
+            head.headers.insert(name, value.clone());
+        }
+    }
+    head.into()
+}
+
 fn reframe(
     head: &mut ResponseHeader,
     length: usize,
@@ -178,7 +282,7 @@ fn reframe(
     head.insert_header(header::CONTENT_TYPE, JSON)?;
     head.insert_header(header::CONTENT_LENGTH, length)?;
     if let Some(wait) = retry_after {
-        head.insert_header(header::RETRY_AFTER, wait.as_secs().max(1))?;
+        head.insert_header(header::RETRY_AFTER, reply::seconds(wait))?;
     }
     if processed {
         head.insert_header(names::SHOULD_RETRY, "false")?;

@@ -3,11 +3,14 @@
 mod admission;
 mod body;
 mod context;
+mod detour;
 mod failure;
 mod forward;
+mod head;
 mod judge;
 mod local;
 mod parcel;
+mod passage;
 mod record;
 mod relay;
 mod reply;
@@ -135,7 +138,8 @@ impl ProxyHttp for Proxy {
         head: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        response::deliver(head, ctx)
+        response::deliver(head, ctx);
+        Ok(())
     }
 
     fn response_body_filter(

@@ -8,6 +8,7 @@ use pingora_proxy::Session;
 
 use super::body;
 use super::context::{BodyMode, Held, RequestCtx};
+use super::detour::Original;
 use super::relay::{Feed, SharedFeed};
 use crate::body::{DecodeBounds, Encoding, Envelope, Share, decode};
 use crate::gateway::{Failure, Rejection};
@@ -62,6 +63,26 @@ impl Parcel {
 
     pub(super) fn plain(&self) -> &[u8] {
         self.plain.as_ref().unwrap_or(&self.sent)
+    }
+
+    /// What LiteLLM would be sent, which has the model under its public name.
+    pub(super) fn original(&self, envelope: &Envelope, public: &Arc<str>) -> Original {
+        if **public == *envelope.model {
+            return Original {
+                bytes: self.sent.clone(),
+                mode: BodyMode::Identical,
+                rename: None,
+            };
+        }
+        let (bytes, mode) = match &self.plain {
+            Some(plain) => (plain.clone(), BodyMode::Decoded),
+            None => (self.sent.clone(), BodyMode::Spliced),
+        };
+        Original {
+            bytes,
+            mode,
+            rename: Some((envelope.clone(), Arc::clone(public))),
+        }
     }
 
     /// What goes up: the bytes that came, but for the model's name.

@@ -68,7 +68,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
 
 /// Counts the last attempt; the earlier ones were counted when they were judged.
 pub(super) fn note_attempt(ctx: &RequestCtx) {
-    if ctx.attempt.number == 0 {
+    if ctx.attempt.number == 0 || ctx.answered.turned_away.is_some() {
         return;
     }
     let outcome = ctx.answered.outcome.unwrap_or(if ctx.answered.client_left {
@@ -115,6 +115,7 @@ fn answer<'a>(session: &Session, error: Option<&Error>, ctx: &'a RequestCtx) -> 
     };
     Answer {
         route: match ctx.admitted.as_ref().map(|admitted| &admitted.way) {
+            _ if ctx.answered.bypassed.is_some() => RouteLabel::Bypass,
             Some(Way::Direct(_)) => RouteLabel::Direct,
             Some(Way::LiteLlm { .. }) => RouteLabel::LiteLlm,
             None => RouteLabel::Local,
@@ -136,7 +137,7 @@ fn answer<'a>(session: &Session, error: Option<&Error>, ctx: &'a RequestCtx) -> 
 
 fn upstream_name(ctx: &RequestCtx) -> Option<&str> {
     match &ctx.admitted.as_ref()?.way {
-        Way::Direct(way) => Some(way.upstream.lane()),
+        Way::Direct(way) => Some(way.upstream.name()),
         Way::LiteLlm { .. } => Some("litellm"),
     }
 }

@@ -1,7 +1,10 @@
 //! How does the gateway answer by itself? One writer for every rejection and every local answer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::response::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -11,6 +14,7 @@ use crate::gateway::{Answer, Rejection};
 use crate::wire::error_body;
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Answers with an error in the caller's dialect. What stands unread of the request ends the connection.
 pub(super) async fn reject(
@@ -18,7 +22,7 @@ pub(super) async fn reject(
     ctx: &mut RequestCtx,
     rejection: &Rejection,
 ) -> Result<()> {
-    let answer = rejection.answer();
+    let answer = rejection.answer(ctx.dialect);
     ctx.answered.refused = Some(answer.code);
     error(session, ctx, &answer).await
 }
@@ -39,65 +43,83 @@ pub(super) async fn error(session: &mut Session, ctx: &RequestCtx, answer: &Answ
         &answer.message,
         request_id,
     );
-    let mut head = ResponseHeader::build(answer.status, Some(8))?;
-    head.insert_header(header::CONTENT_TYPE, JSON)?;
-    if let Some(wait) = answer.retry_after {
-        head.insert_header(header::RETRY_AFTER, wait.as_secs().max(1))?;
-    }
-    if let Some(again) = answer.should_retry {
-        head.insert_header(names::SHOULD_RETRY, if again { "true" } else { "false" })?;
-    }
-    if let Some(allow) = answer.allow {
-        head.insert_header(header::ALLOW, allow)?;
-    }
     if !session.is_body_done() {
         session.set_keepalive(None);
     }
-    write(session, ctx, head, body).await
+    write(session, ctx, error_head(answer), body).await
+}
+
+/// What the heads of all error answers of our own have in common.
+pub(super) fn error_head(answer: &Answer) -> Parts {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut head = json_head(status);
+    let headers = &mut head.headers;
+    if let Some(wait) = answer.retry_after {
+        headers.insert(header::RETRY_AFTER, seconds(wait).into());
+    }
+    if let Some(again) = answer.should_retry {
+        let again = HeaderValue::from_static(if again { "true" } else { "false" });
+        headers.insert(names::SHOULD_RETRY, again);
+    }
+    if let Some(allow) = answer.allow {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    head
+}
+
+fn json_head(status: StatusCode) -> Parts {
+    let (mut head, ()) = http::Response::new(()).into_parts();
+    head.status = status;
+    head.headers.reserve(12);
+    head.headers.insert(header::CONTENT_TYPE, JSON);
+    head.headers.insert(header::CACHE_CONTROL, NO_STORE);
+    head
+}
+
+/// Whole seconds, and never too few.
+pub(super) fn seconds(wait: Duration) -> u64 {
+    let more = u64::from(wait.subsec_nanos() > 0);
+    (wait.as_secs() + more).max(1)
 }
 
 /// Writes a local answer with a JSON body.
 pub(super) async fn json(session: &mut Session, ctx: &RequestCtx, body: Bytes) -> Result<()> {
-    let mut head = ResponseHeader::build(StatusCode::OK, Some(6))?;
-    head.insert_header(header::CONTENT_TYPE, JSON)?;
-    write(session, ctx, head, body).await
+    write(session, ctx, json_head(StatusCode::OK), body).await
 }
 
 async fn write(
     session: &mut Session,
     ctx: &RequestCtx,
-    mut head: ResponseHeader,
+    mut head: Parts,
     body: Bytes,
 ) -> Result<()> {
-    head.insert_header(header::CONTENT_LENGTH, body.len())?;
-    head.insert_header(header::CACHE_CONTROL, "no-store")?;
-    stamp(&mut head, ctx)?;
+    head.headers
+        .insert(header::CONTENT_LENGTH, body.len().into());
+    stamp(&mut head.headers, ctx);
     let bodiless = session.req_header().method == http::Method::HEAD || body.is_empty();
-    session
-        .write_response_header(Box::new(head), bodiless)
-        .await?;
+    let head = Box::new(ResponseHeader::from(head));
+    session.write_response_header(head, bodiless).await?;
     if !bodiless {
         session.write_response_body(Some(body), true).await?;
     }
     Ok(())
 }
 
-/// The gateway's own response headers : request id, route, attempts, body, memory.
-pub(super) fn stamp(head: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
-    head.insert_header(names::REQUEST_ID, ctx.request_id.header())?;
-    head.insert_header(names::ROUTE, HeaderValue::from_static(ctx.route()))?;
+/// The gateway's own response headers: request id, route, attempts, body, memory.
+pub(super) fn stamp(headers: &mut HeaderMap, ctx: &RequestCtx) {
+    headers.insert(names::REQUEST_ID, ctx.request_id.header());
+    headers.insert(names::ROUTE, HeaderValue::from_static(ctx.route()));
     if ctx.attempt.number > 0 {
-        head.insert_header(names::ATTEMPTS, ctx.attempt.number)?;
+        headers.insert(names::ATTEMPTS, ctx.attempt.number.into());
     }
     if let Some(held) = ctx
         .admitted
         .as_ref()
         .and_then(|admitted| admitted.held.as_ref())
     {
-        head.insert_header(names::BODY, HeaderValue::from_static(held.mode.as_str()))?;
+        headers.insert(names::BODY, HeaderValue::from_static(held.mode.as_str()));
     }
     if let Some(memory) = ctx.answered.memory {
-        head.insert_header(names::MEMORY, HeaderValue::from_static(memory))?;
+        headers.insert(names::MEMORY, HeaderValue::from_static(memory));
     }
-    Ok(())
 }

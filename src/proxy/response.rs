@@ -1,15 +1,17 @@
 //! What does an answer's head tell, and what of it reaches the client?
 
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::context::RequestCtx;
+use super::context::{DirectWay, RequestCtx};
+use super::head::edit_response;
 use super::stream::Tail;
 use super::{judge, reply};
 use crate::cookies::Site;
 use crate::gateway::Failure;
+use crate::upstream::lane::Sign;
 
 /// Informational answers passed on before we lose patience.
 const INFORMATIONAL_MAX: u32 = 8;
@@ -56,6 +58,9 @@ pub(super) fn arrived(
         ctx.answered.stream = Tail::of(&head.headers);
     }
     let is_error = status.as_u16() >= 400;
+    if let (false, Some(permit)) = (is_error, &ctx.attempt.permit) {
+        permit.sign(&Sign::Head);
+    }
     let judge = is_error.then(|| judge::of(ctx)).flatten();
     if let Some(feed) = ctx.feed() {
         let mut feed = feed.lock();
@@ -82,20 +87,15 @@ fn informational(session: &Session, head: &ResponseHeader, ctx: &mut RequestCtx)
 
 /// Allow-listed cookies go into the jar, from every status; no upstream cookie reaches a client.
 fn capture_cookies(head: &mut ResponseHeader, ctx: &mut RequestCtx) {
-    ctx.answered.fresh_cookies = false;
+    ctx.answered.fresh_cookies.clear();
     if !head.headers.contains_key(header::SET_COOKIE) {
         return;
     }
     let wall = ctx.snapshot.clock.wall();
     let Some(way) = ctx.direct() else { return };
-    let path = ctx
-        .admitted
-        .as_ref()
-        .and_then(|admitted| admitted.uri.as_ref())
-        .map_or("/", http::Uri::path);
     let site = Site {
         host: way.upstream.host(),
-        path,
+        path: way.uri.path(),
         secure: true,
     };
     let captured = way.upstream.jar.capture(&head.headers, &site, wall);
@@ -104,13 +104,15 @@ fn capture_cookies(head: &mut ResponseHeader, ctx: &mut RequestCtx) {
     }
     let sent = ctx.attempt.cookies_sent.as_ref();
     let superseded = way.upstream.jar.supersedes(sent, &site, wall);
-    ctx.answered.fresh_cookies = superseded && !captured.names.is_empty();
+    if superseded {
+        ctx.answered.fresh_cookies = captured.names;
+    }
     head.remove_header(&header::SET_COOKIE);
 }
 
 /// Supermemory's router fails open: a 200 may carry no memory, and says so in its headers.
 fn note_memory(head: &ResponseHeader, ctx: &mut RequestCtx) {
-    if !ctx.direct().is_some_and(|way| way.model.target.router) {
+    if !ctx.direct().is_some_and(DirectWay::is_router) {
         return;
     }
     let modified = head
@@ -134,27 +136,29 @@ pub(super) fn pass_body(bytes: Option<&[u8]>, ctx: &mut RequestCtx) {
 }
 
 /// Makes an upstream's head ours on its way to the client.
-pub(super) fn deliver(head: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+pub(super) fn deliver(head: &mut ResponseHeader, ctx: &RequestCtx) {
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         // Its Upgrade field is the handshake itself.
-        return Ok(());
+        return;
     }
-    for name in nominated(head).iter().chain(&PRIVATE) {
-        head.remove_header(name);
-    }
-    if head.status == StatusCode::NO_CONTENT {
-        head.remove_header(&header::CONTENT_LENGTH);
-        head.remove_header(&header::TRANSFER_ENCODING);
-    }
-    if head.status.is_informational() {
-        return Ok(());
-    }
-    reply::stamp(head, ctx)
+    edit_response(head, |head| {
+        let (status, headers) = (head.status, &mut head.headers);
+        for name in nominated(headers).iter().chain(&PRIVATE) {
+            headers.remove(name);
+        }
+        if status == StatusCode::NO_CONTENT {
+            headers.remove(header::CONTENT_LENGTH);
+            headers.remove(header::TRANSFER_ENCODING);
+        }
+        if !status.is_informational() {
+            reply::stamp(headers, ctx);
+        }
+    });
 }
 
 /// The fields that the upstream's Connection field says are for this hop alone.
-fn nominated(head: &ResponseHeader) -> Vec<HeaderName> {
-    let lists = head.headers.get_all(header::CONNECTION).iter();
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lists = headers.get_all(header::CONNECTION).iter();
     let names = lists
         .filter_map(|list| list.to_str().ok())
         .flat_map(|list| list.split(','));

@@ -2,13 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderName, HeaderValue, Version, header};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
-use pingora_core::{Error, ErrorType, Result};
+use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::context::{Admitted, DirectWay, Held, RequestCtx, Way, names};
+use super::context::{BodyMode, DirectWay, Held, RequestCtx, Way, names};
+use super::head::edit_request;
 use crate::config::{ProviderDialect, Secret};
 use crate::cookies::Site;
 
@@ -59,7 +62,10 @@ pub(super) fn write(
     ctx.answered
         .sent_at
         .get_or_insert_with(|| ctx.snapshot.clock.now());
-    let wall = ctx.snapshot.clock.wall();
+    edit_request(head, |head| rewrite(session, head, ctx))
+}
+
+fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<()> {
     let Some(admitted) = ctx.admitted.as_ref() else {
         return Ok(());
     };
@@ -69,15 +75,15 @@ pub(super) fn write(
             if let Some(opener) = &ctx.attempt.opener {
                 opener.opened();
             }
-            strip_private(head);
-            write_direct_head(head, admitted, way)?;
+            strip_private(&mut head.headers);
+            write_direct_head(head, way)?;
             let site = Site {
                 host: way.upstream.host(),
                 path: head.uri.path(),
                 secure: true,
             };
-            if let Some(cookies) = way.upstream.jar.header(&site, wall) {
-                head.insert_header(header::COOKIE, cookies.value.clone())?;
+            if let Some(cookies) = way.upstream.jar.header(&site, ctx.snapshot.clock.wall()) {
+                head.headers.insert(header::COOKIE, cookies.value.clone());
                 ctx.attempt.cookies_sent = Some(cookies);
             }
         }
@@ -87,68 +93,64 @@ pub(super) fn write(
         return Ok(());
     };
     if let Some(user) = &admitted.user {
-        head.insert_header(names::USER_ID, user.header())?;
+        head.headers.insert(names::USER_ID, user.header());
     }
-    add_betas(head, &admitted.betas)?;
+    add_betas(&mut head.headers, &admitted.betas)?;
     if let Some(held) = &admitted.held {
-        write_framing(head, held)?;
+        write_framing(&mut head.headers, held);
     }
     Ok(())
 }
 
-fn strip_private(head: &mut RequestHeader) {
-    remove_prefixed(head, &PRIVATE_PREFIXES);
+fn strip_private(headers: &mut HeaderMap) {
+    remove_prefixed(headers, &PRIVATE_PREFIXES);
     for name in PRIVATE.iter().chain(&CREDENTIALS) {
-        head.remove_header(name);
+        headers.remove(name);
     }
 }
 
-fn remove_prefixed(head: &mut RequestHeader, prefixes: &[&str]) {
+fn remove_prefixed(headers: &mut HeaderMap, prefixes: &[&str]) {
     let prefixed = |name: &&HeaderName| {
         prefixes
             .iter()
             .any(|prefix| name.as_str().starts_with(prefix))
     };
-    let found: Vec<HeaderName> = head.headers.keys().filter(prefixed).cloned().collect();
+    let found: Vec<HeaderName> = headers.keys().filter(prefixed).cloned().collect();
     for name in &found {
-        head.remove_header(name);
+        headers.remove(name);
     }
 }
 
-fn write_direct_head(head: &mut RequestHeader, admitted: &Admitted, way: &DirectWay) -> Result<()> {
-    if let Some(uri) = &admitted.uri {
-        head.set_uri(uri.clone());
-    }
-    head.insert_header(header::HOST, way.upstream.authority.clone())?;
-    head.insert_header(header::USER_AGENT, USER_AGENT)?;
-    write_accept(head)?;
+fn write_direct_head(head: &mut Parts, way: &DirectWay) -> Result<()> {
+    head.uri = way.uri.clone();
+    let headers = &mut head.headers;
+    headers.insert(header::HOST, way.upstream.authority.clone());
+    headers.insert(header::USER_AGENT, USER_AGENT);
+    write_accept(headers)?;
     let target = &way.model.target;
-    if target.dialect == ProviderDialect::Anthropic
-        && !head.headers.contains_key(names::ANTHROPIC_VERSION)
-    {
-        head.insert_header(names::ANTHROPIC_VERSION, ANTHROPIC_VERSION)?;
+    if target.dialect == ProviderDialect::Anthropic {
+        let version = headers.entry(names::ANTHROPIC_VERSION);
+        version.or_insert(ANTHROPIC_VERSION);
     }
-    if let Some(key) = &target.api_key {
+    if let Some(key) = way.api_key() {
         match target.dialect {
-            ProviderDialect::Anthropic => {
-                head.insert_header(names::API_KEY, sensitive(key, "")?)?
-            }
+            ProviderDialect::Anthropic => headers.insert(names::API_KEY, sensitive(key, "")?),
             ProviderDialect::OpenAi => {
-                head.insert_header(header::AUTHORIZATION, sensitive(key, "Bearer ")?)?
+                headers.insert(header::AUTHORIZATION, sensitive(key, "Bearer ")?)
             }
-        }
+        };
     }
-    for (name, value) in &target.extra_headers {
-        head.insert_header(name.clone(), value.clone())?;
+    for (name, value) in way.extra_headers() {
+        headers.insert(name.clone(), value.clone());
     }
     Ok(())
 }
 
 /// Asks for JSON where the client takes anything or only events, so that an edge says its errors in JSON.
-fn write_accept(head: &mut RequestHeader) -> Result<()> {
+fn write_accept(headers: &mut HeaderMap) -> Result<()> {
     const JSON: &str = "application/json";
     let mut accepted: Vec<&str> = Vec::new();
-    for field in head.headers.get_all(header::ACCEPT) {
+    for field in headers.get_all(header::ACCEPT) {
         let Ok(field) = field.to_str() else {
             return Ok(());
         };
@@ -170,22 +172,23 @@ fn write_accept(head: &mut RequestHeader) -> Result<()> {
         *any = "*/*;q=0.9";
     }
     accepted.insert(0, JSON);
-    head.insert_header(header::ACCEPT, accepted.join(", "))
+    let accepted = value(accepted.join(", "))?;
+    headers.insert(header::ACCEPT, accepted);
+    Ok(())
+}
+
+fn value(text: String) -> Result<HeaderValue> {
+    HeaderValue::from_maybe_shared(Bytes::from(text))
+        .or_err(ErrorType::InternalError, "not a header value")
 }
 
 fn sensitive(secret: &Secret, prefix: &str) -> Result<HeaderValue> {
-    let text = format!("{prefix}{}", secret.reveal());
-    let Ok(mut value) = HeaderValue::from_str(&text) else {
-        return Error::e_explain(
-            ErrorType::InternalError,
-            "a configured key is not a header value",
-        );
-    };
+    let mut value = value(format!("{prefix}{}", secret.reveal()))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-fn write_litellm_head(session: &Session, head: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+fn write_litellm_head(session: &Session, head: &mut Parts, ctx: &RequestCtx) -> Result<()> {
     let Some(replica) = &ctx.attempt.replica else {
         return Ok(());
     };
@@ -197,32 +200,30 @@ fn write_litellm_head(session: &Session, head: &mut RequestHeader, ctx: &Request
     };
     if !replica.base.path.is_empty() || head.uri.authority().is_some() {
         let uri = format!("{}{path}", replica.base.path).parse();
-        head.set_uri(
-            uri.map_err(|e| Error::because(ErrorType::InternalError, "joining LiteLLM's path", e))?,
-        );
+        head.uri = uri.or_err(ErrorType::InternalError, "joining LiteLLM's path")?;
     }
-    let forwarded_for = forwarded_for(session, head, &ctx.snapshot.config.trusted_proxies);
+    let headers = &mut head.headers;
+    let forwarded_for = forwarded_for(session, headers, &ctx.snapshot.config.trusted_proxies);
     let proto = if is_tls(session) { "https" } else { "http" };
     // LiteLLM may pass the last two on to the router, where they would name a memory.
     let ours = ["x-memgate-", "x-forwarded-", "x-supermemory-", "x-sm-"];
-    remove_prefixed(head, &ours);
+    remove_prefixed(headers, &ours);
     for name in [header::FORWARDED, REAL_IP, header::EXPECT] {
-        head.remove_header(&name);
+        headers.remove(&name);
     }
-    if let Some(host) = head.remove_header(&header::HOST) {
-        head.insert_header(FORWARDED_HOST, host)?;
+    if let Some(host) = headers.insert(header::HOST, replica.authority.clone()) {
+        headers.insert(FORWARDED_HOST, host);
     }
-    head.insert_header(FORWARDED_PROTO, HeaderValue::from_static(proto))?;
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
     if let Some(clients) = forwarded_for {
-        head.insert_header(FORWARDED_FOR, clients)?;
+        headers.insert(FORWARDED_FOR, value(clients)?);
     }
-    head.insert_header(header::HOST, replica.authority.clone())?;
-    head.insert_header(names::REQUEST_ID, ctx.request_id.header())?;
+    headers.insert(names::REQUEST_ID, ctx.request_id.header());
     if let Some(key) = &ctx.snapshot.config.litellm.api_key {
         for name in &CREDENTIALS {
-            head.remove_header(name);
+            headers.remove(name);
         }
-        head.insert_header(header::AUTHORIZATION, sensitive(key, "Bearer ")?)?;
+        headers.insert(header::AUTHORIZATION, sensitive(key, "Bearer ")?);
     }
     Ok(())
 }
@@ -230,13 +231,12 @@ fn write_litellm_head(session: &Session, head: &mut RequestHeader, ctx: &Request
 /// The chain of clients: what a trusted proxy said, and who spoke to us.
 fn forwarded_for(
     session: &Session,
-    head: &RequestHeader,
+    headers: &HeaderMap,
     trusted: &[ipnet::IpNet],
 ) -> Option<String> {
     let peer = peer_ip(session)?;
-    let said = head
-        .headers
-        .get("x-forwarded-for")
+    let said = headers
+        .get(FORWARDED_FOR)
         .and_then(|value| value.to_str().ok());
     match said {
         Some(said) if trusted.iter().any(|network| network.contains(&peer)) => {
@@ -260,13 +260,12 @@ fn is_tls(session: &Session) -> bool {
 }
 
 /// Adds, never overwrites: the client's betas stay.
-fn add_betas(head: &mut RequestHeader, betas: &[String]) -> Result<()> {
+fn add_betas(headers: &mut HeaderMap, betas: &[String]) -> Result<()> {
     if betas.is_empty() {
         return Ok(());
     }
     let named = |list: &HeaderValue| list.to_str().map(str::to_owned).ok();
-    let mut all: Vec<String> = head
-        .headers
+    let mut all: Vec<String> = headers
         .get_all(names::ANTHROPIC_BETA)
         .iter()
         .filter_map(named)
@@ -279,15 +278,15 @@ fn add_betas(head: &mut RequestHeader, betas: &[String]) -> Result<()> {
             .filter(|beta| !known.contains(&beta.as_str()))
             .cloned(),
     );
-    head.insert_header(names::ANTHROPIC_BETA, all.join(","))
+    headers.insert(names::ANTHROPIC_BETA, value(all.join(","))?);
+    Ok(())
 }
 
-fn write_framing(head: &mut RequestHeader, held: &Held) -> Result<()> {
-    head.remove_header(&header::TRANSFER_ENCODING);
-    head.remove_header(&header::EXPECT);
-    head.insert_header(header::CONTENT_LENGTH, held.length)?;
-    if held.mode == super::context::BodyMode::Decoded {
-        head.remove_header(&header::CONTENT_ENCODING);
+fn write_framing(headers: &mut HeaderMap, held: &Held) {
+    headers.remove(header::TRANSFER_ENCODING);
+    headers.remove(header::EXPECT);
+    headers.insert(header::CONTENT_LENGTH, held.length.into());
+    if held.mode == BodyMode::Decoded {
+        headers.remove(header::CONTENT_ENCODING);
     }
-    Ok(())
 }

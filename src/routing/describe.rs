@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::config::{BaseUrl, ProviderDialect};
+use crate::config::{Bypass, ProviderDialect};
 
 use super::name::Asked;
 use super::route::Rule;
@@ -32,10 +32,13 @@ pub struct Way {
     pub dialect: Option<&'static str>,
     /// The model name sent there.
     pub model: String,
+    /// Where it goes while that way is closed; `None`: it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bypass: Option<String>,
 }
 
 impl RouteTable {
-    pub fn describe(&self, model: &str) -> Description {
+    pub fn describe(&self, model: &str, bypass: Bypass) -> Description {
         let found =
             Asked::parse(model).and_then(|asked| Some((self.find(asked.name)?, asked.betas)));
         let Some((found, betas)) = found else {
@@ -54,17 +57,17 @@ impl RouteTable {
             name: found.name.to_string(),
             alias_of: found.target.as_deref().map(str::to_owned),
             betas,
-            ways: ways(&found),
+            ways: ways(&found, bypass),
         }
     }
 }
 
-fn ways(found: &Found<'_>) -> Vec<Way> {
+fn ways(found: &Found<'_>, bypass: Bypass) -> Vec<Way> {
     let Some(group) = found.group.filter(|group| group.is_direct()) else {
         return vec![Way::litellm(1.0, &found.name)];
     };
     let total: f64 = group.members.iter().map(|m| group.weight(m)).sum();
-    let mut ways = direct_ways(found, group, total);
+    let mut ways = direct_ways(found, group, total, bypass);
     let direct: f64 = ways.iter().map(|way| way.share).sum();
     if group.members.iter().any(|member| member.direct.is_none()) {
         ways.push(Way::litellm(1.0 - direct, &found.name));
@@ -72,7 +75,7 @@ fn ways(found: &Found<'_>) -> Vec<Way> {
     ways
 }
 
-fn direct_ways(found: &Found<'_>, group: &Group, total: f64) -> Vec<Way> {
+fn direct_ways(found: &Found<'_>, group: &Group, total: f64, bypass: Bypass) -> Vec<Way> {
     group
         .members
         .iter()
@@ -80,12 +83,19 @@ fn direct_ways(found: &Found<'_>, group: &Group, total: f64) -> Vec<Way> {
             let target = &member.direct.as_ref()?.target;
             Some(Way {
                 share: group.weight(member) / total,
-                url: Some(url(&target.base)),
+                url: Some(target.base.to_string()),
                 dialect: Some(match target.dialect {
                     ProviderDialect::Anthropic => "anthropic",
                     ProviderDialect::OpenAi => "openai",
                 }),
                 model: found.sent(member),
+                bypass: match bypass {
+                    Bypass::Provider => {
+                        target.bypass.as_ref().map(|target| target.base.to_string())
+                    }
+                    Bypass::LiteLlm => Some("LiteLLM".to_owned()),
+                    Bypass::None => None,
+                },
             })
         })
         .collect()
@@ -98,13 +108,9 @@ impl Way {
             url: None,
             dialect: None,
             model: model.to_owned(),
+            bypass: None,
         }
     }
-}
-
-fn url(base: &BaseUrl) -> String {
-    let scheme = if base.origin.tls { "https" } else { "http" };
-    format!("{scheme}://{}{}", base.origin.authority(), base.path)
 }
 
 impl fmt::Display for Description {
@@ -129,6 +135,11 @@ impl fmt::Display for Description {
                 _ => write!(f, "to LiteLLM")?,
             }
             write!(f, ", model `{}`", way.model)?;
+            match &way.bypass {
+                Some(bypass) => write!(f, ", bypass to {bypass}")?,
+                None if way.url.is_some() => write!(f, ", no bypass: it waits in the queue")?,
+                None => {}
+            }
         }
         Ok(())
     }

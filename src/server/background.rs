@@ -5,24 +5,32 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::server::ShutdownWatch;
+use pingora_core::server::configuration::ServerConf;
 use pingora_core::services::background::BackgroundService;
 
+use super::reach;
 use crate::gateway::{Gateway, Snapshot};
 
 /// Changes within this time are one save.
 const SAVE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The background work of the gateway's configuration, until shutdown.
-pub(super) struct Upkeep(pub Arc<Gateway>);
+pub(super) struct Upkeep {
+    pub gateway: Arc<Gateway>,
+    pub conf: Arc<ServerConf>,
+}
 
 #[async_trait]
 impl BackgroundService for Upkeep {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let snapshot = self.0.snapshot();
+        let snapshot = self.gateway.snapshot();
         let backends = Arc::clone(&snapshot.litellm.backends);
         let health = backends.start(shutdown.clone());
         tokio::select! {
-            _ = async { tokio::join!(snapshot.resolver.run(), health, keep_cookies(&snapshot)) } => {}
+            _ = async {
+                let reach = reach::check(&snapshot, &self.conf);
+                tokio::join!(snapshot.resolver.run(), health, keep_cookies(&snapshot), reach)
+            } => {}
             _ = shutdown.wait_for(|stop| *stop) => {}
         }
     }

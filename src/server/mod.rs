@@ -4,6 +4,7 @@ mod background;
 mod head_deadline;
 mod lifecycle;
 mod pid_file;
+mod reach;
 mod sockets;
 
 use std::io;
@@ -180,7 +181,13 @@ impl Bound {
                 closing: None,
             });
         }
-        let mut upkeep = background_service("upkeep", Upkeep(Arc::clone(&self.gateway)));
+        let mut upkeep = background_service(
+            "upkeep",
+            Upkeep {
+                gateway: Arc::clone(&self.gateway),
+                conf: Arc::clone(&server.configuration),
+            },
+        );
         upkeep.threads = Some(1);
         server.add_service(upkeep);
         let shutdown_signal = Box::new(Lifecycle {

@@ -1,36 +1,30 @@
 //! The counters and gauges operators see, all named `memgate_…`.
 
-use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result, TextEncoder};
 
+use super::edge_errors::EdgeErrors;
+use super::lanes::{LaneMetrics, Lanes};
 use super::record::AccessRecord;
 use super::requests::Requests;
 use super::upstreams::{UpstreamMetrics, Upstreams};
-
-/// How many zones may have a label of their own; errors can name any zone they like.
-const ZONES: usize = 32;
 
 pub struct Metrics {
     registry: Registry,
     requests: Requests,
     upstreams: Upstreams,
+    lanes: Lanes,
     edge: EdgeErrors,
     events: Events,
     bodies_in_flight_bytes: IntGauge,
 }
 
-/// Errors of the edge in front of an upstream.
-struct EdgeErrors {
-    total: IntCounterVec,
-    zones: Mutex<BTreeSet<String>>,
-}
-
 /// Things that happen now and then.
 struct Events {
     retries: IntCounterVec,
+    budget_exhausted: IntCounter,
+    possible_duplicates: IntCounter,
     cookies_captured: IntCounterVec,
     stream_errors: IntCounterVec,
     client_disconnects: IntCounter,
@@ -48,6 +42,7 @@ impl Metrics {
         Ok(Self {
             requests: Requests::new(&registry)?,
             upstreams: Upstreams::new(&registry)?,
+            lanes: Lanes::new(&registry)?,
             edge: EdgeErrors::new(&registry)?,
             events: Events::new(&registry)?,
             bodies_in_flight_bytes,
@@ -66,6 +61,11 @@ impl Metrics {
         self.upstreams.handles(upstream, lane)
     }
 
+    /// Handles for one lane, to be kept by whoever guards it.
+    pub fn lane(&self, lane: &str) -> LaneMetrics {
+        self.lanes.handles(lane)
+    }
+
     /// Requests under way by lane, for the status page.
     pub fn in_flight(&self) -> Vec<(String, i64)> {
         self.upstreams.lanes()
@@ -73,6 +73,16 @@ impl Metrics {
 
     pub fn retried(&self, reason: &'static str) {
         self.events.retries.with_label_values(&[reason]).inc();
+    }
+
+    /// A retry found its lane's budget used up; once for each request.
+    pub fn retry_budget_exhausted(&self) {
+        self.events.budget_exhausted.inc();
+    }
+
+    /// A request goes the same way again although a memory may have been written.
+    pub fn possible_duplicate(&self) {
+        self.events.possible_duplicates.inc();
     }
 
     /// `name` is one of the allow-listed names.
@@ -112,46 +122,6 @@ impl Metrics {
     }
 }
 
-impl EdgeErrors {
-    fn new(registry: &Registry) -> Result<Self> {
-        let total = counters(
-            registry,
-            "edge_errors_total",
-            "Errors made by an edge, by the zone and code they name.",
-            &["zone", "code"],
-        )?;
-        Ok(Self {
-            total,
-            zones: Mutex::default(),
-        })
-    }
-
-    fn count(&self, zone: Option<&str>, code: Option<u16>) {
-        let zone = zone.map_or_else(|| "unknown".to_owned(), |zone| self.zone(zone));
-        let code = match code {
-            Some(code @ (520..=530 | 1000..=1299)) => code.to_string(),
-            Some(_) => "other".to_owned(),
-            None => "unknown".to_owned(),
-        };
-        self.total.with_label_values(&[&zone, &code]).inc();
-    }
-
-    /// The first few zones keep their names.
-    fn zone(&self, zone: &str) -> String {
-        let is_host = zone.len() <= 253
-            && zone
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
-        let zone = zone.to_ascii_lowercase();
-        let mut zones = self.zones.lock();
-        if zones.contains(&zone) || (is_host && zones.len() < ZONES && zones.insert(zone.clone())) {
-            zone
-        } else {
-            "other".to_owned()
-        }
-    }
-}
-
 impl Events {
     fn new(registry: &Registry) -> Result<Self> {
         Ok(Self {
@@ -160,6 +130,16 @@ impl Events {
                 "retries_total",
                 "Attempts made again.",
                 &["reason"],
+            )?,
+            budget_exhausted: counter(
+                registry,
+                "retry_budget_exhausted_total",
+                "Retries that had to queue because too many were under way.",
+            )?,
+            possible_duplicates: counter(
+                registry,
+                "possible_duplicates_total",
+                "Requests sent again the same way although the memory router may have seen them.",
             )?,
             cookies_captured: counters(
                 registry,
@@ -264,23 +244,6 @@ mod tests {
     }
 
     #[test]
-    fn zones_and_codes_that_errors_make_up_share_one_label() {
-        let metrics = metrics();
-        for zone in 0..100 {
-            metrics.edge_error(Some(&format!("zone-{zone}.example")), Some(1200));
-        }
-        metrics.edge_error(Some("a\"b\nc"), Some(7));
-
-        let text = metrics.render().unwrap();
-        let series = text
-            .lines()
-            .filter(|line| line.starts_with("memgate_edge_errors_total{"));
-        assert_eq!(series.count(), ZONES + 2);
-        assert!(text.contains("{code=\"1200\",zone=\"other\"} 68"));
-        assert!(text.contains("{code=\"other\",zone=\"other\"} 1"));
-    }
-
-    #[test]
     fn everything_else_counts_under_the_name_of_the_contract() {
         let metrics = metrics();
         let upstream = metrics.upstream("host", "lane");
@@ -289,6 +252,8 @@ mod tests {
         upstream.connected(false);
         upstream.hold_cookies(3);
         metrics.retried("edge_queue");
+        metrics.retry_budget_exhausted();
+        metrics.possible_duplicate();
         metrics.captured_cookie("__cf_bm");
         metrics.stream_broke("reset");
         metrics.client_left();
@@ -301,6 +266,8 @@ mod tests {
             "memgate_upstream_connections_total{reused=\"false\",upstream=\"host\"} 1",
             "memgate_cookies{upstream=\"host\"} 3",
             "memgate_retries_total{reason=\"edge_queue\"} 1",
+            "memgate_retry_budget_exhausted_total 1",
+            "memgate_possible_duplicates_total 1",
             "memgate_cookies_captured_total{name=\"__cf_bm\"} 1",
             "memgate_stream_errors_total{kind=\"reset\"} 1",
             "memgate_client_disconnects_total 1",

@@ -17,9 +17,15 @@ impl RequestId {
     }
 
     fn random() -> Self {
-        let id = format!("{:032x}", fastrand::u128(..));
+        const HEX: [u8; 16] = *b"0123456789abcdef";
+        let mut bits = fastrand::u128(..);
+        let id: [u8; 32] = std::array::from_fn(|_| {
+            let digit = HEX.get((bits & 15) as usize).copied().unwrap_or(b'0');
+            bits >>= 4;
+            digit
+        });
         // Hex digits always make a header value.
-        Self(HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none")))
+        Self(HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("none")))
     }
 
     pub fn as_str(&self) -> &str {

@@ -81,7 +81,12 @@ impl Upstreams {
     }
 }
 
-fn gauges(registry: &Registry, name: &str, help: &str, label: &str) -> Result<IntGaugeVec> {
+pub(super) fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+) -> Result<IntGaugeVec> {
     let vec = IntGaugeVec::new(Opts::new(name, help), &[label])?;
     registry.register(Box::new(vec.clone()))?;
     Ok(vec)

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use http::{Extensions, HeaderValue};
 use pingora_core::server::ShutdownWatch;
@@ -25,6 +26,8 @@ const CANDIDATES: usize = 64;
 /// The LiteLLM replicas of one configuration.
 pub struct Backends {
     balancer: LoadBalancer<RoundRobin>,
+    /// The only replica, where there is no choice to make.
+    only: Arc<ArcSwapOption<Replica>>,
 }
 
 /// The replica chosen for an attempt.
@@ -42,13 +45,17 @@ impl Backends {
         let sites = replicas
             .into_iter()
             .map(|(base, host)| Arc::new(Site::new(base, host)));
-        let mut pool = Pool::new(Box::new(Replicas(sites.collect())));
+        let only = Arc::default();
+        let mut pool = Pool::new(Box::new(Replicas {
+            sites: sites.collect(),
+            only: Arc::clone(&only),
+        }));
         pool.set_health_check(Box::new(Liveliness));
         let mut balancer = LoadBalancer::from_backends(pool);
         balancer.health_check_frequency = Some(HEALTH_INTERVAL);
         balancer.update_frequency = Some(HEALTH_INTERVAL);
         balancer.parallel_health_check = true;
-        Self { balancer }
+        Self { balancer, only }
     }
 
     /// Takes the addresses that the resolver knows by now.
@@ -60,6 +67,10 @@ impl Backends {
 
     /// The next replica that is not among `tried`: a healthy one, or any when none is known to be.
     pub fn choose(&self, tried: &[SocketAddr]) -> Option<Replica> {
+        if let Some(only) = &*self.only.load() {
+            // It is asked whatever its health: there is nobody else.
+            return tried.is_empty().then(|| Replica::clone(only));
+        }
         let untried = |backend: &Backend| {
             backend
                 .addr
@@ -76,11 +87,7 @@ impl Backends {
                     .select_with(b"", CANDIDATES, |backend, _| untried(backend))
             })?;
         let site = backend.ext.get::<Arc<Site>>()?;
-        Some(Replica {
-            address: *backend.addr.as_inet()?,
-            base: Arc::clone(&site.base),
-            authority: site.authority.clone(),
-        })
+        Some(site.at(*backend.addr.as_inet()?))
     }
 
     /// Whether at least one replica is believed to be alive.
@@ -125,6 +132,14 @@ impl Site {
             probe,
         }
     }
+
+    fn at(&self, address: SocketAddr) -> Replica {
+        Replica {
+            address,
+            base: Arc::clone(&self.base),
+            authority: self.authority.clone(),
+        }
+    }
 }
 
 /// Asks each replica by the probe of its own.
@@ -148,14 +163,19 @@ impl HealthCheck for Liveliness {
     }
 }
 
-struct Replicas(Vec<Arc<Site>>);
+struct Replicas {
+    sites: Vec<Arc<Site>>,
+    only: Arc<ArcSwapOption<Replica>>,
+}
 
 #[async_trait]
 impl ServiceDiscovery for Replicas {
     async fn discover(&self) -> pingora_core::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
         let mut found = BTreeSet::new();
-        for site in &self.0 {
+        let mut last = None;
+        for site in &self.sites {
             for address in site.host.addresses().iter() {
+                last = Some(site.at(*address));
                 let mut ext = Extensions::new();
                 ext.insert(Arc::clone(site));
                 found.insert(Backend {
@@ -165,6 +185,8 @@ impl ServiceDiscovery for Replicas {
                 });
             }
         }
+        let only = last.filter(|_| found.len() == 1);
+        self.only.store(only.map(Arc::new));
         Ok((found, HashMap::new()))
     }
 }

@@ -12,6 +12,7 @@ use http::{HeaderMap, header};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::edge_class::EdgeClass;
 use super::{html, retry_after};
 
 /// As much of an answer as is looked at, packed and unpacked.
@@ -32,31 +33,15 @@ pub struct EdgeError {
     pub retry_after: Option<Duration>,
 }
 
-/// Kinds of edge errors, by what can be done about them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EdgeClass {
-    /// 1200: too many requests wait at the edge for one origin.
-    QueueFull,
-    /// 1015: the owner's rate limit.
-    RateLimited,
-    /// 1025, 1027: the owner's Workers plan is used up until midnight UTC.
-    PlanUsedUp,
-    /// A ban or a firewall rule.
-    Blocked,
-    Challenge,
-    /// 1000, 1003, 1013: the request was addressed wrongly, which is our mistake.
-    Misaddressed,
-    /// DNS or a tunnel behind the edge fails.
-    Unreachable,
-    /// 1101, 1102: the owner's Worker failed, perhaps half-way.
-    WorkerFailed,
-    /// 521, 523: the origin never got the request.
-    OriginDown,
-    /// The origin may have got the request.
-    OriginFailed,
-    /// 525, 526: no TLS between edge and origin.
-    OriginTls,
-    Other,
+/// Whose edge made the error, by the zone it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The host called: nobody behind it saw the request.
+    Host,
+    /// Someone behind the host called, which let the request through.
+    Behind,
+    /// It names nothing, and there is someone behind.
+    Unsaid,
 }
 
 /// The edge error that an answer is, if it is one. `body` may be a prefix, and packed.
@@ -87,18 +72,22 @@ impl EdgeError {
         if self.challenge {
             return EdgeClass::Challenge;
         }
-        match self.code {
-            Some(1200) => EdgeClass::QueueFull,
-            Some(1015) => EdgeClass::RateLimited,
-            Some(1025 | 1027) => EdgeClass::PlanUsedUp,
-            Some(1005..=1010 | 1012 | 1020 | 1106) => EdgeClass::Blocked,
-            Some(1000 | 1003 | 1013) => EdgeClass::Misaddressed,
-            Some(1001 | 1016 | 1033 | 530) => EdgeClass::Unreachable,
-            Some(1101 | 1102) => EdgeClass::WorkerFailed,
-            Some(521 | 523) => EdgeClass::OriginDown,
-            Some(500 | 502 | 504 | 520 | 522 | 524) => EdgeClass::OriginFailed,
-            Some(525 | 526) => EdgeClass::OriginTls,
-            _ => EdgeClass::Other,
+        self.code.map_or(EdgeClass::Other, EdgeClass::of_code)
+    }
+
+    /// How long to stay away.
+    pub fn pause(&self) -> Duration {
+        self.retry_after
+            .unwrap_or_else(|| self.class().usual_pause())
+    }
+
+    /// `provider` is the host behind `host`, or the same.
+    pub fn whose(&self, host: &str, provider: &str) -> Whose {
+        match self.is_about(host) {
+            Some(true) => Whose::Host,
+            Some(false) => Whose::Behind,
+            None if host == provider => Whose::Host,
+            None => Whose::Unsaid,
         }
     }
 
@@ -107,55 +96,6 @@ impl EdgeError {
         let zone = self.zone.as_deref()?;
         let rest = host.strip_suffix(zone);
         Some(rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
-    }
-}
-
-impl EdgeClass {
-    /// The label in metrics and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::QueueFull => "edge_queue_full",
-            Self::RateLimited => "edge_rate_limited",
-            Self::PlanUsedUp => "edge_plan_used_up",
-            Self::Blocked => "edge_blocked",
-            Self::Challenge => "edge_challenge",
-            Self::Misaddressed => "edge_misaddressed",
-            Self::Unreachable => "edge_unreachable",
-            Self::WorkerFailed => "edge_worker_failed",
-            Self::OriginDown => "edge_origin_down",
-            Self::OriginFailed => "edge_origin_failed",
-            Self::OriginTls => "edge_origin_tls",
-            Self::Other => "edge_other",
-        }
-    }
-
-    fn meaning(self) -> &'static str {
-        match self {
-            Self::QueueFull => "too many requests are waiting at its edge for that server",
-            Self::RateLimited => {
-                "the site's owner limits the rate of requests, and asking sooner makes it longer"
-            }
-            Self::PlanUsedUp => "the site's daily plan for Workers is used up until midnight UTC",
-            Self::Blocked => {
-                "a rule of the site's owner bans this gateway, and trying again will not help"
-            }
-            Self::Challenge => {
-                "it wants to see a browser, which this gateway is not; the site's owner must let it in"
-            }
-            Self::Misaddressed => {
-                "it refuses how the request was addressed, which is a fault of this gateway"
-            }
-            Self::Unreachable => "it cannot find the server behind it",
-            Self::WorkerFailed => {
-                "the site's own program at the edge failed, perhaps after it began to work on the request"
-            }
-            Self::OriginDown => "the server behind it is down, and the request did not reach it",
-            Self::OriginFailed => {
-                "the server behind it failed or was too slow, perhaps after it got the request"
-            }
-            Self::OriginTls => "it has no secure connection to the server behind it",
-            Self::Other => "an error page took the place of the answer",
-        }
     }
 }
 

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
+use crate::upstream::EdgeClass;
 
 /// The page that was met while calling the router: it names the zone behind it.
 const QUEUE_PAGE: &str = r#"<!DOCTYPE html>

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use serde_json::Value;
 
+use super::edge_class::EdgeClass;
 use super::edge_error::{self, EdgeError};
 use super::retry_after;
 
@@ -26,6 +27,10 @@ pub enum Outcome {
         status: u16,
         retry_after: Option<Duration>,
     },
+    /// An answer that began well said that it failed, in an event of its stream.
+    ErrorEvent { kind: ProviderError },
+    /// An event stream that ended, or broke, without its last event.
+    Truncated,
     /// No whole answer came.
     Transport(Phase),
 }
@@ -59,7 +64,7 @@ pub enum Phase {
     Written,
     /// It was written, and no answer began in time.
     Silent,
-    /// The answer began and broke off.
+    /// The answer began and broke off, and was no event stream.
     Answering,
 }
 
@@ -101,20 +106,18 @@ impl Outcome {
         match self {
             Self::Provider { retry_after, .. } | Self::Unproved { retry_after, .. } => *retry_after,
             Self::Edge(error) => error.retry_after,
-            Self::Answered | Self::Transport(_) => None,
+            Self::Answered | Self::ErrorEvent { .. } | Self::Truncated | Self::Transport(_) => None,
         }
     }
 
     /// Whether the request may have been billed or written to memory.
     pub fn may_have_been_processed(&self) -> bool {
         match self {
-            Self::Answered => true,
+            Self::Answered | Self::ErrorEvent { .. } | Self::Truncated => true,
             Self::Provider { status, .. } => *status >= 500 && *status != 529,
             Self::Edge(error) => matches!(
                 error.class(),
-                edge_error::EdgeClass::WorkerFailed
-                    | edge_error::EdgeClass::OriginFailed
-                    | edge_error::EdgeClass::Other
+                EdgeClass::WorkerFailed | EdgeClass::OriginFailed | EdgeClass::Other
             ),
             Self::Unproved { status, .. } => *status >= 500,
             Self::Transport(phase) => !matches!(phase, Phase::Connect | Phase::Unprocessed),
@@ -128,12 +131,26 @@ impl Outcome {
             Self::Provider { error, .. } => error.as_str(),
             Self::Edge(error) => error.class().as_str(),
             Self::Unproved { .. } => "unproved_error",
+            Self::ErrorEvent { .. } => "error_event",
+            Self::Truncated => "truncated",
             Self::Transport(phase) => phase.as_str(),
         }
     }
 }
 
 impl ProviderError {
+    /// Of an `error` event's data in a stream that began with 200.
+    pub fn of_event(data: &[u8]) -> Self {
+        let data: Value = serde_json::from_slice(data).unwrap_or_default();
+        // LiteLLM's code is the status it would have answered with.
+        let status = match data.pointer("/error/code") {
+            Some(Value::String(code)) => code.parse().ok(),
+            Some(code) => code.as_u64().and_then(|code| code.try_into().ok()),
+            None => None,
+        };
+        Self::of(status.unwrap_or(200), &data)
+    }
+
     fn of(status: u16, body: &Value) -> Self {
         let error = body.get("error").unwrap_or(body);
         let word = |name| error.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -205,7 +222,7 @@ impl Phase {
             Self::Unprocessed => "unprocessed",
             Self::Written => "connection_lost",
             Self::Silent => "first_byte_timeout",
-            Self::Answering => "truncated",
+            Self::Answering => "answer_lost",
         }
     }
 }

@@ -21,6 +21,14 @@ impl Dialect {
         }
     }
 
+    /// The status that says: too busy, come back.
+    pub fn overloaded(self) -> u16 {
+        match self {
+            Self::Anthropic => 529,
+            Self::OpenAi => 503,
+        }
+    }
+
     /// The label in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -184,7 +184,7 @@ async fn two_hosts() -> (Edge, Edge, TestGateway) {
         "  - model_name: claude-{host}\n    litellm_params: {{model: anthropic/claude-x, api_key: k, api_base: 'https://{host}.supermemory.ai'}}\n"
     ));
     let direct = format!(
-        "direct: {{ca_file: ca.pem, resolve: {{'a.supermemory.ai:443': '{}', 'b.supermemory.ai:443': '{}'}}}}",
+        "direct: {{bypass: none, ca_file: ca.pem, resolve: {{'a.supermemory.ai:443': '{}', 'b.supermemory.ai:443': '{}'}}}}",
         a.addr(),
         b.addr()
     );

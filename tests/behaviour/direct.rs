@@ -144,7 +144,7 @@ async fn a_certificate_of_an_unknown_authority_is_refused_and_nothing_is_sent() 
     let other = folder.path().join("other.pem");
     Ca::generate().unwrap().write(&other).unwrap();
     let direct = format!(
-        "direct: {{ca_file: '{}', resolve: {{'api.supermemory.ai:443': '{}'}}}}",
+        "direct: {{bypass: none, ca_file: '{}', resolve: {{'api.supermemory.ai:443': '{}'}}}}",
         other.display(),
         edge.addr()
     );

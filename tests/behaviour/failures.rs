@@ -42,8 +42,9 @@ async fn an_upstream_that_is_not_there_is_a_502() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let resolve =
-        format!("direct: {{ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{nobody}'}}}}");
+    let resolve = format!(
+        "direct: {{bypass: none, ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{nobody}'}}}}"
+    );
     let builder = TestGateway::in_front_of(&edge)
         .with_litellm(&litellm)
         .own(&resolve);
@@ -67,7 +68,7 @@ async fn an_upstream_with_another_certificate_is_a_502_and_gets_nothing() {
         Edge::answering([]).await.unwrap(),
     );
     let resolve = format!(
-        "direct: {{ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{}'}}}}",
+        "direct: {{bypass: none, ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{}'}}}}",
         stranger.addr()
     );
     let gateway = TestGateway::in_front_of(&edge).own(&resolve).start().await;

@@ -53,7 +53,7 @@ async fn what_litellm_is_asked_on_the_way_finds_it_without_a_look_up_too() {
     let port = litellm.addr().port();
     let own = format!(
         "litellm: {{urls: ['http://litellm.invalid:{port}']}}\nauth: {{litellm: true}}\n\
-         direct: {{ca_file: ca.pem, resolve: {{'litellm.invalid:{port}': '127.0.0.1:{port}', 'api.supermemory.ai:443': '{}'}}}}",
+         direct: {{bypass: none, ca_file: ca.pem, resolve: {{'litellm.invalid:{port}': '127.0.0.1:{port}', 'api.supermemory.ai:443': '{}'}}}}",
         edge.addr()
     );
     let gateway = TestGateway::in_front_of(&edge).own(&own).start().await;

@@ -21,6 +21,12 @@ fn spent() -> Answer {
     answer::json(429, &error)
 }
 
+fn of_provider(code: u16) -> Answer {
+    cloudflare::error(code)
+        .zone("api.anthropic.com")
+        .retry_after(0)
+}
+
 fn of_host(code: u16) -> Answer {
     cloudflare::error(code)
         .zone("api.supermemory.ai")
@@ -95,25 +101,6 @@ fn unsafe_to_repeat() -> Vec<(&'static str, Answer, u16)> {
         ("1020", cloudflare::denied(), 403),
         ("challenge", cloudflare::challenge(), 403),
         ("1025", cloudflare::error(1025).retry_after(0), 429),
-        (
-            "1200 of the zone behind",
-            cloudflare::queue_full()
-                .zone("api.anthropic.com")
-                .retry_after(0),
-            503,
-        ),
-        (
-            "1200 as met in the wild",
-            cloudflare::rate_limited_page(),
-            503,
-        ),
-        (
-            "1015 of the zone behind",
-            cloudflare::rate_limited()
-                .zone("api.anthropic.com")
-                .retry_after(0),
-            429,
-        ),
         ("503 unproved", status(503).retry_after(0), 503),
         (
             "503 of the provider",
@@ -160,6 +147,76 @@ async fn what_may_have_been_billed_or_will_not_help_is_sent_exactly_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_from_behind_the_router_is_repeated_and_counted_as_a_possible_duplicate() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).start().await;
+    for (counted, refusal) in [
+        (1.0, of_provider(1200)),
+        (2.0, of_provider(1015)),
+        (2.0, of_host(1200)),
+    ] {
+        edge.reset();
+        edge.script([refusal]);
+
+        let answered = gateway.message("hi").await;
+
+        assert_eq!(answered.status(), 200);
+        assert_eq!(edge.stats().posts, 2);
+        let duplicates = gateway.metric("possible_duplicates_total", &[]).await;
+        assert_eq!(duplicates, counted);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_of_the_edge_that_is_not_waited_out_is_said_as_overload() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).start().await;
+    for (what, refusal, retry_after, should_retry) in [
+        (
+            "the host called",
+            of_host(1200).retry_after(45),
+            "45",
+            "true",
+        ),
+        (
+            "the host's limit",
+            of_host(1015).retry_after(9),
+            "9",
+            "true",
+        ),
+        (
+            "the zone behind",
+            of_provider(1200).retry_after(45),
+            "45",
+            "false",
+        ),
+        (
+            "as met in the wild",
+            cloudflare::rate_limited_page(),
+            "60",
+            "false",
+        ),
+        ("at the last attempt", of_host(1200).times(3), "1", "true"),
+    ] {
+        edge.reset();
+        edge.script([refusal]);
+
+        let answered = gateway.message("hi").await;
+
+        assert_eq!(answered.status(), 529, "{what}");
+        let headers = answered.headers().clone();
+        assert_eq!(headers["retry-after"], retry_after, "{what}");
+        assert_eq!(headers["x-should-retry"], should_retry, "{what}");
+        assert_eq!(headers["x-memgate-route"], "direct", "{what}");
+        for theirs in ["cf-ray", "server", "cf-cache-status"] {
+            assert_eq!(headers.get(theirs), None, "{what}");
+        }
+        let error: Value = answered.json().await.unwrap();
+        assert_eq!(error["error"]["type"], "overloaded_error", "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_is_told_not_to_repeat_what_may_have_been_processed() {
     let edge = Edge::answering([]).await.unwrap();
     let gateway = TestGateway::in_front_of(&edge).start().await;
@@ -175,7 +232,7 @@ async fn a_client_is_told_not_to_repeat_what_may_have_been_processed() {
             cloudflare::queue_full()
                 .zone("api.anthropic.com")
                 .retry_after(60),
-            None,
+            Some("false"),
         ),
         (limited(), None),
     ] {

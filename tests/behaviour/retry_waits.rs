@@ -123,14 +123,14 @@ async fn a_wait_longer_than_allowed_is_answered_at_once_with_its_retry_after() {
             cloudflare::queue_full()
                 .zone("api.supermemory.ai")
                 .retry_after(60),
-            503,
+            529,
             "60",
         ),
         (
             cloudflare::rate_limited()
                 .zone("api.supermemory.ai")
                 .retry_after(30),
-            429,
+            529,
             "30",
         ),
         (

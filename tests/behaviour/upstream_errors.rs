@@ -124,10 +124,10 @@ async fn an_error_of_litellm_passes_byte_for_byte() {
 
 /// The forms that name zone, ray and all.
 fn telling(form: Form) -> Answer {
-    let full = cloudflare::queue_full()
+    let denied = cloudflare::denied()
         .zone("api.anthropic.com")
         .retry_after(45);
-    full.ray("99798f8c4cb7ecbe-WAW").form(form)
+    denied.ray("99798f8c4cb7ecbe-WAW").form(form)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,7 +143,7 @@ async fn a_page_of_the_edge_becomes_json_with_its_code_zone_ray_and_meaning() {
                 let answer = gateway.message("x").await;
 
                 let what = format!("{alpn:?} {form:?} {packing:?}");
-                assert_eq!(answer.status(), 503, "{what}");
+                assert_eq!(answer.status(), 403, "{what}");
                 let headers = answer.headers().clone();
                 assert_eq!(headers["retry-after"], "45", "{what}");
                 assert_eq!(headers["content-type"], "application/json", "{what}");
@@ -151,11 +151,41 @@ async fn a_page_of_the_edge_becomes_json_with_its_code_zone_ray_and_meaning() {
                 let text = answer.text().await.unwrap();
                 let error: Value = serde_json::from_str(&text).unwrap();
                 assert_eq!(error["type"], "error", "{what}");
-                assert_eq!(error["error"]["type"], "overloaded_error", "{what}");
-                for fact in ["1200", "api.anthropic.com", "99798f8c4cb7ecbe", "waiting"] {
+                assert_eq!(error["error"]["type"], "permission_error", "{what}");
+                for fact in ["1020", "api.anthropic.com", "99798f8c4cb7ecbe", "bans"] {
                     assert!(text.contains(fact), "{what}: {fact} in {text}");
                 }
                 tells_nothing_internal(&text);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_of_the_edge_is_seen_through_in_every_dress_and_its_page_reaches_nobody() {
+    for alpn in [Alpn::H1, Alpn::H2] {
+        let edge = edge(alpn).await;
+        let gateway = once(&edge).await;
+        for code in [1200, 1015] {
+            for form in [Form::Html, Form::Markdown, Form::Json, Form::Plain] {
+                for packing in [None, Some(Encoding::Gzip), Some(Encoding::Br)] {
+                    let page = cloudflare::error(code).retry_after(45).form(form);
+                    edge.script([packing.into_iter().fold(page, Answer::compressed)]);
+
+                    let answer = gateway.message("x").await;
+
+                    let what = format!("{alpn:?} {code} {form:?} {packing:?}");
+                    assert_eq!(answer.status(), 529, "{what}");
+                    let headers = answer.headers().clone();
+                    assert_eq!(headers["retry-after"], "45", "{what}");
+                    assert_eq!(headers["content-type"], "application/json", "{what}");
+                    assert_eq!(headers.get("content-encoding"), None, "{what}");
+                    let text = answer.text().await.unwrap();
+                    assert!(!text.contains(&code.to_string()), "{what}: {text}");
+                    let error: Value = serde_json::from_str(&text).unwrap();
+                    assert_eq!(error["error"]["type"], "overloaded_error", "{what}");
+                    tells_nothing_internal(&text);
+                }
             }
         }
     }
@@ -166,18 +196,18 @@ async fn the_plain_line_of_the_edge_becomes_json_with_its_code_and_meaning() {
     let edge = edge(Alpn::Both).await;
     let gateway = once(&edge).await;
     for packing in [None, Some(Encoding::Gzip), Some(Encoding::Br)] {
-        let line = cloudflare::rate_limited().form(Form::Plain).retry_after(30);
+        let line = cloudflare::denied().form(Form::Plain).retry_after(30);
         edge.script([packing.into_iter().fold(line, Answer::compressed)]);
 
         let answer = gateway.message("x").await;
 
-        assert_eq!(answer.status(), 429, "{packing:?}");
+        assert_eq!(answer.status(), 403, "{packing:?}");
         assert_eq!(answer.headers()["retry-after"], "30", "{packing:?}");
         let error: Value = answer.json().await.unwrap();
-        assert_eq!(error["error"]["type"], "rate_limit_error", "{packing:?}");
+        assert_eq!(error["error"]["type"], "permission_error", "{packing:?}");
         let message = error["error"]["message"].as_str().unwrap();
         assert!(
-            message.contains("1015") && message.contains("limit"),
+            message.contains("1020") && message.contains("rule"),
             "{message}"
         );
     }
@@ -230,8 +260,8 @@ async fn a_client_of_http2_gets_the_same_error() {
 
     let answer = request.body(turn("x").to_string()).send().await.unwrap();
 
-    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.status(), 403);
     assert_eq!(answer.headers()["retry-after"], "45");
     let error: Value = answer.json().await.unwrap();
-    assert_eq!(error["error"]["type"], "overloaded_error");
+    assert_eq!(error["error"]["type"], "permission_error");
 }

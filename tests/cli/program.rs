@@ -215,7 +215,7 @@ impl World {
         let litellm = sim.address_after("litellm ");
         let own = format!(
             "listen: ['127.0.0.1:0']\nadmin: 127.0.0.1:0\nauth: {{litellm: false}}\nlitellm: {{config: config.yaml, urls: ['http://{litellm}']}}\n\
-             direct: {{ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{edge}'}}}}\n"
+             direct: {{bypass: none, ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{edge}'}}}}\n"
         );
         std::fs::write(folder.path().join("memgate.yaml"), own).unwrap();
         let mut memgate = Program::start(&["run", "--config", &path(&folder, "memgate.yaml")]);

@@ -149,6 +149,78 @@ fn an_api_base_becomes_the_base_the_provider_and_the_dialect() {
 }
 
 #[test]
+fn a_bypass_is_the_api_base_without_the_router_and_without_its_headers() {
+    let headers = "extra_headers: {x-supermemory-api-key: os.environ/SUPERMEMORY_API_KEY, X-SM-Conversation-Id: c, x-team: t, anthropic-beta: b}";
+    let cases = [
+        ("api.anthropic.com", "https://api.anthropic.com"),
+        ("https://api.anthropic.com/v1", "https://api.anthropic.com"),
+        (
+            "https://API.groq.com/openai/v1/",
+            "https://api.groq.com/openai",
+        ),
+        (
+            "https://gw.example:8443/a//b",
+            "https://gw.example:8443/a//b",
+        ),
+    ];
+    for (behind, past) in cases {
+        let files = one_model(
+            &format!("https://api.supermemory.ai/v3/{behind}"),
+            &format!("api_key: os.environ/OPENAI_API_KEY\n      {headers}"),
+        );
+        let config = files.load().config;
+        let target = model(&config, "m").direct.as_ref().unwrap();
+        let bypass = target.bypass.as_ref().unwrap();
+
+        assert_eq!(bypass.base.to_string(), past);
+        assert_eq!(bypass.base.origin.host, target.provider_host);
+        assert_eq!(
+            bypass.api_key.as_ref().map(Secret::reveal),
+            target.api_key.as_ref().map(Secret::reveal)
+        );
+        let names = bypass.extra_headers.iter().map(|(name, _)| name.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["x-team", "anthropic-beta"]);
+        assert_eq!(target.extra_headers.len(), 4);
+    }
+}
+
+#[test]
+fn without_a_router_there_is_nothing_to_go_past() {
+    let files = one_model(
+        "https://api.supermemory.ai",
+        "api_key: os.environ/OPENAI_API_KEY",
+    );
+    let loaded = files.load();
+
+    let target = model(&loaded.config, "m").direct.as_ref().unwrap();
+    assert!(target.bypass.is_none());
+    assert_eq!(
+        files.warnings(),
+        [
+            "config.yaml:2:17: `m` is not behind `/v3/`, so there is no router to go past and its requests wait; `direct.bypass: litellm` would give them another way"
+        ]
+    );
+}
+
+#[test]
+fn a_bypass_over_litellm_is_said_to_lead_to_the_same_host() {
+    let bypassing = |bypass: &str| {
+        let own = format!("litellm: {{config: config.yaml}}\ndirect: {{bypass: {bypass}}}\n");
+        let models = "model_list: [{model_name: m, litellm_params: {model: anthropic/x, api_base: \"https://supermemory.ai/v3/api.anthropic.com\", api_key: os.environ/NUMBER}}]\nuser_id_mappings: {default_user_id: team}\n";
+        Files::new(&[("memgate.yaml", &own), ("config.yaml", models)]).warnings()
+    };
+
+    assert_eq!(bypassing("provider"), Vec::<String>::new());
+    assert_eq!(bypassing("none"), Vec::<String>::new());
+    assert_eq!(
+        bypassing("litellm"),
+        [
+            "config.yaml:1:27: `m` is called by LiteLLM at the same `api_base`, beside this gateway's limit; `direct.bypass: provider` goes past that host, or lead LiteLLM through `egress`"
+        ]
+    );
+}
+
+#[test]
 fn only_hosts_at_or_below_a_direct_domain_are_direct() {
     for api_base in [
         "https://notsupermemory.ai/v3/api.anthropic.com",

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use memgate::config::{Config, Env, Secret, Sources};
+use memgate::config::{Bypass, Config, Env, Secret, Sources};
 
 use super::{Files, VARIABLES, conf, load, model};
 
@@ -33,6 +33,21 @@ fn the_reference_file_loads_and_says_the_defaults() {
     assert_eq!(written.cookies.share, default.cookies.share);
     assert_eq!(written.cookies.egress, default.cookies.egress);
     assert_eq!(written.direct.domains, default.direct.domains);
+    assert_eq!(written.direct.bypass, default.direct.bypass);
+    assert_eq!(written.direct.bypass_sticky, default.direct.bypass_sticky);
+    assert_eq!(
+        written.direct.max_concurrency,
+        default.direct.max_concurrency
+    );
+    assert_eq!(
+        format!("{:?}", written.direct.queue),
+        format!("{:?}", default.direct.queue)
+    );
+    assert_eq!(
+        format!("{:?}", written.direct.circuit),
+        format!("{:?}", default.direct.circuit)
+    );
+    assert!(written.egress.is_none() && default.egress.is_none());
     assert_eq!(written.litellm.urls, default.litellm.urls);
     assert_eq!(written.litellm.expose, default.litellm.expose);
     assert_eq!(written.admin, default.admin);
@@ -61,8 +76,18 @@ fn every_documented_key_is_in_the_reference_file() {
         "resolve",
         "ca_file",
         "bypass",
+        "bypass_sticky",
         "max_concurrency",
         "queue",
+        "max",
+        "timeout",
+        "before_bypass",
+        "circuit",
+        "failures",
+        "requests",
+        "window",
+        "open",
+        "allow",
         "share",
         "egress",
         "file",
@@ -102,17 +127,37 @@ fn every_section_is_read() {
          admin: off\n\
          admin_key: os.environ/OPENAI_API_KEY\n\
          litellm: {urls: [\"https://a.example/base/\", \"http://b.example:4001\"], api_key: os.environ/AZURE_API_KEY, expose: all}\n\
-         direct: {domains: [Example.COM.], resolve: {\"api.example.com:443\": \"127.0.0.1:9443\"}}\n\
+         direct: {domains: [Example.COM.], resolve: {\"api.example.com:443\": \"127.0.0.1:9443\"}, bypass: litellm, bypass_sticky: 0s, max_concurrency: 7, queue: {max: 3, timeout: 2s, before_bypass: 0s}, circuit: {failures: 5%, requests: 2, window: 1m, open: 100ms}}\n\
          cookies: {share: __cf_bm, egress: nat-1, file: state/jar.json}\n\
-         retry: {attempts: 5, initial_delay: 250ms, max_delay: 1h}\n\
+         retry: {attempts: 5, initial_delay: 250ms, max_delay: 1h, budget: 100%}\n\
          auth: {litellm: no, allow_anonymous: no, hosts: [memgate.internal]}\n\
          limits: {body: 1MiB, bodies_in_flight: 2MiB, idle_timeout: 5m}\n\
          trusted_proxies: [10.1.2.3/8, 192.0.2.1]\n\
          server: {threads: os.environ/NUMBER, work_stealing: false, pid_file: /run/m.pid}\n\
+         egress: {listen: \"[::1]:3\", allow: [API.Example.com., api.supermemory.ai]}\n\
          memory: {}\n",
     )]);
 
     let config = files.load().config;
+
+    let direct = &config.direct;
+    assert_eq!(direct.bypass, Bypass::LiteLlm);
+    assert_eq!(
+        (direct.bypass_sticky, direct.max_concurrency),
+        (Duration::ZERO, 7)
+    );
+    assert_eq!(
+        format!("{:?}", direct.queue),
+        "Queue { max: 3, timeout: 2s, before_bypass: 0ns }"
+    );
+    assert_eq!(
+        format!("{:?}", direct.circuit),
+        "Circuit { failures: 0.05, requests: 2, window: 60s, open: 100ms }"
+    );
+    assert!((config.retry.budget - 1.0).abs() < f64::EPSILON);
+    let egress = config.egress.as_ref().unwrap();
+    assert_eq!(egress.listen.to_string(), "[::1]:3");
+    assert_eq!(egress.allow, ["api.example.com", "api.supermemory.ai"]);
 
     assert_eq!(config.listen[0].address.to_string(), "[::1]:1");
     assert!(config.listen[0].h2c && !config.listen[1].h2c);
@@ -180,6 +225,28 @@ fn a_null_is_the_default() {
     let config = files.load().config;
     assert_eq!(config.limits.body, 32 << 20);
     assert_eq!(config.listen[0].address.port(), 8764);
+}
+
+#[test]
+fn an_egress_section_opens_the_port_and_is_warned_of_beyond_loopback() {
+    let open = |text: &str| {
+        let loaded = Files::new(&[("memgate.yaml", text)]).load();
+        let egress = loaded.config.egress.unwrap();
+        let warned = loaded.warnings.iter().any(|warning| {
+            warning.place.column == 18 && warning.message.contains("no key is asked for")
+        });
+        (egress.listen.to_string(), egress.allow, warned)
+    };
+    let allowed = vec!["api.supermemory.ai".to_owned()];
+
+    assert_eq!(
+        open("egress: {}\n"),
+        ("127.0.0.1:8767".to_owned(), allowed.clone(), false)
+    );
+    assert_eq!(
+        open("egress: {listen: 0.0.0.0:1}\n"),
+        ("0.0.0.0:1".to_owned(), allowed, true)
+    );
 }
 
 #[test]

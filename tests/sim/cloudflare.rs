@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memgate::sim::cloudflare::{self, CookieGate, Form};
+use memgate::sim::cloudflare::{self, CapacityGate, CookieGate, Form, RateGate};
 use memgate::sim::{Edge, EdgeOptions, Encoding, answer};
 use reqwest::Response;
 use serde_json::Value;
@@ -250,4 +250,71 @@ async fn any_answer_can_set_any_cookie() {
 
     assert_eq!(response.status(), 200);
     assert_eq!(set_cookies(&response), [foreign, session]);
+}
+
+#[tokio::test]
+async fn a_cookie_that_promises_more_than_the_gate_keeps_is_refused_all_the_same() {
+    let edge = gated(CookieGate {
+        lifetime: Duration::ZERO,
+        promised: Some(Duration::from_secs(3600)),
+        ..CookieGate::default()
+    })
+    .await;
+    let client = browser(&edge);
+    let hour = || cloudflare::set_cookie("n", "v", None, Some(Duration::from_secs(3600)));
+    let expiry = |line: &str| line.split("; ").nth(2).unwrap().to_owned();
+    let earliest = expiry(&hour());
+    let refused = post(&client, &edge, &ask("x")).send().await.unwrap();
+    let promised = expiry(&set_cookies(&refused)[0]);
+    let latest = expiry(&hour());
+
+    let again = post(&client, &edge, &ask("x")).header("cookie", brought_back(&refused));
+
+    assert_eq!(again.send().await.unwrap().status(), 503);
+    assert!([earliest, latest].contains(&promised), "{promised}");
+    assert_eq!(edge.stats().refused.cookies, 2);
+}
+
+#[tokio::test]
+async fn whoever_passes_the_cookie_gate_still_needs_room() {
+    let edge = edge_with(EdgeOptions {
+        cookie_gate: Some(CookieGate::default()),
+        capacity: Some(CapacityGate::of(0)),
+        ..EdgeOptions::default()
+    })
+    .await;
+    let client = browser(&edge);
+    let refused = post(&client, &edge, &ask("x")).send().await.unwrap();
+
+    let with = post(&client, &edge, &ask("x")).header("cookie", brought_back(&refused));
+    let full = with.send().await.unwrap();
+
+    assert_eq!(full.status(), 503);
+    assert!(
+        set_cookies(&full).is_empty(),
+        "it was not for want of cookies"
+    );
+    let stats = edge.stats();
+    assert_eq!((stats.refused.cookies, stats.refused.capacity), (1, 1));
+}
+
+#[tokio::test]
+async fn a_rate_beyond_the_owners_limit_is_blocked_for_a_while() {
+    let edge = edge_with(EdgeOptions {
+        rate: Some(RateGate::per_second(1).block(Duration::from_secs(600))),
+        ..EdgeOptions::default()
+    })
+    .await;
+    let client = browser(&edge);
+    let once = async || post(&client, &edge, &ask("x")).send().await.unwrap();
+
+    let (first, second, third) = (once().await, once().await, once().await);
+
+    assert_eq!(first.status(), 200);
+    for refused in [second, third] {
+        assert_eq!(refused.status(), 429);
+        assert_eq!(refused.headers()["retry-after"], "600");
+    }
+    assert_eq!(edge.stats().refused.rate, 2);
+    assert_eq!(edge.stats().edge_errors[&1015], 2);
 }

@@ -1,6 +1,8 @@
 //! The edge simulator's own claims, made through real clients over real sockets.
 
 #[cfg(test)]
+mod capacity;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod cloudflare;
@@ -8,6 +10,8 @@ mod cloudflare;
 mod faults_h1;
 #[cfg(test)]
 mod faults_h2;
+#[cfg(test)]
+mod hosts;
 #[cfg(test)]
 mod litellm;
 #[cfg(test)]

@@ -401,3 +401,55 @@ async fn an_error_event_can_come_inside_a_200_stream() {
         "a stream that ends in an error event ends in good order"
     );
 }
+
+#[tokio::test]
+async fn a_stream_can_end_in_good_order_without_saying_that_it_is_whole() {
+    let edge = edge().await;
+    edge.script([answer::unfinished(), answer::unfinished()]);
+    let client = browser(&edge);
+    let mut body = ask("good morning");
+    body["stream"] = json!(true);
+
+    let anthropic = post(&client, &edge, &body).send().await.unwrap();
+    let openai = client
+        .post(url(&edge, "/chat/completions"))
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
+
+    assert!(anthropic.status().is_success() && openai.status().is_success());
+    let events = events(&anthropic.text().await.unwrap());
+    assert_eq!(events.last().unwrap()["type"], "content_block_stop");
+    let chunks = openai.text().await.unwrap();
+    assert!(chunks.contains("good") && !chunks.contains("[DONE]"));
+}
+
+#[tokio::test]
+async fn one_answer_alone_can_lack_its_memory() {
+    let edge = edge().await;
+    let lost = Memory {
+        error: Some("store unavailable".to_owned()),
+        ..Memory::default()
+    };
+    let unchanged = Memory {
+        unchanged: true,
+        ..Memory::default()
+    };
+    edge.script([answer::remembered(lost), answer::remembered(unchanged)]);
+    let client = browser(&edge);
+    let mut said = Vec::new();
+
+    for _ in 0..3 {
+        let response = post(&client, &edge, &ask("x")).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        let error = response.headers().contains_key("x-supermemory-error");
+        let modified = response.headers().get_all("x-supermemory-context-modified");
+        let modified: Vec<_> = modified.iter().cloned().collect();
+        said.push((error, modified));
+    }
+
+    assert_eq!(said[0], (true, vec!["false".parse().unwrap()]));
+    assert_eq!(said[1], (false, vec!["false".parse().unwrap()]));
+    assert_eq!(said[2], (false, vec!["true".parse().unwrap()]));
+}

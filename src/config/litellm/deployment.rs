@@ -2,13 +2,15 @@
 
 use super::values::Values;
 use super::{Node, Place, direct, provider};
-use crate::config::settings::Deployment;
+use crate::config::settings::{BaseUrl, Deployment};
 use crate::config::yaml::Value;
 
 /// A deployment whose share of its group is not known yet.
 pub(super) struct Draft {
     pub place: Place,
     pub deployment: Deployment,
+    /// Where LiteLLM itself calls it, if a URL says so.
+    pub called: Option<BaseUrl>,
     /// `weight`, `rpm` and `tpm`, zero where absent.
     pub shares: [f64; 3],
 }
@@ -26,6 +28,11 @@ impl<'a> Params<'a> {
             self.credential
                 .and_then(|credential| credential.present(key))
         })
+    }
+
+    /// LiteLLM lets `base_url` win where both are set.
+    pub fn base(self) -> Option<&'a Node> {
+        self.get("base_url").or_else(|| self.get("api_base"))
     }
 
     pub fn text(self, key: &str, values: &mut Values) -> Option<String> {
@@ -57,6 +64,10 @@ pub(super) fn read(
     let direct = direct::target(fields, provider, model, domains, values)
         .map_err(|direct::Unusable| ())
         .ok()?;
+    let called = fields
+        .base()
+        .filter(|_| direct.is_none())
+        .and_then(|node| BaseUrl::parse(&values.quietly(node)?).ok());
     let deployment = Deployment {
         id,
         model: model.to_owned(),
@@ -66,6 +77,7 @@ pub(super) fn read(
     Some(Draft {
         place: entry.place.clone(),
         deployment,
+        called,
         shares,
     })
 }

@@ -6,11 +6,8 @@ use super::deployment::Params;
 use super::values::Values;
 use super::{Node, Secret};
 use crate::config::address::{is_within, split_port};
-use crate::config::settings::{BaseUrl, DirectTarget, ProviderDialect};
+use crate::config::settings::{BaseUrl, BypassTarget, DirectTarget, ProviderDialect};
 use crate::config::yaml::Value;
-
-/// The path in front of the provider's URL in a call to Supermemory's router.
-const ROUTER_PREFIX: &str = "/v3/";
 
 /// A fault was reported that leaves nothing to call.
 pub(super) struct Unusable;
@@ -23,8 +20,7 @@ pub(super) fn target(
     domains: &[String],
     values: &mut Values,
 ) -> Result<Option<DirectTarget>, Unusable> {
-    // LiteLLM lets `base_url` win where both are set.
-    let Some(node) = params.get("base_url").or_else(|| params.get("api_base")) else {
+    let Some(node) = params.base() else {
         return Ok(None);
     };
     let Some(text) = values.text(node, "api_base") else {
@@ -47,22 +43,26 @@ pub(super) fn target(
             );
             Unusable
         })?;
-    let behind = provider_behind(&base).map_err(|problem| {
+    let behind = BaseUrl::behind_router(&base.path).map_err(|problem| {
         values.notes.fault(&node.place, problem);
         Unusable
     })?;
-    let router = behind.is_some();
-    let provider_host = behind.unwrap_or_else(|| base.origin.host.clone());
+    let provider_host = behind.as_ref().unwrap_or(&base).origin.host.clone();
     let dialect = dialect(provider, &provider_host, model);
     let api_key = api_key(params, provider, dialect, node, values);
     let extra_headers = extra_headers(params.get("extra_headers"), values);
     Ok(Some(DirectTarget {
+        router: behind.is_some(),
+        bypass: behind.map(|base| BypassTarget {
+            base,
+            api_key: api_key.clone(),
+            extra_headers: without_the_routers(&extra_headers),
+        }),
         base,
         provider_host,
         dialect,
         api_key,
         extra_headers,
-        router,
     }))
 }
 
@@ -94,25 +94,11 @@ fn usable(mut base: BaseUrl, text: &str) -> Result<BaseUrl, String> {
     Ok(base)
 }
 
-/// The host behind the router: `/v3/https://HOST/…` or `/v3/HOST/…`.
-fn provider_behind(base: &BaseUrl) -> Result<Option<String>, String> {
-    if base.path == ROUTER_PREFIX.trim_end_matches('/') {
-        return Err("the `api_base` names no provider, write it behind `/v3/`, such as `/v3/https://api.anthropic.com`".to_owned());
-    }
-    let Some(url) = base.path.strip_prefix(ROUTER_PREFIX) else {
-        return Ok(None);
-    };
-    if url.starts_with("http:/") {
-        return Err("the provider behind `/v3/` is plain HTTP, write `https://`".to_owned());
-    }
-    let rest = url.strip_prefix("https://").unwrap_or(url);
-    let authority = rest.split('/').next().unwrap_or_default();
-    match split_port(authority) {
-        Some((host, _)) => Ok(Some(host)),
-        None => Err(format!(
-            "`{authority}` behind `/v3/` is no provider, write a URL or host such as `api.anthropic.com`"
-        )),
-    }
+/// What of a model's headers concerns its provider alone.
+fn without_the_routers(headers: &[(HeaderName, HeaderValue)]) -> Vec<(HeaderName, HeaderValue)> {
+    let routers = |name: &str| name.starts_with("x-supermemory-") || name.starts_with("x-sm-");
+    let others = headers.iter().filter(|(name, _)| !routers(name.as_str()));
+    others.cloned().collect()
 }
 
 /// A provider that is named decides, else its host, else the model's name.

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use super::Env;
 use super::finding::{Finding, Notes, Place};
-use super::settings::{Identity, Models};
+use super::settings::{BaseUrl, Identity, Models};
 use super::yaml::Node;
 use super::{Secret, source};
 
@@ -29,6 +29,8 @@ pub(super) struct LiteLlmFile {
     /// The files that make up the tree.
     pub files: Vec<PathBuf>,
     pub models: Models,
+    /// What LiteLLM calls for the models that it serves.
+    pub called: Vec<BaseUrl>,
     pub identity: Identity,
     pub master_key: Option<Secret>,
     pub skipped: Vec<Skipped>,
@@ -51,6 +53,7 @@ pub(super) fn read(
     let skipped = features::skipped(&root, &models.direct);
     LiteLlmFile {
         models: models.models,
+        called: models.called,
         identity,
         master_key,
         skipped,

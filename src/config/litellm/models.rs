@@ -6,13 +6,15 @@ use std::sync::Arc;
 use super::deployment::{self, Draft};
 use super::values::Values;
 use super::{Models, Node, Place, aliases};
-use crate::config::settings::{Deployment, ModelGroup};
+use crate::config::settings::{BaseUrl, Deployment, ModelGroup};
 use crate::config::yaml::Value;
 
 /// The models, and what was written about those that the gateway calls itself.
 pub(super) struct Read<'a> {
     pub models: Models,
     pub direct: Vec<DirectModel<'a>>,
+    /// What LiteLLM calls for the others.
+    pub called: Vec<BaseUrl>,
 }
 
 pub(super) struct DirectModel<'a> {
@@ -38,14 +40,15 @@ pub(super) fn read<'a>(root: &'a Node, domains: &[String], values: &mut Values) 
     }
     let mut groups: Vec<(&str, Vec<Draft>)> = Vec::new();
     let mut index: HashMap<&str, usize> = HashMap::new();
-    let mut direct = Vec::new();
+    let (mut direct, mut called) = (Vec::new(), Vec::new());
     for entry in list.map(Node::items).unwrap_or_default() {
         let Some((name, params)) = name_and_params(entry, values) else {
             continue;
         };
-        let Some(draft) = deployment::read(entry, params, root, domains, values) else {
+        let Some(mut draft) = deployment::read(entry, params, root, domains, values) else {
             continue;
         };
+        called.extend(draft.called.take());
         if draft.deployment.direct.is_some() {
             direct.push(DirectModel {
                 name,
@@ -70,6 +73,7 @@ pub(super) fn read<'a>(root: &'a Node, domains: &[String], values: &mut Values) 
     Read {
         models: Models { groups, aliases },
         direct,
+        called,
     }
 }
 

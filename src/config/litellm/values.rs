@@ -65,6 +65,15 @@ impl<'a> Values<'a> {
         value.filter(|value| !value.is_empty())
     }
 
+    /// A string that is not needed: what is wrong with it is said elsewhere, if it matters.
+    pub fn quietly(&self, node: &Node) -> Option<String> {
+        let text = node.as_str()?;
+        match env::reference(text) {
+            Some(name) => self.env.var(&name),
+            None => Some(text.to_owned()),
+        }
+    }
+
     /// A key that goes into a header or is compared with one.
     pub fn secret(&mut self, node: &Node, what: &str) -> Option<Secret> {
         let text = self.text(node, what)?;

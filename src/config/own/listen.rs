@@ -9,20 +9,23 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::super::address::collide;
 use super::super::finding::{Notes, Place};
 use super::super::section::{NOT_YET, Section};
-use super::super::settings::{Listener, TlsFiles};
+use super::super::settings::{Egress, Listener, TlsFiles};
 use super::super::yaml::{Node, Value};
-use super::Sources;
+use super::{Sources, egress};
 
 const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8764);
 const DEFAULT_ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 8766);
 
-/// The data ports and the admin port; flags win over the file.
-pub(super) fn read(
-    top: &mut Section,
-    base: &Path,
-    sources: &Sources,
-) -> (Vec<Listener>, Option<SocketAddr>) {
-    let mut listeners = if sources.listen.is_empty() {
+/// Every address the gateway listens on.
+pub(in crate::config) struct Ports {
+    pub listen: Vec<Listener>,
+    pub admin: Option<SocketAddr>,
+    pub egress: Option<Egress>,
+}
+
+/// Flags win over the file.
+pub(super) fn read(top: &mut Section, base: &Path, sources: &Sources) -> Ports {
+    let listeners = if sources.listen.is_empty() {
         from_file(top, base)
     } else {
         let flag = "--listen".into();
@@ -35,11 +38,23 @@ pub(super) fn read(
         sources.listen.iter().filter_map(plain).collect()
     };
     let admin = admin(top, sources);
-    report_collisions(&listeners, admin.as_ref(), top.notes);
-    (
-        listeners.drain(..).map(|(_, listener)| listener).collect(),
-        admin.map(|(_, address)| address),
-    )
+    let egress = top
+        .get("egress")
+        .and_then(|node| egress::read(node, top.notes));
+    let data = listeners
+        .iter()
+        .map(|(place, listener)| (place, listener.address));
+    let admin_port = admin.iter().map(|(place, address)| (place, *address));
+    let egress_port = egress.iter().map(|(place, egress)| (place, egress.listen));
+    report_collisions(data.chain(admin_port).chain(egress_port), top.notes);
+    Ports {
+        listen: listeners
+            .into_iter()
+            .map(|(_, listener)| listener)
+            .collect(),
+        admin: admin.map(|(_, address)| address),
+        egress: egress.map(|(_, egress)| egress),
+    }
 }
 
 fn from_file(top: &mut Section, base: &Path) -> Vec<(Place, Listener)> {
@@ -159,7 +174,12 @@ fn tls_files(node: &Node, base: &Path, notes: &mut Notes) -> Option<TlsFiles> {
     Some(TlsFiles { cert, key })
 }
 
-fn socket(what: &str, text: &str, place: &Place, notes: &mut Notes) -> Option<SocketAddr> {
+pub(super) fn socket(
+    what: &str,
+    text: &str,
+    place: &Place,
+    notes: &mut Notes,
+) -> Option<SocketAddr> {
     let address = text.parse().ok();
     if address.is_none() {
         notes.fault(
@@ -198,17 +218,10 @@ fn admin(top: &mut Section, sources: &Sources) -> Option<(Place, SocketAddr)> {
     socket("admin", text, &place, top.notes).map(|address| (place, address))
 }
 
-fn report_collisions(
-    listeners: &[(Place, Listener)],
-    admin: Option<&(Place, SocketAddr)>,
-    notes: &mut Notes,
-) {
-    let mut taken: Vec<(&Place, SocketAddr)> = Vec::new();
-    let data = listeners
-        .iter()
-        .map(|(place, listener)| (place, listener.address));
-    for (place, address) in data.chain(admin.map(|(place, address)| (place, *address))) {
-        if let Some((_, other)) = taken.iter().find(|(_, other)| collide(*other, address)) {
+fn report_collisions<'a>(ports: impl Iterator<Item = (&'a Place, SocketAddr)>, notes: &mut Notes) {
+    let mut taken: Vec<SocketAddr> = Vec::new();
+    for (place, address) in ports {
+        if let Some(other) = taken.iter().find(|other| collide(**other, address)) {
             notes.fault(
                 place,
                 format!(
@@ -216,6 +229,6 @@ fn report_collisions(
                 ),
             );
         }
-        taken.push((place, address));
+        taken.push(address);
     }
 }

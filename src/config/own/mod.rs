@@ -1,10 +1,12 @@
 //! What does our own file, `memgate.yaml`, say? Every key of the contract is read here.
 
+mod egress;
+mod lanes;
 mod listen;
 mod policies;
 mod upstreams;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 
 use ipnet::IpNet;
@@ -12,13 +14,14 @@ use ipnet::IpNet;
 use super::env::{self, Env};
 use super::finding::Notes;
 use super::section::{NOT_YET, Section};
-use super::settings::{Auth, Cookies, Direct, Limits, Listener, Retry, Server};
+use super::settings::{Auth, Cookies, Direct, Limits, Retry, Server};
 use super::yaml::{Node, Value};
 use super::{Secret, Sources};
 
+use listen::Ports;
 pub(super) use upstreams::OwnLiteLlm;
 
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "listen",
     "admin",
     "admin_key",
@@ -30,14 +33,14 @@ const SECTIONS: [&str; 12] = [
     "limits",
     "trusted_proxies",
     "server",
+    "egress",
     "memory",
 ];
-const LATER: [(&str, &str); 3] = [("egress", NOT_YET), ("reload", NOT_YET), ("drain", NOT_YET)];
+const LATER: [(&str, &str); 2] = [("reload", NOT_YET), ("drain", NOT_YET)];
 
 /// Our own half of a [`super::Config`].
 pub(super) struct Own {
-    pub listen: Vec<Listener>,
-    pub admin: Option<SocketAddr>,
+    pub ports: Ports,
     pub admin_key: Option<Secret>,
     pub litellm: OwnLiteLlm,
     pub direct: Direct,
@@ -58,11 +61,10 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
     }
     let admin_key = top.secret("admin_key");
     let trusted_proxies = trusted_proxies(&mut top);
-    let (listen, admin) = listen::read(&mut top, base, sources);
+    let ports = listen::read(&mut top, base, sources);
     let section = |name: &str| root.and_then(|root| root.get(name));
     Own {
-        listen,
-        admin,
+        ports,
         admin_key,
         litellm: upstreams::litellm(section("litellm"), base, sources, notes),
         direct: upstreams::direct(section("direct"), base, notes),

@@ -53,14 +53,15 @@ pub(super) fn retry(node: Option<&Node>, notes: &mut Notes) -> Retry {
     let mut section = Section::open(
         "retry",
         node,
-        &["attempts", "initial_delay", "max_delay"],
-        &[("budget", NOT_YET)],
+        &["attempts", "initial_delay", "max_delay", "budget"],
+        &[],
         notes,
     );
     let retry = Retry {
         attempts: u32::try_from(section.count("attempts", 3, 1..=20)).unwrap_or(1),
         initial_delay: section.duration("initial_delay", Duration::from_secs(1), INSTANT..=DAY),
         max_delay: section.duration("max_delay", Duration::from_secs(60), INSTANT..=DAY),
+        budget: section.share("budget", 20, 0..=100),
     };
     if retry.initial_delay > retry.max_delay {
         let key = if section.get("max_delay").is_some() {

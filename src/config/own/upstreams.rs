@@ -9,10 +9,10 @@ use rustls_pki_types::pem::PemObject;
 
 use super::super::address::{host_name, split_port};
 use super::super::finding::{Notes, Place};
-use super::super::section::{NOT_YET, Section};
+use super::super::section::Section;
 use super::super::settings::{BaseUrl, Direct, Expose, LiteLlm, Origin};
 use super::super::yaml::Node;
-use super::Sources;
+use super::{Sources, lanes};
 
 /// The `litellm` section; its file is read by `litellm`.
 pub(in crate::config) struct OwnLiteLlm {
@@ -104,26 +104,32 @@ fn urls(section: &mut Section, sources: &Sources) -> Vec<BaseUrl> {
 }
 
 pub(super) fn direct(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Direct {
-    let known = ["domains", "resolve", "ca_file", "bypass"];
-    let later = [("queue", NOT_YET), ("max_concurrency", NOT_YET)];
-    let mut section = Section::open("direct", node, &known, &later, notes);
-    if section
-        .get("bypass")
-        .is_some_and(|node| node.as_str() != Some("none"))
-    {
-        section.fault(
-            "bypass",
-            "is not supported in this version beyond `none`, remove it",
-        );
-    }
+    let known = [
+        "domains",
+        "resolve",
+        "ca_file",
+        "bypass",
+        "bypass_sticky",
+        "max_concurrency",
+        "queue",
+        "circuit",
+    ];
+    let mut section = Section::open("direct", node, &known, &[], notes);
     let ca_file = section.file("ca_file", base);
     if let Some(file) = &ca_file {
         check_ca(&mut section, file);
     }
+    let (bypass, bypass_sticky) = lanes::bypass(&mut section);
+    let nested = |key: &str| node.and_then(|node| node.present(key));
     Direct {
         domains: domains(&mut section),
         ca_file,
-        resolve: resolve(node.and_then(|node| node.present("resolve")), notes),
+        bypass,
+        bypass_sticky,
+        max_concurrency: lanes::max_concurrency(&mut section),
+        resolve: resolve(nested("resolve"), notes),
+        queue: lanes::queue(nested("queue"), notes),
+        circuit: lanes::circuit(nested("circuit"), notes),
     }
 }
 

@@ -120,6 +120,12 @@ impl Feed {
         self.expired = None;
     }
 
+    /// Another body in the place of the one held.
+    pub(crate) fn replace(&mut self, body: Bytes) {
+        self.body = body;
+        self.offset = 0;
+    }
+
     /// The answer is no success: send no more of the body. It is kept for `judge`; without one it is final.
     pub(crate) fn stop(&mut self, judge: Option<Judge>) {
         self.stopped = true;

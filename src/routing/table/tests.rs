@@ -5,8 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::config::{
-    BaseUrl, Deployment, DirectTarget, ModelAlias, ModelGroup, Models, Origin, ProviderDialect,
-    Secret,
+    BaseUrl, Bypass, BypassTarget, Deployment, DirectTarget, ModelAlias, ModelGroup, Models,
+    Origin, ProviderDialect, Secret,
 };
 
 use super::*;
@@ -26,6 +26,18 @@ fn target() -> DirectTarget {
         api_key: Some(Secret::new("sk-ant-secret")),
         extra_headers: Vec::new(),
         router: true,
+        bypass: Some(BypassTarget {
+            base: BaseUrl {
+                origin: Origin {
+                    tls: true,
+                    host: "api.anthropic.com".into(),
+                    port: 443,
+                },
+                path: String::new(),
+            },
+            api_key: Some(Secret::new("sk-ant-secret")),
+            extra_headers: Vec::new(),
+        }),
     }
 }
 
@@ -341,16 +353,37 @@ fn a_description_names_rule_way_and_model_and_no_secret() {
         )
         .alias("best", "sonnet", false)
         .table();
-    let text = table.describe("best-20250101,files-api").to_string();
+    let text = table
+        .describe("best-20250101,files-api", Bypass::Provider)
+        .to_string();
 
     assert_eq!(
         text,
         "best-20250101,files-api: alias `best`, alias of `sonnet`, anthropic-beta + files-api\n  \
-         50 % direct to https://api.supermemory.ai/v3/https://api.anthropic.com (anthropic), model `claude-sonnet`\n  \
+         50 % direct to https://api.supermemory.ai/v3/https://api.anthropic.com (anthropic), model `claude-sonnet`, bypass to https://api.anthropic.com\n  \
          50 % to LiteLLM, model `best`"
     );
-    let json = serde_json::to_string(&table.describe("sonnet")).unwrap();
+    let json = serde_json::to_string(&table.describe("sonnet", Bypass::None)).unwrap();
     assert!(!json.contains("sk-ant-secret"));
+}
+
+#[test]
+fn a_description_says_where_a_request_goes_while_its_way_is_closed() {
+    let table = World::new().group("sonnet", [direct("s")]).table();
+    let told = |bypass| {
+        let text = table.describe("sonnet", bypass).to_string();
+        text.rsplit(", ").next().map(str::to_owned)
+    };
+
+    assert_eq!(
+        told(Bypass::Provider).unwrap(),
+        "bypass to https://api.anthropic.com"
+    );
+    assert_eq!(told(Bypass::LiteLlm).unwrap(), "bypass to LiteLLM");
+    assert_eq!(
+        told(Bypass::None).unwrap(),
+        "no bypass: it waits in the queue"
+    );
 }
 
 proptest! {
@@ -362,7 +395,7 @@ proptest! {
             .group("a/*", [direct("*")])
             .table();
         let route = table.resolve(&model, 0.0);
-        let described = table.describe(&model);
+        let described = table.describe(&model, Bypass::Provider);
 
         prop_assert_eq!(described.rule, route.rule.as_str());
         prop_assert_eq!(described.ways[0].url.is_some(), route.direct().is_some());

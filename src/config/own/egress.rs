@@ -1,0 +1,62 @@
+//! Which port does LiteLLM itself go out by, and to which hosts?
+
+use std::net::SocketAddr;
+
+use super::super::address::host_name;
+use super::super::finding::{Notes, Place};
+use super::super::section::Section;
+use super::super::settings::Egress;
+use super::super::yaml::Node;
+use super::listen::socket;
+
+const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8767);
+const DEFAULT_ALLOWED: &str = "api.supermemory.ai";
+
+/// The port with the place where it is said. A section that is there opens it.
+pub(super) fn read(node: &Node, notes: &mut Notes) -> Option<(Place, Egress)> {
+    let mut section = Section::open("egress", Some(node), &["listen", "allow"], &[], notes);
+    let allow = allowed(&mut section);
+    let (place, listen) = match (section.text("listen"), section.place("listen")) {
+        (Some(text), Some(place)) => (place, socket("egress.listen", text, place, section.notes)?),
+        _ => (&node.place, SocketAddr::from(DEFAULT_LISTEN)),
+    };
+    if !listen.ip().is_loopback() {
+        section.notes.warn(
+            place,
+            "whoever reaches the egress port calls the allowed hosts with this gateway's cookies, and no key is asked for; keep it on 127.0.0.1 or let a firewall admit LiteLLM alone",
+        );
+    }
+    let egress = Egress {
+        listen,
+        allow,
+        // LiteLLM's file names them.
+        providers: Vec::new(),
+    };
+    Some((place.clone(), egress))
+}
+
+fn allowed(section: &mut Section) -> Vec<String> {
+    let Some(texts) = section.texts("allow") else {
+        return vec![DEFAULT_ALLOWED.to_owned()];
+    };
+    if texts.is_empty() {
+        section.fault(
+            "allow",
+            "is an empty list, it takes at least one host such as `api.supermemory.ai`",
+        );
+    }
+    let mut hosts: Vec<String> = Vec::new();
+    for (place, text) in texts {
+        match host_name(text).filter(|host| host.contains('.')) {
+            Some(host) if hosts.contains(&host) => section
+                .notes
+                .fault(place, format!("`{text}` is listed twice, keep one")),
+            Some(host) => hosts.push(host),
+            None => section.notes.fault(
+                place,
+                format!("`egress.allow` holds `{text}`, it takes host names without a port, such as `api.supermemory.ai`"),
+            ),
+        }
+    }
+    hosts
+}

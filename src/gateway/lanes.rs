@@ -1,0 +1,295 @@
+//! Which ways out are there, and what does each one hold: connections, cookies, numbers?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use http::HeaderValue;
+use parking_lot::{Mutex, RwLock};
+
+use super::snapshot::BuildError;
+use crate::clock::Clock;
+use crate::config::{Bypass, Config, Origin};
+use crate::cookies::{CookieJars, Jar};
+use crate::routing::{DirectModel, RouteTable};
+use crate::telemetry::{LaneGauges, LaneMetrics, Metrics, UpstreamMetrics};
+use crate::upstream::lane::{CircuitPolicy, Lane, Policy};
+use crate::upstream::peer::DirectServer;
+use crate::upstream::resolve::Resolver;
+
+/// Providers that callers of the egress port may name and have a lane of their own, beside the configured.
+const NAMED_BY_CALLERS: usize = 32;
+
+/// Repeats that a lane may always have in flight, so that a quiet one has them at all.
+const RETRIES_FREE: usize = 3;
+
+/// A lane that the gateway serves itself: the host called and the provider behind it.
+pub struct DirectUpstream {
+    pub server: Arc<DirectServer>,
+    pub jar: Arc<Jar>,
+    /// Host as it stands in requests: equal to the TLS name, with a port that is not 443.
+    pub authority: HeaderValue,
+    pub metrics: UpstreamMetrics,
+    pub lane_metrics: LaneMetrics,
+    /// Whether a connection could be made at the start; `None`: not tried.
+    pub reachable: Mutex<Option<bool>>,
+    pub lane: Arc<Lane>,
+}
+
+impl DirectUpstream {
+    pub fn host(&self) -> &str {
+        &self.server.origin.host
+    }
+
+    pub fn name(&self) -> &str {
+        self.lane.name()
+    }
+
+    /// Reads the gauges now.
+    pub(super) fn show(&self) {
+        let view = self.lane.view();
+        self.metrics.hold_cookies(self.jar.list().len());
+        self.lane_metrics.show(LaneGauges {
+            limit: view.limit,
+            queued: view.queued,
+            pause_remaining: view.pause_remaining(),
+        });
+    }
+}
+
+/// What lanes are made from.
+pub(super) struct Parts {
+    pub config: Arc<Config>,
+    pub clock: Arc<dyn Clock>,
+    pub resolver: Arc<Resolver>,
+    pub jars: Arc<CookieJars>,
+    pub metrics: Arc<Metrics>,
+}
+
+/// All lanes. Those through one host share its connections and its jar.
+pub(super) struct Lanes {
+    parts: Parts,
+    servers: BTreeMap<Origin, Arc<DirectServer>>,
+    /// By name. Grows only by what callers of the egress port name.
+    all: RwLock<BTreeMap<String, Arc<DirectUpstream>>>,
+    /// By [`DirectModel::index`].
+    models: Vec<Ways>,
+    configured: usize,
+}
+
+/// The lanes of one model.
+struct Ways {
+    usual: Arc<DirectUpstream>,
+    bypass: Option<Arc<DirectUpstream>>,
+}
+
+/// The servers that requests may go to, beside LiteLLM's.
+pub(super) fn called(config: &Config, routes: &RouteTable) -> BTreeSet<Origin> {
+    let past_router = config.direct.bypass == Bypass::Provider;
+    let mut origins = BTreeSet::new();
+    for model in routes.direct() {
+        origins.insert(model.target.base.origin.clone());
+        let bypass = model.target.bypass.as_ref().filter(|_| past_router);
+        origins.extend(bypass.map(|target| target.base.origin.clone()));
+    }
+    if let Some(egress) = &config.egress {
+        origins.extend(egress.allow.iter().map(|host| https(host)));
+        origins.extend(egress.providers.iter().filter(|_| past_router).cloned());
+    }
+    origins
+}
+
+impl Lanes {
+    pub fn build(parts: Parts, routes: &RouteTable) -> Result<Self, BuildError> {
+        let servers = called(&parts.config, routes)
+            .into_iter()
+            .map(|origin| Ok((origin.clone(), Arc::new(parts.server(&origin)?))))
+            .collect::<Result<_, BuildError>>()?;
+        let mut lanes = Self {
+            parts,
+            servers,
+            all: RwLock::default(),
+            models: Vec::new(),
+            configured: 0,
+        };
+        for model in routes.direct() {
+            let ways = lanes.ways(model)?;
+            lanes.models.push(ways);
+        }
+        lanes.open_egress()?;
+        lanes.configured = lanes.all.read().len();
+        Ok(lanes)
+    }
+
+    pub fn of(&self, model: &DirectModel) -> Option<&Arc<DirectUpstream>> {
+        Some(&self.models.get(model.index)?.usual)
+    }
+
+    pub fn bypass_of(&self, model: &DirectModel) -> Option<&Arc<DirectUpstream>> {
+        self.models.get(model.index)?.bypass.as_ref()
+    }
+
+    pub fn all(&self) -> Vec<Arc<DirectUpstream>> {
+        self.all.read().values().cloned().collect()
+    }
+
+    /// The lanes past a router.
+    pub fn bypasses(&self) -> Vec<Arc<DirectUpstream>> {
+        let past = |upstream: &&Arc<DirectUpstream>| {
+            let origin = &upstream.server.origin;
+            let mut of_models = self.models.iter().filter_map(|ways| ways.bypass.as_ref());
+            of_models.any(|bypass| Arc::ptr_eq(bypass, upstream)) || self.is_provider(origin)
+        };
+        self.all.read().values().filter(past).cloned().collect()
+    }
+
+    /// The lane of the egress port through an allowed host; `None` where it is not allowed. A provider that is
+    /// one too many shares a lane with others like it.
+    pub fn egress(&self, host: &str, provider: &str) -> Option<Arc<DirectUpstream>> {
+        let allowed = &self.parts.config.egress.as_ref()?.allow;
+        let server = self
+            .servers
+            .get(&https(host))
+            .filter(|_| allowed.iter().any(|allowed| allowed == host))?;
+        let name = lane_name(&server.origin, provider);
+        if let Some(known) = self.all.read().get(&name) {
+            return Some(Arc::clone(known));
+        }
+        let mut all = self.all.write();
+        let full = all.len() >= self.configured + NAMED_BY_CALLERS;
+        let name = if full {
+            lane_name(&server.origin, "other")
+        } else {
+            name
+        };
+        if let Some(known) = all.get(&name) {
+            return Some(Arc::clone(known));
+        }
+        let upstream = Arc::new(self.parts.upstream(server, name.clone()).ok()?);
+        all.insert(name, Arc::clone(&upstream));
+        Some(upstream)
+    }
+
+    /// The lane to a provider itself, for the egress port: only to those that the configuration names.
+    pub fn egress_bypass(&self, provider: &Origin) -> Option<Arc<DirectUpstream>> {
+        if !self.is_provider(provider) {
+            return None;
+        }
+        let name = lane_name(provider, &provider.host);
+        self.all.read().get(&name).cloned()
+    }
+
+    fn is_provider(&self, origin: &Origin) -> bool {
+        let config = &self.parts.config;
+        let egress = config.egress.as_ref();
+        config.direct.bypass == Bypass::Provider
+            && egress.is_some_and(|egress| egress.providers.contains(origin))
+    }
+
+    fn ways(&mut self, model: &DirectModel) -> Result<Ways, BuildError> {
+        let target = &model.target;
+        let past_router = self.parts.config.direct.bypass == Bypass::Provider;
+        let bypass = target.bypass.as_ref().filter(|_| past_router);
+        let bypass = bypass.map(|target| {
+            let origin = &target.base.origin;
+            self.lane(origin, &origin.host)
+        });
+        Ok(Ways {
+            usual: self.lane(&target.base.origin, &target.provider_host)?,
+            bypass: bypass.transpose()?,
+        })
+    }
+
+    /// The egress port's lanes to the providers that are known.
+    fn open_egress(&self) -> Result<(), BuildError> {
+        let Some(egress) = &self.parts.config.egress else {
+            return Ok(());
+        };
+        for provider in &egress.providers {
+            for host in &egress.allow {
+                self.lane(&https(host), &provider.host)?;
+            }
+            if self.is_provider(provider) {
+                self.lane(provider, &provider.host)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lane(&self, origin: &Origin, provider: &str) -> Result<Arc<DirectUpstream>, BuildError> {
+        let name = lane_name(origin, provider);
+        let mut all = self.all.write();
+        if let Some(known) = all.get(&name) {
+            return Ok(Arc::clone(known));
+        }
+        let server = self.servers.get(origin);
+        let server = server.ok_or_else(|| BuildError::Host(origin.host.clone()))?;
+        let upstream = Arc::new(self.parts.upstream(server, name.clone())?);
+        all.insert(name, Arc::clone(&upstream));
+        Ok(upstream)
+    }
+}
+
+impl Parts {
+    fn server(&self, origin: &Origin) -> Result<DirectServer, BuildError> {
+        let host = self
+            .resolver
+            .host(&origin.host, origin.port)
+            .ok_or_else(|| BuildError::Host(origin.host.clone()))?;
+        Ok(DirectServer::new(origin.clone(), host, &self.config.limits))
+    }
+
+    fn upstream(
+        &self,
+        server: &Arc<DirectServer>,
+        name: String,
+    ) -> Result<DirectUpstream, BuildError> {
+        let origin = &server.origin;
+        let authority = origin.authority();
+        let unknown = |_| BuildError::Host(origin.host.clone());
+        Ok(DirectUpstream {
+            jar: self.jars.jar(&origin.host, &self.config.cookies.egress),
+            authority: HeaderValue::try_from(authority.as_str()).map_err(unknown)?,
+            metrics: self.metrics.upstream(&authority, &name),
+            lane_metrics: self.metrics.lane(&name),
+            server: Arc::clone(server),
+            reachable: Mutex::new(None),
+            lane: Lane::new(name, policy(&self.config), Arc::clone(&self.clock)),
+        })
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    let (direct, circuit) = (&config.direct, &config.direct.circuit);
+    Policy {
+        max_concurrency: direct.max_concurrency,
+        queue_max: direct.queue.max,
+        queue_timeout: direct.queue.timeout,
+        before_bypass: direct.queue.before_bypass,
+        retry_share: config.retry.budget,
+        retry_min: RETRIES_FREE,
+        circuit: CircuitPolicy {
+            failures: circuit.failures,
+            requests: circuit.requests,
+            window: circuit.window,
+            open: circuit.open,
+        },
+    }
+}
+
+fn https(host: &str) -> Origin {
+    Origin {
+        tls: true,
+        host: host.to_owned(),
+        port: 443,
+    }
+}
+
+/// `host called → provider behind it`, or the host alone where it is the provider.
+fn lane_name(origin: &Origin, provider: &str) -> String {
+    let called = origin.authority();
+    if origin.host == provider {
+        called
+    } else {
+        format!("{called} → {provider}")
+    }
+}

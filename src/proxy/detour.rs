@@ -1,0 +1,98 @@
+//! How does a request go round its lane? To the provider itself or to LiteLLM, and without the router's memory.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::context::{BodyMode, DirectWay, RequestCtx, Way};
+use crate::body::Envelope;
+use crate::gateway::DirectUpstream;
+
+/// Another way to the same model.
+pub(super) enum Detour {
+    Provider(Arc<DirectUpstream>),
+    /// With the body as LiteLLM wants it.
+    LiteLlm(Original),
+}
+
+/// A body before its model was renamed for the provider.
+pub(super) struct Original {
+    pub bytes: Bytes,
+    pub mode: BodyMode,
+    /// Where the model stands in it, and LiteLLM's name for it where that is another.
+    pub rename: Option<(Envelope, Arc<str>)>,
+}
+
+impl Original {
+    fn into_body(self) -> (Bytes, BodyMode) {
+        match self.rename {
+            Some((envelope, name)) => (envelope.splice(&self.bytes, &name), self.mode),
+            None => (self.bytes, self.mode),
+        }
+    }
+}
+
+/// Turns the request to its other way; `false` where it has none. A session that was turned stays there for a
+/// while: its prompt cache is not to be lost twice.
+pub(super) fn take(ctx: &mut RequestCtx, reason: &'static str) -> bool {
+    let session = ctx.direct().and_then(|way| way.fairness.session);
+    let taken = turn(ctx, reason);
+    if let (true, Some(session)) = (taken, session) {
+        let now = ctx.snapshot.clock.now();
+        ctx.snapshot.sticky.note(session, now);
+    }
+    taken
+}
+
+/// As [`take`], for a session that was turned before.
+pub(super) fn keep(ctx: &mut RequestCtx) -> bool {
+    turn(ctx, "sticky")
+}
+
+fn turn(ctx: &mut RequestCtx, reason: &'static str) -> bool {
+    let Some(admitted) = ctx.admitted.as_mut() else {
+        return false;
+    };
+    let Way::Direct(way) = &mut admitted.way else {
+        return false;
+    };
+    let Some(detour) = way.detour.take() else {
+        return false;
+    };
+    way.upstream.lane_metrics.bypassed(reason);
+    // Held for the lane that it was to take.
+    ctx.attempt.permit = None;
+    ctx.answered.bypassed = Some(reason);
+    ctx.answered.memory = way.is_router().then_some("bypassed");
+    match detour {
+        Detour::Provider(upstream) => {
+            admitted.lane = upstream.metrics.enter();
+            admitted.user = None;
+            way.upstream = upstream;
+            way.leave_router();
+        }
+        Detour::LiteLlm(original) => {
+            let (bytes, mode) = original.into_body();
+            if let (Some(held), Some(feed)) = (&mut admitted.held, &admitted.feed) {
+                held.length = bytes.len();
+                held.mode = mode;
+                feed.lock().replace(bytes);
+            }
+            admitted.lane = ctx.snapshot.litellm.metrics.enter();
+            admitted.way = Way::LiteLlm { tried: Vec::new() };
+        }
+    }
+    true
+}
+
+impl DirectWay {
+    fn leave_router(&mut self) {
+        let target = &self.model.target;
+        let there = target.bypass.as_ref().map_or("", |past| &past.base.path);
+        let asked = self.uri.path_and_query().map_or("/", |path| path.as_str());
+        let asked = asked.strip_prefix(&*target.base.path).unwrap_or(asked);
+        // Both parts have been parts of a target before.
+        self.uri = format!("{there}{asked}").parse().unwrap_or_default();
+        self.bypassed = true;
+    }
+}

@@ -1,0 +1,164 @@
+//! May an attempt go up its lane now? It passes, waits in line, goes round the lane, or is turned away.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+
+use super::context::{DirectWay, RequestCtx, TurnedAway};
+use super::{detour, forward};
+use crate::auth::Caller;
+use crate::cookies::Site;
+use crate::identity::MemoryUser;
+use crate::upstream::lane::{Asker, Entry, Patience, Permit, Refusal};
+
+/// Spread over those who are told to come back, so that they do not come back together.
+const JITTER: f64 = 0.2;
+const JITTER_MAX: Duration = Duration::from_secs(5);
+
+/// What makes a queue fair; read once of each request.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Fairness {
+    caller: u64,
+    /// `None`: the client speaks of none.
+    pub session: Option<u64>,
+    background: bool,
+    /// The client itself sends it again.
+    repeated: bool,
+}
+
+impl Fairness {
+    /// A shared key is told apart by the people whose memories it means.
+    pub(super) fn of(
+        headers: &HeaderMap,
+        caller: Option<&Caller>,
+        user: Option<&MemoryUser>,
+    ) -> Self {
+        let is = |name, value: &[u8]| {
+            headers
+                .get(name)
+                .is_some_and(|said| said.as_bytes() == value)
+        };
+        let count = headers.get("x-stainless-retry-count");
+        Self {
+            caller: hash((caller.map(Caller::name), user.map(MemoryUser::as_str))),
+            session: session_of(headers),
+            background: is("x-app", b"cli-bg"),
+            repeated: count.is_some_and(|count| count.as_bytes() != b"0"),
+        }
+    }
+}
+
+/// Claude Code's session, and the agent in it.
+fn session_of(headers: &HeaderMap) -> Option<u64> {
+    let id = headers.get("x-claude-code-session-id")?;
+    Some(hash((id, headers.get("x-claude-code-agent-id"))))
+}
+
+fn hash(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Takes the permit that the attempt needs, as long as that takes; a client that leaves meanwhile gives up its
+/// place. Where the lane does not let it pass, the request goes round it or is turned away.
+pub(super) async fn pass(session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
+    // A second look at the pool is the same attempt.
+    while ctx.attempt.permit.is_none() {
+        let Some(way) = ctx.direct() else {
+            return Ok(());
+        };
+        let asker = asker(ctx, way);
+        let refusal = match way.upstream.lane.enter(asker) {
+            Entry::Go(permit) => {
+                ctx.attempt.permit = Some(Arc::new(permit));
+                return Ok(());
+            }
+            Entry::Wait(place) => match stand_in_line(session, ctx, place.granted()).await? {
+                Ok(permit) => {
+                    ctx.attempt.permit = Some(Arc::new(permit));
+                    return Ok(());
+                }
+                Err(refusal) => refusal,
+            },
+            Entry::Refused(refusal) => refusal,
+        };
+        if !detour::take(ctx, word(refusal)) {
+            return turn_away(ctx, refusal);
+        }
+    }
+    Ok(())
+}
+
+fn asker(ctx: &RequestCtx, way: &DirectWay) -> Asker {
+    let fairness = way.fairness;
+    Asker {
+        caller: fairness.caller,
+        session: fairness.session.unwrap_or_default(),
+        background: fairness.background,
+        retry: fairness.repeated || ctx.attempt.number > 1,
+        lacks_cookies: lacks_cookies(ctx, way),
+        patience: if way.detour.is_some() {
+            Patience::Bypass
+        } else {
+            Patience::Queue
+        },
+    }
+}
+
+fn lacks_cookies(ctx: &RequestCtx, way: &DirectWay) -> bool {
+    let at_hand = || {
+        let site = Site {
+            host: way.upstream.host(),
+            path: way.uri.path(),
+            secure: true,
+        };
+        let cookies = way.upstream.jar.header(&site, ctx.snapshot.clock.wall());
+        cookies.map(|cookies| cookies.names.to_vec())
+    };
+    way.upstream.lane.demands(|| at_hand().unwrap_or_default())
+}
+
+async fn stand_in_line(
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+    granted: impl Future<Output = Result<Permit, Refusal>>,
+) -> Result<Result<Permit, Refusal>> {
+    let began = ctx.snapshot.clock.now();
+    let patience = ctx.snapshot.config.direct.queue.timeout;
+    if let Some(feed) = ctx.feed() {
+        // The upstream owes nothing meanwhile.
+        feed.lock().rewind(Duration::ZERO, began + patience);
+    }
+    let granted = forward::unless_client_leaves(session, granted).await;
+    let waited = ctx.snapshot.clock.now().saturating_duration_since(began);
+    ctx.answered.queued += waited;
+    ctx.answered.client_left = granted.is_err();
+    granted
+}
+
+/// Nothing went up this time.
+fn turn_away(ctx: &mut RequestCtx, refusal: Refusal) -> Result<()> {
+    let wait = refusal.retry_after();
+    let spread = wait.mul_f64(JITTER).min(JITTER_MAX);
+    ctx.attempt.number -= 1;
+    ctx.answered.turned_away = Some(TurnedAway {
+        retry_after: wait + spread.mul_f64(fastrand::f64()),
+        certain: !ctx.answered.may_have_been_written,
+    });
+    ctx.answered.outcome = Some(word(refusal));
+    Error::e_explain(ErrorType::ConnectError, word(refusal))
+}
+
+fn word(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Paused { .. } => "lane_paused",
+        Refusal::Down { .. } => "lane_down",
+        Refusal::Full { .. } => "lane_full",
+        Refusal::QueueFull { .. } => "queue_full",
+    }
+}

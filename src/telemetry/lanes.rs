@@ -1,0 +1,147 @@
+//! How does a lane fare: its limit, its queue, its pauses, and what goes round it?
+
+use std::time::Duration;
+
+use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result};
+
+use super::metrics::counters;
+use super::upstreams::gauges;
+
+pub(super) struct Lanes {
+    limit: IntGaugeVec,
+    queue_depth: IntGaugeVec,
+    pause_remaining: GaugeVec,
+    pauses: IntCounterVec,
+    bypassed: IntCounterVec,
+}
+
+/// The handles of one lane; its name comes from the configuration.
+pub struct LaneMetrics {
+    lane: String,
+    limit: IntGauge,
+    queue_depth: IntGauge,
+    pause_remaining: Gauge,
+    pauses: IntCounterVec,
+    bypassed: IntCounterVec,
+}
+
+/// How a lane stands, read when somebody asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LaneGauges {
+    pub limit: usize,
+    pub queued: usize,
+    pub pause_remaining: Duration,
+}
+
+impl Lanes {
+    pub fn new(registry: &Registry) -> Result<Self> {
+        let pause_remaining = Opts::new(
+            "pause_remaining_seconds",
+            "How long a lane still pauses; 0 where it does not.",
+        );
+        let pause_remaining = GaugeVec::new(pause_remaining, &["lane"])?;
+        registry.register(Box::new(pause_remaining.clone()))?;
+        Ok(Self {
+            limit: gauges(
+                registry,
+                "concurrency_limit",
+                "How many requests a lane lets be under way.",
+                "lane",
+            )?,
+            queue_depth: gauges(
+                registry,
+                "queue_depth",
+                "Requests waiting for a lane.",
+                "lane",
+            )?,
+            pause_remaining,
+            pauses: counters(
+                registry,
+                "lane_pauses_total",
+                "Pauses of a lane by what caused them.",
+                &["lane", "cause"],
+            )?,
+            bypassed: counters(
+                registry,
+                "bypassed_total",
+                "Requests that went round a lane, and why.",
+                &["lane", "reason"],
+            )?,
+        })
+    }
+
+    pub fn handles(&self, lane: &str) -> LaneMetrics {
+        LaneMetrics {
+            lane: lane.to_owned(),
+            limit: self.limit.with_label_values(&[lane]),
+            queue_depth: self.queue_depth.with_label_values(&[lane]),
+            pause_remaining: self.pause_remaining.with_label_values(&[lane]),
+            pauses: self.pauses.clone(),
+            bypassed: self.bypassed.clone(),
+        }
+    }
+}
+
+impl LaneMetrics {
+    pub fn show(&self, lane: LaneGauges) {
+        self.limit.set(count(lane.limit));
+        self.queue_depth.set(count(lane.queued));
+        self.pause_remaining.set(lane.pause_remaining.as_secs_f64());
+    }
+
+    /// A pause began. `cause` is one of the code's own words.
+    pub fn paused(&self, cause: &'static str) {
+        self.pauses.with_label_values(&[&*self.lane, cause]).inc();
+    }
+
+    /// A request that wanted this lane takes another. `reason` is one of the code's own words.
+    pub fn bypassed(&self, reason: &'static str) {
+        self.bypassed
+            .with_label_values(&[&*self.lane, reason])
+            .inc();
+    }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::TextEncoder;
+
+    use super::*;
+
+    #[test]
+    fn a_lane_shows_what_it_is_told_under_the_names_of_the_contract() {
+        let registry = Registry::new();
+        let lanes = Lanes::new(&registry).unwrap();
+        let (router, other) = (lanes.handles("a → b"), lanes.handles("b"));
+
+        router.show(LaneGauges {
+            limit: 512,
+            queued: 7,
+            pause_remaining: Duration::from_millis(1_500),
+        });
+        router.paused("refused");
+        router.paused("refused");
+        router.bypassed("paused");
+        other.bypassed("down");
+
+        let text = TextEncoder::new()
+            .encode_to_string(&registry.gather())
+            .unwrap();
+        for line in [
+            "concurrency_limit{lane=\"a → b\"} 512",
+            "queue_depth{lane=\"a → b\"} 7",
+            "queue_depth{lane=\"b\"} 0",
+            "pause_remaining_seconds{lane=\"a → b\"} 1.5",
+            "pause_remaining_seconds{lane=\"b\"} 0",
+            "lane_pauses_total{cause=\"refused\",lane=\"a → b\"} 2",
+            "bypassed_total{lane=\"a → b\",reason=\"paused\"} 1",
+            "bypassed_total{lane=\"b\",reason=\"down\"} 1",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! How many may be in flight? As many as the edge has shown that it takes: what it refuses lowers the limit, what it lets
+//! pass above the limit raises it. Latency says nothing here, it is the length of the answer.
+//!
+//! Crates were looked at (congestion-limiter, rate_limiter_aimd, tower-resilience): they cut by a factor, grow by success at any load
+//! or by latency, own their clock and their waiting, and know no single probe.
+
+use std::time::{Duration, Instant};
+
+use super::pause::SILENCE;
+
+/// A probe that is refused again and again comes no more seldom than once in so many Retry-Afters.
+const LONGEST_DELAY: u32 = 2;
+/// Nor more often than after twice as many good answers as the limit is high, up to so many: a share of the traffic.
+const ANSWERS_BETWEEN: usize = 50;
+/// So many refusals above the proven limit cost nobody a pause, before they are believed.
+const TOLERATED: u32 = 3;
+
+/// Up to `proven` a refusal is a loss. What lies between that and `limit` was reached by probing or in the middle of a loss: a slot
+/// that the edge had just got back may have lent itself. It is proven when as many as it holds have passed at the limit.
+#[derive(Debug)]
+pub struct ConcurrencyLimit {
+    max: usize,
+    limit: usize,
+    proven: usize,
+    /// Who passed at the limit since it was last in doubt, and how many shall before it is believed as it was then.
+    passed: usize,
+    goal: usize,
+    tolerated: u32,
+    growth: Growth,
+}
+
+/// One request at a time goes above the limit.
+#[derive(Debug, Default)]
+struct Growth {
+    probe: Option<(u64, Instant)>,
+    due: Option<Instant>,
+    /// Good answers since one was refused.
+    answers: usize,
+    repeats: u32,
+}
+
+/// Who was refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused {
+    pub id: u64,
+    /// How many were in flight when it went, itself included.
+    pub level: usize,
+    /// How many are in flight without it.
+    pub others: usize,
+    pub retry_after: Duration,
+}
+
+impl ConcurrencyLimit {
+    pub fn new(max: usize) -> Self {
+        let max = max.max(1);
+        Self {
+            max,
+            limit: max,
+            proven: max,
+            passed: 0,
+            goal: max,
+            tolerated: 0,
+            growth: Growth::default(),
+        }
+    }
+
+    pub fn now(&self) -> usize {
+        self.limit
+    }
+
+    /// May a request go to the limit, or above it as a probe, when so many are in flight?
+    pub fn may_go(&self, in_flight: usize, now: Instant) -> bool {
+        in_flight < self.limit || self.may_probe(in_flight, now)
+    }
+
+    fn may_probe(&self, in_flight: usize, now: Instant) -> bool {
+        let due = self.growth.due.is_none_or(|due| due <= now);
+        due && self.may_grow(in_flight) && self.growth.probe.is_none()
+    }
+
+    fn may_grow(&self, in_flight: usize) -> bool {
+        let untried = self.growth.due.is_none();
+        let seldom = self.growth.answers >= ANSWERS_BETWEEN.min(2 * self.limit);
+        in_flight == self.limit && self.limit < self.max && (untried || seldom)
+    }
+
+    /// `level` is in flight now, and one of them just went.
+    pub fn went(&mut self, id: u64, level: usize, now: Instant) {
+        if level > self.limit {
+            self.growth.probe = Some((id, now));
+        }
+    }
+
+    pub fn passed(&mut self, id: u64, level: usize) {
+        self.growth.answers = self.growth.answers.saturating_add(1);
+        if self.settled(id) {
+            self.grow();
+        }
+        if level > self.proven || level >= self.limit {
+            self.passed += 1;
+        }
+        if self.passed >= self.goal {
+            if self.proven < self.goal {
+                self.proven = self.goal;
+                self.growth.repeats = 0;
+            }
+            self.tolerated = 0;
+            self.doubt();
+        }
+    }
+
+    /// It ended without a word about the limit. Was it the probe?
+    pub fn settled(&mut self, id: u64) -> bool {
+        self.growth.probe.take_if(|probe| probe.0 == id).is_some()
+    }
+
+    /// Is the refusal the price of growing? Otherwise the lane has to pause.
+    pub fn tolerates(&mut self, refused: Refused, now: Instant) -> bool {
+        let probe = self.settled(refused.id);
+        let level = refused.level.max(refused.others + 1);
+        let above = level > self.proven && self.tolerated < TOLERATED;
+        if !probe && !above {
+            return false;
+        }
+        if !probe {
+            self.tolerated += 1;
+            self.limit = self.limit.min(refused.others).max(self.proven);
+        }
+        self.doubt();
+        self.delay(refused.retry_after, now);
+        true
+    }
+
+    /// A loss: below what was in flight, though not below what has `shown` itself to pass in the same moment.
+    pub fn lower(&mut self, others: usize, shown: usize) {
+        self.limit = self.limit.min(others).max(shown.min(self.limit)).max(1);
+        self.proven = self.proven.min(self.limit - self.limit / 8);
+        self.tolerated = 0;
+        self.doubt();
+    }
+
+    /// A probe that nobody refused in this time has passed.
+    pub fn tick(&mut self, now: Instant) {
+        if self.silent_at().is_some_and(|silent| silent <= now) {
+            self.growth.probe = None;
+            self.grow();
+        }
+    }
+
+    /// When to look again, with so many in flight and somebody waiting.
+    pub fn alarm(&self, in_flight: usize) -> Option<Instant> {
+        let due = self.growth.due.filter(|_| self.may_grow(in_flight));
+        self.silent_at().or(due)
+    }
+
+    fn silent_at(&self) -> Option<Instant> {
+        self.growth.probe.map(|(_, went)| went + SILENCE)
+    }
+
+    fn grow(&mut self) {
+        self.limit = (self.limit + 1).min(self.max);
+    }
+
+    fn doubt(&mut self) {
+        self.passed = 0;
+        self.goal = self.limit;
+    }
+
+    fn delay(&mut self, retry_after: Duration, now: Instant) {
+        let factor = (1 << self.growth.repeats.min(8)).min(LONGEST_DELAY);
+        self.growth.repeats += 1;
+        self.growth.answers = 0;
+        self.growth.due = Some(now + retry_after.min(Duration::from_secs(3600)) * factor);
+    }
+}

@@ -1,0 +1,225 @@
+//! Is the lane open, shut, or on its way from the one to the other?
+//!
+//! A pause ends with one probe. Its head lets two go at a time, and each further head one more, so that the lane doubles
+//! with each round trip until the limit is what holds it. A lane that nobody has tried yet opens the same way.
+
+use std::time::{Duration, Instant};
+
+use super::sign::Cause;
+
+/// An edge refuses at once: who was not refused in this time has passed, however long its answer takes.
+pub const SILENCE: Duration = Duration::from_secs(1);
+/// A failure takes longer to show: connecting has its own patience.
+const SILENCE_AFTER_FAILURES: Duration = Duration::from_secs(10);
+/// How many go at a time after the first answer ever, and how many answers allow one more: nothing is known against them,
+/// and what the edge takes is found with few refusals.
+const COLD: (usize, usize) = (16, 4);
+/// After a pause the limit is known, and the way to it is short.
+const PAUSED: (usize, usize) = (2, 1);
+/// Whoever asks for more, or for none, does not mean it.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const SHORTEST: Duration = Duration::from_millis(1);
+
+#[derive(Debug)]
+pub struct Gate {
+    phase: Phase,
+    /// Rises with each pause, and whenever those on their way are no longer waited for.
+    epoch: u64,
+    /// Who went before this one says nothing about the time after the pause.
+    burst: u64,
+    pauses: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Open,
+    Opening(Opening),
+    Shut { until: Instant, cause: Cause },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Opening {
+    heads: usize,
+    /// How many are on their way to an answer.
+    awaiting: usize,
+    /// When the last one went.
+    last: Instant,
+    /// Of the pause that ended; none before the first answer.
+    cause: Option<Cause>,
+}
+
+impl Opening {
+    fn probe(cause: Option<Cause>, now: Instant) -> Self {
+        Self {
+            heads: 0,
+            awaiting: 0,
+            last: now,
+            cause,
+        }
+    }
+
+    fn silent_at(&self) -> Option<Instant> {
+        let patience = match self.cause {
+            Some(Cause::Circuit) => SILENCE_AFTER_FAILURES,
+            _ => SILENCE,
+        };
+        (self.awaiting >= self.window()).then(|| self.last + patience)
+    }
+
+    /// How many may be on their way: one, until the first head.
+    fn window(&self) -> usize {
+        let (first, each) = self.cause.map_or(COLD, |_| PAUSED);
+        let more = self.heads.checked_sub(1);
+        more.map_or(1, |more| first + more / each)
+    }
+
+    fn is_probing(&self) -> bool {
+        self.heads == 0
+    }
+}
+
+impl Gate {
+    /// Of a lane that nobody has tried.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            phase: Phase::Opening(Opening::probe(None, now)),
+            epoch: 0,
+            burst: 0,
+            pauses: 0,
+        }
+    }
+
+    pub fn pauses(&self) -> u64 {
+        self.pauses
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// While shut: how long still, and why.
+    pub fn shut(&self, now: Instant) -> Option<(Duration, Cause)> {
+        match self.phase {
+            Phase::Shut { until, cause } => Some((until.saturating_duration_since(now), cause)),
+            Phase::Open | Phase::Opening(_) => None,
+        }
+    }
+
+    /// The cause of the pause that the one on its way now is to end.
+    pub fn probing(&self) -> Option<Cause> {
+        match self.phase {
+            Phase::Opening(opening) if opening.is_probing() => opening.cause,
+            _ => None,
+        }
+    }
+
+    /// Waits for the first answer ever.
+    pub fn is_cold(&self) -> bool {
+        matches!(self.phase, Phase::Opening(opening) if opening.is_probing() && opening.cause.is_none())
+    }
+
+    /// A longer pause extends the one that is kept, a shorter one never cuts it. Is it a new one?
+    pub fn pause(&mut self, wait: Duration, cause: Cause, now: Instant) -> bool {
+        let end = now + wait.clamp(SHORTEST, LONGEST);
+        if let Phase::Shut { until, cause: kept } = &mut self.phase {
+            if end > *until {
+                (*until, *kept) = (end, cause);
+            }
+            return false;
+        }
+        self.phase = Phase::Shut { until: end, cause };
+        self.epoch += 1;
+        self.burst = self.epoch;
+        self.pauses += 1;
+        true
+    }
+
+    pub fn may_go(&self) -> bool {
+        match self.phase {
+            Phase::Open => true,
+            Phase::Opening(opening) => opening.awaiting < opening.window(),
+            Phase::Shut { .. } => false,
+        }
+    }
+
+    /// Marks the one that goes.
+    pub fn went(&mut self, now: Instant) -> u64 {
+        if let Phase::Opening(opening) = &mut self.phase {
+            opening.awaiting += 1;
+            opening.last = now;
+        }
+        self.epoch
+    }
+
+    /// Was it let go since the lane began to open as far as it is?
+    pub fn awaits(&self, epoch: u64) -> bool {
+        epoch == self.epoch
+    }
+
+    /// It went before the last pause, so what it meets belongs to that one.
+    pub fn is_old(&self, epoch: u64) -> bool {
+        epoch < self.burst
+    }
+
+    /// One that went has an answer which opens the lane further; it is settled as well. Has the pause ended with it?
+    pub fn passed(&mut self, epoch: u64, limit: usize) -> bool {
+        let Phase::Opening(opening) = &mut self.phase else {
+            return false;
+        };
+        if epoch != self.epoch {
+            return false;
+        }
+        let ended = opening.is_probing() && opening.cause.is_some();
+        opening.heads += 1;
+        self.open_at(limit);
+        ended
+    }
+
+    /// One that went ended without telling anything: its place is the next one's.
+    pub fn settled(&mut self, epoch: u64) {
+        if let Phase::Opening(opening) = &mut self.phase
+            && epoch == self.epoch
+        {
+            opening.awaiting = opening.awaiting.saturating_sub(1);
+        }
+    }
+
+    /// What time alone brings. Has the pause ended with it?
+    pub fn tick(&mut self, limit: usize, now: Instant) -> bool {
+        match &mut self.phase {
+            Phase::Open => false,
+            Phase::Shut { until, cause } => {
+                if *until <= now {
+                    self.phase = Phase::Opening(Opening::probe(Some(*cause), now));
+                }
+                false
+            }
+            Phase::Opening(opening) => {
+                if opening.silent_at().is_none_or(|silent| silent > now) {
+                    return false;
+                }
+                let ended = opening.is_probing() && opening.cause.is_some();
+                opening.heads += opening.awaiting;
+                opening.awaiting = 0;
+                self.epoch += 1;
+                self.open_at(limit);
+                ended
+            }
+        }
+    }
+
+    /// When to look again.
+    pub fn alarm(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Open => None,
+            Phase::Shut { until, .. } => Some(*until),
+            Phase::Opening(opening) => opening.silent_at(),
+        }
+    }
+
+    fn open_at(&mut self, limit: usize) {
+        if matches!(self.phase, Phase::Opening(opening) if opening.window() >= limit) {
+            self.phase = Phase::Open;
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! One lane's rules, composed: events in, grants out.
+
+use std::time::{Duration, Instant};
+
+use super::Policy;
+use super::asker::{Asker, Patience, Refusal};
+use super::budget::RetryBudget;
+use super::edge::Edge;
+pub use super::edge::Ticket;
+use super::pace::Pace;
+use super::pause::SILENCE;
+use super::queue::{FairQueue, Spot};
+use super::sign::{Cause, Sign};
+use super::view::{GateView, LaneView, RetriesView};
+
+/// After each event nobody waits who might go.
+pub struct State<W> {
+    policy: Policy,
+    edge: Edge,
+    queue: FairQueue<W>,
+    budget: RetryBudget,
+    pace: Pace,
+    grants: Vec<(W, Ticket)>,
+}
+
+#[derive(Debug)]
+pub enum Decision {
+    Go(Ticket),
+    /// In the queue, no longer than this.
+    Wait {
+        until: Instant,
+    },
+    Refused(Refusal),
+}
+
+/// What others must be told.
+pub struct News<W> {
+    pub grants: Vec<(W, Ticket)>,
+    pub notes: Vec<Note>,
+}
+
+/// What is worth a line in the log.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Note {
+    Paused {
+        wait: Duration,
+        cause: Cause,
+        limit: usize,
+    },
+    Over {
+        limit: usize,
+    },
+}
+
+impl<W> State<W> {
+    pub fn new(policy: Policy, now: Instant) -> Self {
+        Self {
+            edge: Edge::new(&policy, now),
+            queue: FairQueue::default(),
+            budget: RetryBudget::new(policy.retry_share, policy.retry_min),
+            pace: Pace::default(),
+            grants: Vec::new(),
+            policy,
+        }
+    }
+
+    pub fn enter(&mut self, asker: &Asker, now: Instant) -> Decision {
+        self.edge.cookies.asked(asker.lacks_cookies);
+        self.tick(now);
+        let affordable = !asker.retry || self.budget.has_room(self.carried());
+        if affordable && self.queue.is_empty() && self.edge.may_go(now) {
+            return Decision::Go(self.go(asker.retry, now));
+        }
+        if !affordable {
+            self.budget.refused();
+        }
+        if let Some(refusal) = self.turns_away(asker, now) {
+            return Decision::Refused(refusal);
+        }
+        let until = now + self.patience(asker);
+        Decision::Wait { until }
+    }
+
+    /// Takes the place that `enter` offered.
+    pub fn wait(&mut self, asker: &Asker, told: W, now: Instant) -> Spot {
+        if self.queue.is_empty() {
+            self.pace.starts(now);
+        }
+        let spot = self.queue.push(asker, told);
+        self.drain(now);
+        spot
+    }
+
+    /// Nothing, if its turn has come before.
+    pub fn give_up(&mut self, spot: Spot, now: Instant) -> Option<W> {
+        let waiter = self.queue.remove(spot)?;
+        self.drain(now);
+        Some(waiter.told)
+    }
+
+    pub fn sign(&mut self, ticket: &mut Ticket, sign: &Sign, now: Instant) -> Option<Duration> {
+        let held = ticket.holds_a_slot();
+        let paused = self.edge.sign(ticket, sign, now);
+        if held && !ticket.holds_a_slot() {
+            self.budget.back(ticket.retry);
+        }
+        self.drain(now);
+        paused
+    }
+
+    pub fn leave(&mut self, ticket: Ticket, now: Instant) {
+        self.edge.leave(ticket);
+        if ticket.holds_a_slot() {
+            self.budget.back(ticket.retry);
+        }
+        if ticket.has_passed() {
+            let busy = self.anybody_waits() && self.edge.gate.is_open();
+            self.pace.freed(busy, now);
+        }
+        self.drain(now);
+    }
+
+    pub fn pause(&mut self, wait: Duration, cause: Cause, now: Instant) {
+        self.edge.pause(wait, cause, now);
+    }
+
+    /// Lets time do its part.
+    pub fn tick(&mut self, now: Instant) {
+        self.edge.tick(now);
+        self.drain(now);
+    }
+
+    /// When to call `tick`, if nothing happens before.
+    pub fn alarm(&self, now: Instant) -> Option<Instant> {
+        let alarm = self.edge.alarm(now);
+        alarm.filter(|_| self.anybody_waits())
+    }
+
+    pub fn anybody_waits(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    pub fn news(&mut self) -> News<W> {
+        News {
+            grants: std::mem::take(&mut self.grants),
+            notes: self.edge.notes(),
+        }
+    }
+
+    pub fn demands(&self, carries: impl Fn(&str) -> bool) -> bool {
+        self.edge.cookies.demands(carries)
+    }
+
+    /// What is said to somebody who waited in vain.
+    pub fn refusal(&self, now: Instant) -> Refusal {
+        let expected = self.pace.wait(self.queue.len());
+        self.shut(now).unwrap_or(Refusal::Full { expected })
+    }
+
+    pub fn view(&self, now: Instant) -> LaneView {
+        let gate = match self.edge.gate.shut(now) {
+            Some((remaining, cause)) => GateView::Paused { remaining, cause },
+            None if self.edge.gate.is_open() => GateView::Open,
+            None => GateView::Opening,
+        };
+        LaneView {
+            limit: self.edge.limit.now(),
+            in_flight: self.edge.in_flight(),
+            queued: self.queue.len(),
+            gate,
+            pauses: self.edge.gate.pauses(),
+            retries: RetriesView {
+                in_flight: self.budget.in_flight(),
+                allowed: self.budget.allowed(self.carried()),
+                exhausted: self.budget.exhausted(),
+            },
+            circuit: self.edge.circuit.view(now),
+        }
+    }
+
+    /// Better told now than after the wait.
+    fn turns_away(&self, asker: &Asker, now: Instant) -> Option<Refusal> {
+        let shut = self.shut(now);
+        let remaining = shut.map_or(Duration::ZERO, |refusal| refusal.wait());
+        let expected = remaining.saturating_add(self.pace.wait(self.queue.ahead_of(asker) + 1));
+        if self.queue.len() >= self.policy.queue_max {
+            return Some(shut.unwrap_or(Refusal::QueueFull { expected }));
+        }
+        if asker.patience == Patience::Bypass && self.edge.gate.probing().is_some() {
+            return Some(self.refusal(now));
+        }
+        if asker.patience == Patience::Bypass && shut.is_some() {
+            return shut;
+        }
+        let late = expected > self.patience(asker);
+        late.then(|| shut.unwrap_or(Refusal::Full { expected }))
+    }
+
+    fn patience(&self, asker: &Asker) -> Duration {
+        let scouting = self.edge.gate.is_cold() || self.edge.cookies.is_scouting();
+        match asker.patience {
+            Patience::Queue => self.policy.queue_timeout,
+            // A scout is back in a second: no reason to go without memory.
+            Patience::Bypass if scouting => self.policy.before_bypass + SILENCE,
+            Patience::Bypass => self.policy.before_bypass,
+        }
+    }
+
+    fn shut(&self, now: Instant) -> Option<Refusal> {
+        let (remaining, cause) = self.edge.gate.shut(now)?;
+        Some(match cause {
+            Cause::Circuit => Refusal::Down { remaining },
+            Cause::Refused | Cause::Host => Refusal::Paused { remaining },
+        })
+    }
+
+    fn carried(&self) -> usize {
+        self.edge.in_flight() + self.queue.len()
+    }
+
+    fn drain(&mut self, now: Instant) {
+        while self.anybody_waits() && self.edge.may_go(now) {
+            let retries = self.budget.has_room(self.carried());
+            let Some(waiter) = self.queue.pop(retries) else {
+                return;
+            };
+            let ticket = self.go(waiter.retry, now);
+            self.grants.push((waiter.told, ticket));
+        }
+    }
+
+    fn go(&mut self, retry: bool, now: Instant) -> Ticket {
+        self.budget.went(retry);
+        self.edge.go(retry, now)
+    }
+}

@@ -25,7 +25,7 @@ class Bout:
     router: dict = field(default_factory=dict)
     provider: dict = field(default_factory=dict)
     timeline: list[dict] = field(default_factory=list)
-    opened_ms: int = 0
+    opened: tuple[float, int] = (0.0, 0)
     posts_before: int = 0
 
     @property
@@ -39,12 +39,12 @@ class Bout:
 
     @property
     def posts_per_request(self) -> float:
-        """What is still in flight when the window closes was posted and is no finished request: it counts on both sides."""
-        open_posts = next((point["in_flight"] for point in reversed(self.timeline) if point["at"] <= self.tally.ended), 0)
-        return self.posts / max(1, len(self.tally.requests) + open_posts)
+        """Of requests that were not turned away before the edge. What is in flight when the window closes counts on both sides."""
+        in_flight = next((point["in_flight"] for point in reversed(self.timeline) if point["at"] <= self.tally.ended), 0)
+        return self.posts / max(1, len(self.tally.requests) - self.tally.kinds()["refused"] + in_flight)
 
     def open(self) -> None:
-        self.opened_ms = self.edge.timeline()["now_ms"]
+        self.opened = time.time(), self.edge.timeline()["now_ms"]
         self.posts_before = sum(self.edge.stats(host)["posts"] for host in (ROUTER, PROVIDER))
 
     def look(self, elapsed: float) -> None:
@@ -53,8 +53,9 @@ class Bout:
 
     def close(self) -> None:
         self.router, self.provider = self.edge.stats(ROUTER), self.edge.stats(PROVIDER)
-        points = self.edge.timeline()["points"]
-        self.timeline = [point | {"at": (point["at_ms"] - self.opened_ms) / 1000} for point in points]
+        at, edge_ms = self.opened
+        began_ms = edge_ms + 1000 * (self.tally.began - at)
+        self.timeline = [point | {"at": (point["at_ms"] - began_ms) / 1000} for point in self.edge.timeline()["points"]]
 
     def brief(self) -> str:
         kinds = self.tally.kinds()
@@ -82,6 +83,8 @@ class Move:
 def run(rig: Rig, title: str, bouts: list[Bout], seconds: float, groups: list[Group], moves: list[Move] = ()) -> None:
     """Ends when the window closes, or when all clients have asked all they had to."""
     loads = [start(rig, bout, seconds, groups) for bout in bouts]
+    while not all(load.poll() and load.tally.began for load in loads):
+        time.sleep(0.01)
     opened, due, shown, looked = time.monotonic(), sorted(moves, key=lambda move: move.at), 0.0, 0.0
     while True:
         elapsed = time.monotonic() - opened

@@ -52,6 +52,7 @@ impl DirectUpstream {
             limit: view.limit,
             queued: view.queued,
             pause_remaining: view.pause_remaining(),
+            retries_exhausted: view.retries.exhausted,
         });
     }
 }

@@ -80,6 +80,16 @@ impl Answer {
         }
     }
 
+    fn only(allow: &'static str) -> Self {
+        let mut answer = Self::new(
+            405,
+            "method_not_allowed",
+            format!("this path takes {allow}"),
+        );
+        answer.allow = Some(allow);
+        answer
+    }
+
     fn overloaded(dialect: Dialect, retry_after: Duration, certain: bool) -> Self {
         let message = if certain {
             "the upstream takes no more requests for now; this one was not processed"
@@ -108,15 +118,7 @@ impl Rejection {
     pub fn answer(&self, dialect: Dialect) -> Answer {
         match self {
             Self::Head(reason) => Answer::new(400, "bad_request", *reason),
-            Self::Method(allow) => {
-                let mut answer = Answer::new(
-                    405,
-                    "method_not_allowed",
-                    format!("this path takes {allow}"),
-                );
-                answer.allow = Some(allow);
-                answer
-            }
+            Self::Method(allow) => Answer::only(allow),
             Self::Expectation => Answer::new(
                 417,
                 "expectation_failed",

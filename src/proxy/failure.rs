@@ -211,10 +211,10 @@ pub(super) async fn answer(
 
 /// A plain event stream ends with an error event; anything else is cut, so that nobody takes it for whole.
 async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) {
-    let Some(tail) = ctx.answered.stream.take() else {
+    let Some(tail) = &ctx.answered.stream else {
         return;
     };
-    if ctx.answered.client_left {
+    if ctx.answered.client_left || tail.is_finished() {
         return;
     }
     let request_id = ctx.request_id.as_str();

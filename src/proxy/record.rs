@@ -6,8 +6,10 @@ use pingora_proxy::Session;
 
 use super::context::{RequestCtx, Way};
 use super::relay;
+use super::stream::Tail;
 use crate::identity::MemoryUser;
 use crate::telemetry::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Upstreamed};
+use crate::upstream::Outcome;
 
 /// Gives the session back to Pingora and writes the record.
 pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
@@ -18,6 +20,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     if left {
         ctx.snapshot.metrics.client_left();
     }
+    note_error_event(ctx);
     if let Some(kind) = ctx.answered.broken_stream {
         ctx.snapshot.metrics.stream_broke(kind);
     }
@@ -58,12 +61,22 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
         upstream: Upstreamed {
             upstream: upstream_name(ctx),
             attempts: ctx.attempt.number,
+            bypassed: ctx.answered.bypassed,
             reused: ctx.attempt.reused,
             cookies: &cookies,
         },
         spent: spent(session, ctx),
     };
     ctx.snapshot.metrics.finish(&record);
+}
+
+/// An answer that began well and said an error in its stream is no good answer.
+fn note_error_event(ctx: &mut RequestCtx) {
+    let Some(kind) = ctx.answered.stream.as_ref().and_then(Tail::seen_error) else {
+        return;
+    };
+    ctx.answered.broken_stream.get_or_insert(kind.as_str());
+    ctx.answered.outcome = Some(Outcome::ErrorEvent { kind }.as_str());
 }
 
 /// Counts the last attempt; the earlier ones were counted when they were judged.
@@ -159,5 +172,6 @@ fn spent(session: &Session, ctx: &RequestCtx) -> Spent {
         total: now.saturating_duration_since(ctx.started),
         first_byte,
         overhead,
+        queue_wait: Some(ctx.answered.queued).filter(|wait| !wait.is_zero()),
     }
 }

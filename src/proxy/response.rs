@@ -1,6 +1,7 @@
 //! What does an answer's head tell, and what of it reaches the client?
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -11,6 +12,7 @@ use super::stream::Tail;
 use super::{judge, reply};
 use crate::cookies::Site;
 use crate::gateway::Failure;
+use crate::upstream::Outcome;
 use crate::upstream::lane::Sign;
 
 /// Informational answers passed on before we lose patience.
@@ -54,8 +56,9 @@ pub(super) fn arrived(
     } else {
         "answered"
     });
-    if status.is_success() {
-        ctx.answered.stream = Tail::of(&head.headers);
+    let request = session.req_header();
+    if status.is_success() && request.method != Method::HEAD {
+        ctx.answered.stream = Tail::of(&head.headers, request.uri.path());
     }
     let is_error = status.as_u16() >= 400;
     if let (false, Some(permit)) = (is_error, &ctx.attempt.permit) {
@@ -115,24 +118,48 @@ fn note_memory(head: &ResponseHeader, ctx: &mut RequestCtx) {
     if !ctx.direct().is_some_and(DirectWay::is_router) {
         return;
     }
-    let modified = head
-        .headers
-        .get("x-supermemory-context-modified")
-        .map(HeaderValue::as_bytes);
+    ctx.answered.memory = None;
+    if !head.status.is_success() {
+        return;
+    }
+    let modified = head.headers.get("x-supermemory-context-modified");
+    let modified = modified.is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"true"));
     ctx.answered.memory = Some(if head.headers.contains_key("x-supermemory-error") {
         "error"
-    } else if modified == Some(b"true") {
+    } else if modified {
         "on"
     } else {
         "unchanged"
     });
 }
 
-/// Remembers how a stream stands, in case it breaks.
-pub(super) fn pass_body(bytes: Option<&[u8]>, ctx: &mut RequestCtx) {
-    if let (Some(bytes), Some(tail)) = (bytes, ctx.answered.stream.as_mut()) {
+/// Remembers how a stream stands, and ends one whose last event is missing with an error event.
+pub(super) fn pass_body(body: &mut Option<Bytes>, end: bool, ctx: &mut RequestCtx) {
+    let Some(tail) = ctx.answered.stream.as_mut() else {
+        return;
+    };
+    if let Some(bytes) = body {
         tail.pass(bytes);
     }
+    if !end {
+        return;
+    }
+    if let Some(event) = end_stream(ctx) {
+        let bytes = body.take().unwrap_or_default();
+        *body = Some(Bytes::from([bytes, event].concat()));
+    }
+}
+
+/// A stream's clean end: its last words, where those are missing, which then are ours.
+pub(super) fn end_stream(ctx: &mut RequestCtx) -> Option<Bytes> {
+    let tail = ctx.answered.stream.as_ref()?;
+    if !tail.is_truncated() || ctx.answered.broken_stream.is_some() {
+        return None;
+    }
+    ctx.answered.broken_stream = Some(Outcome::Truncated.as_str());
+    ctx.answered.outcome = Some(Outcome::Truncated.as_str());
+    let message = "the upstream ended the stream before its last event";
+    Some(tail.error_event(ctx.dialect, message, ctx.request_id.as_str()))
 }
 
 /// Makes an upstream's head ours on its way to the client.

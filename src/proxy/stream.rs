@@ -1,21 +1,41 @@
-//! How does a broken stream end? With the dialect's error event where that can be said.
+//! How does a passing event stream fare: has its last event passed, did it say an error, and how would it end if it broke?
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use memchr::memmem;
+use memchr::memchr2;
 
+use crate::upstream::ProviderError;
 use crate::wire::{Dialect, ErrorKind, error_body};
+
+/// As much of a line that two pieces share is kept as tells an error.
+const LINE_KEPT: usize = 4096;
 
 /// The end of what has passed of an event stream.
 pub(super) struct Tail {
-    last: [u8; 4],
-    /// The dialect's own end has passed; what is left is framing.
+    /// A whole stream on this path says when it is over.
+    says_its_end: bool,
+    event: Event,
+    /// A part of an event has passed, and no blank line after it.
+    within_event: bool,
+    /// The beginning of a line whose end has not come.
+    line: Vec<u8>,
+    after_cr: bool,
     finished: bool,
+    error: Option<ProviderError>,
+}
+
+/// The event under way, as far as we care.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Event {
+    Unnamed,
+    Last,
+    Error,
+    Other,
 }
 
 impl Tail {
     /// For a plain event stream; any other body, and an encoded one, cannot take an event.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(super) fn of(headers: &HeaderMap, path: &str) -> Option<Self> {
         let kind = headers.get(header::CONTENT_TYPE)?.as_bytes();
         let is_events = kind
             .get(..17)
@@ -25,30 +45,59 @@ impl Tail {
             .is_none_or(|v| v.as_bytes() == b"identity")
             && !headers.contains_key(header::CONTENT_LENGTH);
         (is_events && plain).then_some(Self {
-            last: *b"\0\0\n\n",
+            says_its_end: says_its_end(path),
+            event: Event::Unnamed,
+            within_event: false,
+            line: Vec::new(),
+            after_cr: false,
             finished: false,
+            error: None,
         })
     }
 
-    pub(super) fn pass(&mut self, bytes: &[u8]) {
-        let keep = bytes.len().min(4);
-        self.last.rotate_left(keep);
-        let (_, tail) = self.last.split_at_mut(4 - keep);
-        tail.copy_from_slice(bytes.split_at(bytes.len() - keep).1);
-        // A line break cannot stand in a JSON string, so that no text of a model looks like this.
-        self.finished |= memmem::find(bytes, b"data: [DONE]\n").is_some()
-            || memmem::find(bytes, b"event: message_stop\n").is_some();
+    /// Takes note of a piece on its way. A line break cannot stand in a JSON string, so that no text of a model
+    /// looks like a line of its own.
+    pub(super) fn pass(&mut self, mut bytes: &[u8]) {
+        while let Some((&first, after)) = bytes.split_first() {
+            if std::mem::take(&mut self.after_cr) && first == b'\n' {
+                bytes = after;
+                continue;
+            }
+            let Some(end) = memchr2(b'\n', b'\r', bytes) else {
+                return self.keep(bytes);
+            };
+            let (line, rest) = bytes.split_at(end);
+            if self.line.is_empty() {
+                self.end_line(line);
+            } else {
+                self.keep(line);
+                let line = std::mem::take(&mut self.line);
+                self.end_line(&line);
+            }
+            self.after_cr = rest.starts_with(b"\r");
+            bytes = rest.get(1..).unwrap_or_default();
+        }
     }
 
-    /// Whether the dialect's last event has passed: SDKs close the connection then, and nothing is missing.
+    /// Whether the dialect's last event has passed, an error or not: SDKs close the connection then, and nothing is missing.
     pub(super) fn is_finished(&self) -> bool {
-        self.finished
+        self.finished || self.error.is_some() || data(&self.line) == Some(b"[DONE]")
+    }
+
+    /// The stream is over, and it was not whole.
+    pub(super) fn is_truncated(&self) -> bool {
+        self.says_its_end && !self.is_finished()
+    }
+
+    /// The error that the upstream said in the stream.
+    pub(super) fn seen_error(&self) -> Option<ProviderError> {
+        self.error
     }
 
     /// The last bytes of a stream that broke: an event that the client's parser takes as an error, also
     /// where the stream was cut inside an event.
     pub(super) fn error_event(&self, dialect: Dialect, message: &str, request_id: &str) -> Bytes {
-        let between_events = self.last.ends_with(b"\n\n") || self.last.ends_with(b"\r\n\r\n");
+        let between_events = self.line.is_empty() && !self.within_event;
         let body = error_body(
             dialect,
             ErrorKind::Api,
@@ -68,95 +117,86 @@ impl Tail {
             Dialect::OpenAi => format!("{start}data: {body}\n\n"),
         })
     }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = LINE_KEPT - self.line.len();
+        let kept = bytes.get(..room).unwrap_or(bytes);
+        self.line.extend_from_slice(kept);
+    }
+
+    fn end_line(&mut self, line: &[u8]) {
+        self.within_event = !line.is_empty();
+        if line.is_empty() {
+            self.event = Event::Unnamed;
+        } else if let Some(name) = field(line, b"event:") {
+            self.event = match name {
+                b"message_stop" => Event::Last,
+                b"error" => Event::Error,
+                _ => Event::Other,
+            };
+        } else if self.event != Event::Other
+            && let Some(data) = data(line)
+        {
+            self.end_data(data);
+        }
+    }
+
+    fn end_data(&mut self, data: &[u8]) {
+        let kind = match self.event {
+            Event::Unnamed => Event::of_data(data),
+            named => named,
+        };
+        match kind {
+            Event::Last => self.finished = true,
+            Event::Error => {
+                let unsaid = (self.event == Event::Error).then_some(ProviderError::Api);
+                self.error = ProviderError::of_event(data).or(unsaid).or(self.error);
+            }
+            Event::Unnamed | Event::Other => {}
+        }
+    }
+}
+
+impl Event {
+    /// By the first words of its data, where it has no name.
+    fn of_data(data: &[u8]) -> Self {
+        if data == b"[DONE]" {
+            return Self::Last;
+        }
+        let Some(first) = after(data, b"{").and_then(|rest| after(rest, b"\"")) else {
+            return Self::Other;
+        };
+        if first.starts_with(b"error\"") {
+            return Self::Error;
+        }
+        let kind = after(first, b"type\"").and_then(|rest| after(rest, b":"));
+        match kind {
+            Some(kind) if kind.starts_with(b"\"message_stop\"") => Self::Last,
+            Some(kind) if kind.starts_with(b"\"error\"") => Self::Error,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Whether whole streams on this path end with an event that says so: `message_stop`, or `[DONE]`.
+fn says_its_end(path: &str) -> bool {
+    path.ends_with("/completions") || matches!(path, "/v1/messages" | "/anthropic/v1/messages")
+}
+
+fn data(line: &[u8]) -> Option<&[u8]> {
+    field(line, b"data:")
+}
+
+fn field<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
+    let value = line.strip_prefix(name)?;
+    Some(value.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// What follows this piece of JSON and the spaces after it.
+fn after<'d>(data: &'d [u8], piece: &[u8]) -> Option<&'d [u8]> {
+    data.strip_prefix(piece).map(<[u8]>::trim_ascii_start)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()))
-            .collect()
-    }
-
-    #[test]
-    fn only_a_plain_event_stream_can_take_an_error_event() {
-        assert!(
-            Tail::of(&headers(&[(
-                "content-type",
-                "text/event-stream; charset=utf-8"
-            )]))
-            .is_some()
-        );
-        assert!(Tail::of(&headers(&[("content-type", "application/json")])).is_none());
-        assert!(
-            Tail::of(&headers(&[
-                ("content-type", "text/event-stream"),
-                ("content-encoding", "gzip")
-            ]))
-            .is_none()
-        );
-        assert!(
-            Tail::of(&headers(&[
-                ("content-type", "text/event-stream"),
-                ("content-length", "5")
-            ]))
-            .is_none()
-        );
-    }
-
-    #[test]
-    fn between_events_the_error_stands_alone() {
-        let mut tail = Tail::of(&headers(&[("content-type", "text/event-stream")])).unwrap();
-        for piece in ["data: {}\r", "\n", "\r\n"] {
-            tail.pass(piece.as_bytes());
-        }
-
-        let event = tail.error_event(Dialect::Anthropic, "gone", "r1");
-
-        assert!(
-            event.starts_with(b"event: error\ndata: {\"type\":\"error\""),
-            "{event:?}"
-        );
-        assert!(event.ends_with(b"\n\n"));
-    }
-
-    #[test]
-    fn the_dialects_own_end_is_seen_and_text_that_mentions_it_is_not() {
-        let finished = |pieces: &[&str]| {
-            let events = headers(&[("content-type", "text/event-stream")]);
-            let mut tail = Tail::of(&events).unwrap();
-            pieces.iter().for_each(|piece| tail.pass(piece.as_bytes()));
-            tail.is_finished()
-        };
-
-        assert!(finished(&["data: {}\n\n", "data: [DONE]\n\n"]));
-        assert!(finished(&[
-            "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
-        ]));
-        assert!(!finished(&[
-            "data: {\"text\":\"data: [DONE]\\n event: message_stop\"}\n\n"
-        ]));
-    }
-
-    #[test]
-    fn a_cut_event_becomes_an_error_event_in_the_anthropic_dialect() {
-        let mut tail = Tail::of(&headers(&[("content-type", "text/event-stream")])).unwrap();
-        tail.pass(b"event: content_block_delta\ndata: {\"ty");
-
-        let event = tail.error_event(Dialect::Anthropic, "gone", "r1");
-
-        assert!(event.starts_with(b"\nevent: error\n"), "{event:?}");
-    }
-
-    #[test]
-    fn the_openai_dialect_says_it_as_a_data_object() {
-        let tail = Tail::of(&headers(&[("content-type", "text/event-stream")])).unwrap();
-
-        let event = tail.error_event(Dialect::OpenAi, "gone", "r1");
-
-        assert!(event.starts_with(b"data: {\"error\":{"), "{event:?}");
-    }
-}
+#[path = "stream_tests.rs"]
+mod tests;

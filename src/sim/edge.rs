@@ -23,13 +23,16 @@ use super::supermemory::{self, Memory};
 use super::tls::{Alpn, Ca};
 use super::{anthropic, anthropic::Provider, anthropic::Tokens};
 
+/// The first host's name, under which it is known to the control port.
+const ROUTER: &str = "api.supermemory.ai";
+
 /// How a simulated edge is set up; the default needs nothing else.
 #[derive(Clone)]
 pub struct EdgeOptions {
     pub listen: SocketAddr,
     /// A plain-HTTP port for `/__stats` and its like; the TLS port serves them too.
     pub control: Option<SocketAddr>,
-    /// Names in the certificate; the first is the host's own.
+    /// Names in the certificate.
     pub names: Vec<String>,
     pub alpn: Alpn,
     /// None: a CA of its own.
@@ -72,12 +75,7 @@ impl Default for DirectHost {
 
 impl Default for EdgeOptions {
     fn default() -> Self {
-        let names = [
-            "api.supermemory.ai",
-            "api.anthropic.com",
-            "localhost",
-            "127.0.0.1",
-        ];
+        let names = [ROUTER, "api.anthropic.com", "localhost", "127.0.0.1"];
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             control: None,
@@ -197,12 +195,11 @@ impl EdgeOptions {
             capacity: self.capacity.take(),
         };
         let manner = self.manner(gates);
-        let name = self.names.first().map_or("localhost", String::as_str);
         let site = Host {
             provider: self.provider,
             router: Some(self.memory),
         };
-        Server::new(name, site, manner)
+        Server::new(ROUTER, site, manner)
     }
 }
 

@@ -1,16 +1,20 @@
 //! How does a lane fare: its limit, its queue, its pauses, and what goes round it?
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result};
+use prometheus::{
+    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
+};
 
-use super::metrics::counters;
+use super::metrics::{counter, counters};
 use super::upstreams::gauges;
 
 pub(super) struct Lanes {
     limit: IntGaugeVec,
     queue_depth: IntGaugeVec,
     pause_remaining: GaugeVec,
+    budget_exhausted: IntCounter,
     pauses: IntCounterVec,
     bypassed: IntCounterVec,
 }
@@ -21,6 +25,9 @@ pub struct LaneMetrics {
     limit: IntGauge,
     queue_depth: IntGauge,
     pause_remaining: Gauge,
+    budget_exhausted: IntCounter,
+    /// How much of the lane's own count is in the counter, which all lanes share.
+    exhausted_seen: AtomicU64,
     pauses: IntCounterVec,
     bypassed: IntCounterVec,
 }
@@ -31,6 +38,8 @@ pub struct LaneGauges {
     pub limit: usize,
     pub queued: usize,
     pub pause_remaining: Duration,
+    /// Retries that met a spent budget since the start.
+    pub retries_exhausted: u64,
 }
 
 impl Lanes {
@@ -55,6 +64,11 @@ impl Lanes {
                 "lane",
             )?,
             pause_remaining,
+            budget_exhausted: counter(
+                registry,
+                "retry_budget_exhausted_total",
+                "Retries that had to queue because too many were under way.",
+            )?,
             pauses: counters(
                 registry,
                 "lane_pauses_total",
@@ -76,6 +90,8 @@ impl Lanes {
             limit: self.limit.with_label_values(&[lane]),
             queue_depth: self.queue_depth.with_label_values(&[lane]),
             pause_remaining: self.pause_remaining.with_label_values(&[lane]),
+            budget_exhausted: self.budget_exhausted.clone(),
+            exhausted_seen: AtomicU64::new(0),
             pauses: self.pauses.clone(),
             bypassed: self.bypassed.clone(),
         }
@@ -87,6 +103,9 @@ impl LaneMetrics {
         self.limit.set(count(lane.limit));
         self.queue_depth.set(count(lane.queued));
         self.pause_remaining.set(lane.pause_remaining.as_secs_f64());
+        let now = lane.retries_exhausted;
+        let seen = self.exhausted_seen.fetch_max(now, Ordering::Relaxed);
+        self.budget_exhausted.inc_by(now.saturating_sub(seen));
     }
 
     /// A pause began. `cause` is one of the code's own words.
@@ -122,7 +141,14 @@ mod tests {
             limit: 512,
             queued: 7,
             pause_remaining: Duration::from_millis(1_500),
+            retries_exhausted: 3,
         });
+        for retries_exhausted in [1, 4, 4] {
+            other.show(LaneGauges {
+                retries_exhausted,
+                ..LaneGauges::default()
+            });
+        }
         router.paused("refused");
         router.paused("refused");
         router.bypassed("paused");
@@ -137,6 +163,7 @@ mod tests {
             "queue_depth{lane=\"b\"} 0",
             "pause_remaining_seconds{lane=\"a → b\"} 1.5",
             "pause_remaining_seconds{lane=\"b\"} 0",
+            "retry_budget_exhausted_total 7",
             "lane_pauses_total{cause=\"refused\",lane=\"a → b\"} 2",
             "bypassed_total{lane=\"a → b\",reason=\"paused\"} 1",
             "bypassed_total{lane=\"b\",reason=\"down\"} 1",

@@ -23,7 +23,6 @@ pub struct Metrics {
 /// Things that happen now and then.
 struct Events {
     retries: IntCounterVec,
-    budget_exhausted: IntCounter,
     possible_duplicates: IntCounter,
     cookies_captured: IntCounterVec,
     stream_errors: IntCounterVec,
@@ -73,11 +72,6 @@ impl Metrics {
 
     pub fn retried(&self, reason: &'static str) {
         self.events.retries.with_label_values(&[reason]).inc();
-    }
-
-    /// A retry found its lane's budget used up; once for each request.
-    pub fn retry_budget_exhausted(&self) {
-        self.events.budget_exhausted.inc();
     }
 
     /// A request goes the same way again although a memory may have been written.
@@ -131,11 +125,6 @@ impl Events {
                 "Attempts made again.",
                 &["reason"],
             )?,
-            budget_exhausted: counter(
-                registry,
-                "retry_budget_exhausted_total",
-                "Retries that had to queue because too many were under way.",
-            )?,
             possible_duplicates: counter(
                 registry,
                 "possible_duplicates_total",
@@ -182,7 +171,7 @@ fn about_the_process(registry: &Registry, started: SystemTime) -> Result<()> {
     registry.register(Box::new(start))
 }
 
-fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter> {
+pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter> {
     let counter = IntCounter::new(name, help)?;
     registry.register(Box::new(counter.clone()))?;
     Ok(counter)
@@ -225,6 +214,7 @@ mod tests {
         assert!(has(&metrics, "memgate_request_seconds_count 2"));
         assert!(has(&metrics, "memgate_first_byte_seconds_count 2"));
         assert!(has(&metrics, "memgate_overhead_seconds_count 0"));
+        assert!(has(&metrics, "memgate_queue_wait_seconds_sum 0.5"));
     }
 
     #[test]
@@ -252,7 +242,6 @@ mod tests {
         upstream.connected(false);
         upstream.hold_cookies(3);
         metrics.retried("edge_queue");
-        metrics.retry_budget_exhausted();
         metrics.possible_duplicate();
         metrics.captured_cookie("__cf_bm");
         metrics.stream_broke("reset");
@@ -266,7 +255,6 @@ mod tests {
             "memgate_upstream_connections_total{reused=\"false\",upstream=\"host\"} 1",
             "memgate_cookies{upstream=\"host\"} 3",
             "memgate_retries_total{reason=\"edge_queue\"} 1",
-            "memgate_retry_budget_exhausted_total 1",
             "memgate_possible_duplicates_total 1",
             "memgate_cookies_captured_total{name=\"__cf_bm\"} 1",
             "memgate_stream_errors_total{kind=\"reset\"} 1",

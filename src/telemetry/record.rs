@@ -76,6 +76,9 @@ pub struct Upstreamed<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<&'a str>,
     pub attempts: u32,
+    /// Why it went round its usual lane.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bypassed: Option<&'a str>,
     /// The last attempt rode on a connection that was already open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reused: Option<bool>,
@@ -104,6 +107,13 @@ pub struct Spent {
         skip_serializing_if = "Option::is_none"
     )]
     pub overhead: Option<Duration>,
+    /// How long it waited for its lane, where it had to.
+    #[serde(
+        rename = "queue_ms",
+        serialize_with = "as_some_millis",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub queue_wait: Option<Duration>,
 }
 
 /// Who answered: the value of `x-memgate-route`.
@@ -196,6 +206,7 @@ pub(super) mod tests {
             upstream: Upstreamed {
                 upstream: Some("api.supermemory.ai"),
                 attempts: 2,
+                bypassed: Some("paused"),
                 reused: Some(true),
                 cookies: &["__cf_bm", "_cfuvid"],
             },
@@ -205,6 +216,7 @@ pub(super) mod tests {
                 total: Duration::from_micros(12_345),
                 first_byte: Some(Duration::from_millis(3)),
                 overhead: None,
+                queue_wait: Some(Duration::from_millis(250)),
             },
         }
     }
@@ -222,6 +234,8 @@ pub(super) mod tests {
         assert_eq!(read["attempts"], 2);
         assert_eq!(read["total_ms"], 12.345);
         assert_eq!(read["first_byte_ms"], 3.0);
+        assert_eq!(read["queue_ms"], 250.0);
+        assert_eq!(read["bypassed"], "paused");
         assert_eq!(read["cookies"], serde_json::json!(["__cf_bm", "_cfuvid"]));
     }
 

@@ -4,6 +4,7 @@ use once_cell::sync::OnceCell;
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, Result};
 
+use super::metrics::counters;
 use super::record::{AccessRecord, RouteLabel};
 
 /// 100 µs to 10 min, two or three steps a decade.
@@ -28,6 +29,8 @@ pub(super) struct Requests {
     seconds: Histogram,
     first_byte_seconds: Histogram,
     overhead_seconds: Histogram,
+    queue_wait_seconds: Histogram,
+    memory: IntCounterVec,
 }
 
 impl Requests {
@@ -56,6 +59,17 @@ impl Requests {
                 "overhead_seconds",
                 "The gateway's own part of the time to the first byte.",
             )?,
+            queue_wait_seconds: histogram(
+                registry,
+                "queue_wait_seconds",
+                "How long those waited for a lane that had to.",
+            )?,
+            memory: counters(
+                registry,
+                "memory_total",
+                "Answers by what became of the memory in them.",
+                &["state"],
+            )?,
         })
     }
 
@@ -68,6 +82,12 @@ impl Requests {
         }
         if let Some(time) = record.spent.overhead {
             self.overhead_seconds.observe(time.as_secs_f64());
+        }
+        if let Some(time) = record.spent.queue_wait {
+            self.queue_wait_seconds.observe(time.as_secs_f64());
+        }
+        if let Some(state) = record.person.memory {
+            self.memory.with_label_values(&[state]).inc();
         }
     }
 

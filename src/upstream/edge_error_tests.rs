@@ -108,23 +108,116 @@ fn pages_of_other_errors_name_code_zone_and_ray() {
     assert_eq!(firewall.class(), EdgeClass::Blocked);
 }
 
-#[test]
-fn a_packed_body_is_unpacked() {
+/// The body in each packing that a client may accept, and the word for it.
+fn packings(body: &str) -> [(&'static str, Vec<u8>); 4] {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(QUEUE_PAGE.as_bytes()).unwrap();
+    gzip.write_all(body.as_bytes()).unwrap();
     let mut br = Vec::new();
     brotli::CompressorWriter::new(&mut br, 4096, 5, 22)
-        .write_all(QUEUE_PAGE.as_bytes())
+        .write_all(body.as_bytes())
         .unwrap();
-    let zstd = zstd::encode_all(QUEUE_PAGE.as_bytes(), 3).unwrap();
+    let zstd = zstd::encode_all(body.as_bytes(), 3).unwrap();
+    [
+        ("identity", body.as_bytes().to_vec()),
+        ("gzip", gzip.finish().unwrap()),
+        ("br", br),
+        ("ZSTD", zstd),
+    ]
+}
 
-    for (encoding, body) in [("gzip", gzip.finish().unwrap()), ("br", br), ("ZSTD", zstd)] {
+/// One and the same error in its four dresses, plain text last: it names no zone.
+fn dresses(code: u16) -> [String; 4] {
+    [
+        format!(
+            "<!DOCTYPE html><html><head><title>api.example.com | {code}: Something</title></head>\
+             <body><h1>Error <span>{code}</span></h1></body></html>"
+        ),
+        format!(
+            r#"{{"cloudflare_error":true,"error_code":{code},"zone":"api.example.com","status":500}}"#
+        ),
+        format!("---\nerror_code: {code}\nzone: api.example.com\n---\n\n# Error {code}\n"),
+        format!("error code: {code}"),
+    ]
+}
+
+#[test]
+fn every_error_is_seen_through_in_every_dress_and_packing() {
+    for (status, code) in [
+        (503, 1200),
+        (429, 1015),
+        (429, 1025),
+        (429, 1027),
+        (403, 1006),
+        (403, 1010),
+        (403, 1012),
+        (403, 1020),
+        (403, 1106),
+        (403, 1000),
+        (403, 1003),
+        (409, 1013),
+        (530, 1001),
+        (530, 1016),
+        (530, 1033),
+        (530, 530),
+        (500, 1101),
+        (503, 1102),
+        (520, 520),
+        (521, 521),
+        (522, 522),
+        (523, 523),
+        (524, 524),
+        (525, 525),
+        (526, 526),
+        (500, 500),
+        (502, 502),
+        (504, 504),
+    ] {
+        for (dress, body) in dresses(code).iter().enumerate() {
+            for (encoding, packed) in packings(body) {
+                let headers = headers(&[("content-encoding", encoding), ("server", "cloudflare")]);
+
+                let error = read(status, &headers, &packed, UNIX_EPOCH).unwrap();
+
+                let what = format!("{encoding} {body}");
+                assert_eq!(error.code, Some(code), "{what}");
+                assert_eq!(error.class(), EdgeClass::of_code(code), "{what}");
+                let zone = (dress < 3).then_some("api.example.com");
+                assert_eq!(error.zone.as_deref(), zone, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_packed_body_is_unpacked() {
+    for (encoding, body) in packings(QUEUE_PAGE) {
         let headers = headers(&[("content-encoding", encoding)]);
 
         let error = read(503, &headers, &body, UNIX_EPOCH).unwrap();
 
         assert_eq!(error.code, Some(1200), "{encoding}");
     }
+}
+
+#[test]
+fn the_zone_tells_whose_edge_it_is() {
+    let whose = |zone: Option<&str>, host, provider| {
+        let zone = zone.map(str::to_owned);
+        EdgeError {
+            zone,
+            ..EdgeError::default()
+        }
+        .whose(host, provider)
+    };
+    let (router, api) = ("api.supermemory.ai", "api.anthropic.com");
+
+    assert_eq!(whose(Some(router), router, api), Whose::Host);
+    assert_eq!(whose(Some("supermemory.ai"), router, api), Whose::Host);
+    assert_eq!(whose(Some(api), router, api), Whose::Behind);
+    assert_eq!(whose(Some("example.com"), router, api), Whose::Behind);
+    assert_eq!(whose(None, router, api), Whose::Unsaid);
+    assert_eq!(whose(Some(api), api, api), Whose::Host);
+    assert_eq!(whose(None, api, api), Whose::Host);
 }
 
 #[test]

@@ -139,16 +139,20 @@ impl Outcome {
 }
 
 impl ProviderError {
-    /// Of an `error` event's data in a stream that began with 200.
-    pub fn of_event(data: &[u8]) -> Self {
-        let data: Value = serde_json::from_slice(data).unwrap_or_default();
+    /// Of the data of an event that looks like an error, in a stream that began well. `None`: it holds no error.
+    pub fn of_event(data: &[u8]) -> Option<Self> {
+        let Ok(data) = serde_json::from_slice::<Value>(data) else {
+            // Cut off, most likely.
+            return Some(Self::Api);
+        };
+        let error = data.get("error").filter(|error| !error.is_null())?;
         // LiteLLM's code is the status it would have answered with.
-        let status = match data.pointer("/error/code") {
+        let status = match error.get("code") {
             Some(Value::String(code)) => code.parse().ok(),
             Some(code) => code.as_u64().and_then(|code| code.try_into().ok()),
             None => None,
         };
-        Self::of(status.unwrap_or(200), &data)
+        Some(Self::of(status.unwrap_or(200), &data))
     }
 
     fn of(status: u16, body: &Value) -> Self {

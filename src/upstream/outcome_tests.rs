@@ -175,6 +175,34 @@ fn a_packed_error_of_the_api_is_read() {
 }
 
 #[test]
+fn an_error_event_is_told_by_its_type_or_the_status_in_it() {
+    for (data, kind) in [
+        (
+            r#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#,
+            Some(ProviderError::Overloaded),
+        ),
+        (
+            r#"{"error":{"message":"x","type":null,"code":"429"}}"#,
+            Some(ProviderError::RateLimit),
+        ),
+        (
+            r#"{"error":{"message":"x","code":503}}"#,
+            Some(ProviderError::Overloaded),
+        ),
+        (
+            r#"{"error":{"code":"insufficient_quota"}}"#,
+            Some(ProviderError::SpendLimit),
+        ),
+        (r#"{"error":"gone"}"#, Some(ProviderError::Api)),
+        (r#"{"error":{"type":"over"#, Some(ProviderError::Api)),
+        (r#"{"error":null,"id":"x"}"#, None),
+        (r#"{"id":"x"}"#, None),
+    ] {
+        assert_eq!(ProviderError::of_event(data.as_bytes()), kind, "{data}");
+    }
+}
+
+#[test]
 fn each_way_a_connection_fails_has_its_own_label() {
     let phases = [
         Phase::Connect,
@@ -186,7 +214,9 @@ fn each_way_a_connection_fails_has_its_own_label() {
 
     let labels = phases.map(|phase| Outcome::of_transport(phase).as_str());
 
-    assert_eq!(std::collections::BTreeSet::from(labels).len(), phases.len());
+    let mut distinct = std::collections::BTreeSet::from(labels);
+    distinct.insert(Outcome::Truncated.as_str());
+    assert_eq!(distinct.len(), phases.len() + 1);
 }
 
 #[test]

@@ -47,7 +47,7 @@ async fn cookies_are_taken_from_answers_of_every_status_and_none_reaches_the_cli
                 answer::provider_error(429, "rate_limit_error", "enforced_spend_limit_reached"),
             ),
             (500, cloudflare::worker_crashed()),
-            (503, cloudflare::queue_full().zone("api.anthropic.com")),
+            (529, cloudflare::queue_full().zone("api.anthropic.com")),
             (524, cloudflare::error(524)),
         ];
         for (status, said) in answers {
@@ -317,12 +317,12 @@ async fn cookies_that_change_nothing_are_no_reason_to_try_again() {
 
     assert_eq!(
         (first.status().as_u16(), posts),
-        (503, 2),
+        (529, 2),
         "new cookies: once more, not for ever"
     );
     assert_eq!(
         (second.status().as_u16(), edge.stats().posts),
-        (503, 3),
+        (529, 3),
         "they were sent already"
     );
     assert_eq!(second.headers()["retry-after"], "60");
@@ -343,7 +343,7 @@ async fn cookies_of_an_earlier_answer_do_not_excuse_a_later_refusal() {
     assert_eq!(sent(&edge), ["__cf_bm=new"]);
     assert_eq!(
         answered.status(),
-        503,
+        529,
         "the cookies were sent and did not help"
     );
     assert_eq!(edge.stats().posts, 2);

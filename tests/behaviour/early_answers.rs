@@ -25,14 +25,14 @@ async fn edge(alpn: Alpn) -> Edge {
 fn refusals() -> [(u16, &'static str, Answer); 4] {
     [
         (
-            503,
+            529,
             "edge_queue_full",
             cloudflare::queue_full()
                 .zone("api.anthropic.com")
                 .retry_after(60),
         ),
         (
-            429,
+            529,
             "edge_rate_limited",
             cloudflare::rate_limited().retry_after(30),
         ),
@@ -63,7 +63,7 @@ async fn refuse_early(alpn: Alpn) {
         for early in MANNERS {
             for (status, class, refusal) in refusals() {
                 edge.reset();
-                let token = format!("{size}-{early:?}-{status}");
+                let token = format!("{size}-{early:?}-{class}");
                 let cookie = cloudflare::set_cookie("__cf_bm", &token, None, None);
                 edge.script([refusal.before_body(early).header("set-cookie", cookie)]);
                 let before = counted(&gateway, class).await;

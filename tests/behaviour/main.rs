@@ -44,5 +44,6 @@ mod retry_waits;
 mod reuse;
 mod routing;
 mod secrets;
+mod stream_ends;
 mod streams;
 mod upstream_errors;

@@ -195,3 +195,64 @@ impl SimArgs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        sim: SimArgs,
+    }
+
+    fn edge(options: &str) -> Result<EdgeOptions, clap::Error> {
+        let words = std::iter::once("sim").chain(options.split_whitespace());
+        Program::try_parse_from(words).map(|program| program.sim.edge())
+    }
+
+    #[test]
+    fn the_gates_that_were_asked_for_are_set_up() {
+        let storm = "--direct --capacity 50@0,12@20 --direct-capacity 9 --retry-after 2 \
+                     --refusal-form markdown --refusal-encoding br --refusal-zone z --rate 5 \
+                     --cookie-gate --cookie-lifetime 3 --cookie-promise 60 --tokens 2/8 \
+                     --overloaded --first-byte 20 --stream-ms 1000 --no-digests --duplicates";
+
+        let edge = edge(storm).unwrap();
+
+        let capacity = edge.capacity.unwrap().capacity;
+        assert_eq!(capacity.at(Duration::from_secs(20)), Some(12));
+        let direct = edge.direct.unwrap().gates;
+        let capacity = direct.capacity.unwrap().capacity;
+        assert_eq!(capacity.at(Duration::ZERO), Some(9));
+        let cookies = direct.cookies.unwrap();
+        assert_eq!(cookies.lifetime, Duration::from_secs(3));
+        assert_eq!(cookies.promised, Some(Duration::from_secs(60)));
+        assert_eq!(edge.rate.unwrap().requests, 5);
+        assert_eq!(edge.stream_time, Some(Duration::from_secs(1)));
+        assert!(edge.retention.duplicates && !edge.retention.digests);
+    }
+
+    #[test]
+    fn an_edge_without_options_lets_everybody_pass() {
+        let edge = edge("").unwrap();
+
+        assert!(edge.cookie_gate.is_none() && edge.rate.is_none() && edge.direct.is_none());
+        let capacity = edge.capacity.unwrap().capacity;
+        assert_eq!(capacity.at(Duration::from_secs(3600)), None);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for options in [
+            "--capacity many",
+            "--direct-capacity 5",
+            "--tokens 0",
+            "--refusal-form verse",
+        ] {
+            assert!(edge(options).is_err(), "{options}");
+        }
+    }
+}

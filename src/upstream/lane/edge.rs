@@ -6,7 +6,7 @@ use super::Policy;
 use super::circuit::Circuit;
 use super::cookie_gate::CookieGate;
 use super::limit::{ConcurrencyLimit, Refused};
-use super::pause::Gate;
+use super::pause::{Gate, SILENCE};
 use super::sign::{Cause, Sign};
 use super::state::Note;
 
@@ -16,8 +16,26 @@ pub struct Edge {
     pub limit: ConcurrencyLimit,
     pub cookies: CookieGate,
     pub circuit: Circuit,
+    refusals: RefusalTime,
     flight: Flight,
     notes: Vec<Note>,
+}
+
+/// How long this edge takes to refuse. Heads may take long, and whoever is not refused for much longer than that has
+/// passed.
+#[derive(Debug, Default)]
+struct RefusalTime(Option<Duration>);
+
+impl RefusalTime {
+    fn learn(&mut self, time: Duration) {
+        let faded = self.0.map_or(Duration::ZERO, |known| known * 7 / 8);
+        self.0 = Some(time.min(SILENCE).max(faded));
+    }
+
+    fn silence(&self) -> Duration {
+        self.0
+            .map_or(SILENCE, |known| (known * 4).clamp(SILENCE / 20, SILENCE))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +55,7 @@ pub struct Ticket {
     id: u64,
     epoch: u64,
     level: usize,
+    went: Instant,
     stage: Stage,
 }
 
@@ -67,6 +86,7 @@ impl Edge {
             limit: ConcurrencyLimit::new(policy.max_concurrency),
             cookies: CookieGate::default(),
             circuit: Circuit::new(policy.circuit, now),
+            refusals: RefusalTime::default(),
             flight: Flight::default(),
             notes: Vec::new(),
         }
@@ -100,6 +120,7 @@ impl Edge {
             id,
             epoch: self.gate.went(now),
             level,
+            went: now,
             stage: Stage::Out,
         }
     }
@@ -148,17 +169,19 @@ impl Edge {
     }
 
     pub fn tick(&mut self, now: Instant) {
-        self.limit.tick(now);
+        let silence = self.refusals.silence();
+        self.limit.tick(silence, now);
         self.cookies.tick(now);
-        if self.gate.tick(self.limit.now(), now) {
+        if self.gate.tick(self.limit.now(), silence, now) {
             self.over();
         }
     }
 
     /// When time alone may let somebody go who waits.
     pub fn alarm(&self, now: Instant) -> Option<Instant> {
-        let limit = self.limit.alarm(self.flight.all);
-        let alarms = [self.gate.alarm(), self.cookies.alarm(), limit];
+        let silence = self.refusals.silence();
+        let limit = self.limit.alarm(self.flight.all, silence);
+        let alarms = [self.gate.alarm(silence), self.cookies.alarm(), limit];
         alarms.into_iter().flatten().filter(|at| *at > now).min()
     }
 
@@ -175,6 +198,8 @@ impl Edge {
 
     fn refused(&mut self, ticket: &mut Ticket, wait: Duration, now: Instant) -> Option<Duration> {
         ticket.stage = Stage::Back;
+        let time = now.saturating_duration_since(ticket.went);
+        self.refusals.learn(time);
         self.flight.all = self.flight.all.saturating_sub(1);
         let shut = self.gate.shut(now).is_some();
         let old = self.gate.is_old(ticket.epoch);

@@ -186,15 +186,15 @@ async fn a_refusal_says_how_long_the_lanes_beside_it_shall_be_quiet() {
 #[test]
 fn cookies_are_demanded_once_a_refusal_named_them() {
     let (lane, _clock) = lane(10);
-    assert!(!lane.demands::<&str>(&[]));
+    assert!(!lane.demands(Vec::<&str>::new));
 
     go(&lane).sign(&Sign::CookiesDemanded {
         names: vec!["__cf_bm".to_owned(), "_cfuvid".to_owned()],
         captured: true,
     });
 
-    assert!(lane.demands(&["__cf_bm"]));
-    assert!(!lane.demands(&["_cfuvid", "__cf_bm"]));
+    assert!(lane.demands(|| vec!["__cf_bm"]));
+    assert!(!lane.demands(|| vec!["_cfuvid", "__cf_bm"]));
 }
 
 /// An edge that takes fifty, and refuses the others for a minute.

@@ -6,14 +6,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::pause::SILENCE;
-
 /// A probe that is refused again and again comes no more seldom than once in so many Retry-Afters.
 const LONGEST_DELAY: u32 = 2;
-/// Nor more often than after twice as many good answers as the limit is high, up to so many: a share of the traffic.
-const ANSWERS_BETWEEN: usize = 50;
+/// Nor more often than after so many good answers, where probing stays in vain: a share of the traffic.
+const MOST_ANSWERS_BETWEEN: usize = 50;
 /// So many refusals above the proven limit cost nobody a pause, before they are believed.
 const TOLERATED: u32 = 3;
+/// The last one in so many of a limit is never proven: with slots on their way back and forth, how many the edge counts and how many we
+/// count differ.
+const FUZZY: usize = 16;
 
 /// Up to `proven` a refusal is a loss. What lies between that and `limit` was reached by probing or in the middle of a loss: a slot
 /// that the edge had just got back may have lent itself. It is proven when as many as it holds have passed at the limit.
@@ -37,6 +38,14 @@ struct Growth {
     /// Good answers since one was refused.
     answers: usize,
     repeats: u32,
+}
+
+impl Growth {
+    fn answers_between(&self, limit: usize) -> usize {
+        limit
+            .saturating_mul(1 << self.repeats.min(8))
+            .min(MOST_ANSWERS_BETWEEN)
+    }
 }
 
 /// Who was refused.
@@ -80,7 +89,7 @@ impl ConcurrencyLimit {
 
     fn may_grow(&self, in_flight: usize) -> bool {
         let untried = self.growth.due.is_none();
-        let seldom = self.growth.answers >= ANSWERS_BETWEEN.min(2 * self.limit);
+        let seldom = self.growth.answers >= self.growth.answers_between(self.limit);
         in_flight == self.limit && self.limit < self.max && (untried || seldom)
     }
 
@@ -118,13 +127,13 @@ impl ConcurrencyLimit {
     pub fn tolerates(&mut self, refused: Refused, now: Instant) -> bool {
         let probe = self.settled(refused.id);
         let level = refused.level.max(refused.others + 1);
-        let above = level > self.proven && self.tolerated < TOLERATED;
+        let above = level > self.firm() && self.tolerated < TOLERATED;
         if !probe && !above {
             return false;
         }
         if !probe {
             self.tolerated += 1;
-            self.limit = self.limit.min(refused.others).max(self.proven);
+            self.limit = self.limit.min(refused.others).max(self.firm());
         }
         self.doubt();
         self.delay(refused.retry_after, now);
@@ -140,21 +149,25 @@ impl ConcurrencyLimit {
     }
 
     /// A probe that nobody refused in this time has passed.
-    pub fn tick(&mut self, now: Instant) {
-        if self.silent_at().is_some_and(|silent| silent <= now) {
+    pub fn tick(&mut self, silence: Duration, now: Instant) {
+        if self.silent_at(silence).is_some_and(|silent| silent <= now) {
             self.growth.probe = None;
             self.grow();
         }
     }
 
     /// When to look again, with so many in flight and somebody waiting.
-    pub fn alarm(&self, in_flight: usize) -> Option<Instant> {
+    pub fn alarm(&self, in_flight: usize, silence: Duration) -> Option<Instant> {
         let due = self.growth.due.filter(|_| self.may_grow(in_flight));
-        self.silent_at().or(due)
+        self.silent_at(silence).or(due)
     }
 
-    fn silent_at(&self) -> Option<Instant> {
-        self.growth.probe.map(|(_, went)| went + SILENCE)
+    fn firm(&self) -> usize {
+        self.proven.min(self.limit - self.limit / FUZZY)
+    }
+
+    fn silent_at(&self, silence: Duration) -> Option<Instant> {
+        self.growth.probe.map(|(_, went)| went + silence)
     }
 
     fn grow(&mut self) {

@@ -4,17 +4,40 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::{Duration, Instant};
 
+use super::Policy;
 use super::asker::{Asker, Patience};
 use super::sign::Sign;
 use super::state::{Decision, News, Note, State, Ticket};
-use super::{CircuitPolicy, Policy};
+use super::state_tests::policy;
 
 const MS: u64 = 1_000;
 const SECOND: u64 = 1_000 * MS;
 
-/// The way there, and back.
-const TRIP: u64 = 2 * MS;
-const HEAD: u64 = 30 * MS;
+/// What the clients meet.
+#[derive(Clone, Copy, Debug)]
+struct World {
+    capacity: fn(u64) -> usize,
+    /// The way to the edge, at least, and back.
+    trip: u64,
+    head: u64,
+    stream: u64,
+    retry_after: u64,
+}
+
+impl World {
+    /// From an answer's end at the edge to the next one's, on the same slot.
+    fn turn(&self) -> u64 {
+        self.stream + self.trip * 5 / 2
+    }
+}
+
+const WORLD: World = World {
+    capacity: |_| 50,
+    trip: 2 * MS,
+    head: 30 * MS,
+    stream: SECOND,
+    retry_after: SECOND,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -39,9 +62,7 @@ struct Model {
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     requests: Vec<(u64, u64, Ticket)>,
     at_edge: usize,
-    schedule: fn(u64) -> usize,
-    stream: u64,
-    retry_after: u64,
+    world: World,
     tally: Tally,
 }
 
@@ -55,37 +76,26 @@ struct Tally {
     pauses: Vec<u64>,
 }
 
-fn policy() -> Policy {
+/// Nobody is turned away, whatever it takes.
+fn patient() -> Policy {
     Policy {
-        max_concurrency: 512,
-        queue_max: 2048,
         queue_timeout: Duration::from_secs(9000),
-        before_bypass: Duration::from_millis(500),
-        retry_share: 0.2,
-        retry_min: 3,
-        circuit: CircuitPolicy {
-            failures: 0.5,
-            requests: 10,
-            window: Duration::from_secs(10),
-            open: Duration::from_secs(5),
-        },
+        ..policy()
     }
 }
 
 impl Model {
-    fn new(schedule: fn(u64) -> usize, stream: u64, retry_after: u64, seed: u64) -> Self {
+    fn new(world: World, policy: Policy, seed: u64) -> Self {
         let start = Instant::now();
         Self {
             start,
             now: 0,
             random: fastrand::Rng::with_seed(seed),
-            lane: State::new(policy(), start),
+            lane: State::new(policy, start),
             events: BinaryHeap::new(),
             requests: Vec::new(),
             at_edge: 0,
-            schedule,
-            stream,
-            retry_after,
+            world,
             tally: Tally::default(),
         }
     }
@@ -122,17 +132,17 @@ impl Model {
             Event::Comes { client, retry } => self.comes(client, retry),
             Event::ReachesEdge(request) => {
                 self.tally.posts += 1;
-                if self.at_edge >= (self.schedule)(self.now) {
+                if self.at_edge >= (self.world.capacity)(self.now) {
                     self.tally.refused += 1;
-                    return self.at(TRIP, Event::Refused(request));
+                    return self.at(self.world.trip, Event::Refused(request));
                 }
                 self.at_edge += 1;
                 let stream = self
                     .random
-                    .u64(self.stream * 9 / 10..=self.stream * 11 / 10);
-                self.at(HEAD + TRIP, Event::Head(request));
+                    .u64(self.world.stream * 9 / 10..=self.world.stream * 11 / 10);
+                self.at(self.world.head + self.world.trip, Event::Head(request));
                 self.at(stream, Event::LeavesEdge(request));
-                self.at(stream + TRIP, Event::Ends(request));
+                self.at(stream + self.world.trip, Event::Ends(request));
             }
             Event::Head(request) => self.sign(request, &Sign::Head),
             Event::LeavesEdge(_) => self.at_edge -= 1,
@@ -144,7 +154,7 @@ impl Model {
                 self.at(MS, Event::Comes { client, retry });
             }
             Event::Refused(request) => {
-                let pause = Duration::from_micros(self.retry_after);
+                let pause = Duration::from_micros(self.world.retry_after);
                 self.sign(request, &Sign::Refused { pause });
                 let (client, _, ticket) = self.requests[request];
                 self.lane.leave(ticket, now);
@@ -179,7 +189,7 @@ impl Model {
         let waited = self.now - since;
         self.tally.waits.entry(client).or_default().push(waited);
         self.requests.push((client, since, ticket));
-        let trip = self.random.u64(TRIP..TRIP * 2);
+        let trip = self.random.u64(self.world.trip..self.world.trip * 2);
         self.at(trip, Event::ReachesEdge(self.requests.len() - 1));
     }
 
@@ -217,28 +227,22 @@ impl Model {
         let served = self.tally.served_at.iter();
         let served = served.filter(|at| (from..to).contains(at)).count();
         let capacity: usize = (from / MS..to / MS)
-            .map(|ms| (self.schedule)(ms * MS))
+            .map(|ms| (self.world.capacity)(ms * MS))
             .sum();
-        served as f64 * self.stream as f64 / (capacity as u64 * MS) as f64
+        served as f64 * self.world.turn() as f64 / (capacity as u64 * MS) as f64
     }
 
-    fn report(&self, name: &str, until: u64) {
-        println!(
-            "{name}: goodput {:.3}, posts/served {:.3}, refused {}, pauses {:?}",
-            self.goodput(0, until),
-            self.tally.posts as f64 / self.tally.served_at.len() as f64,
-            self.tally.refused,
-            self.tally
-                .pauses
-                .iter()
-                .map(|at| at / MS)
-                .collect::<Vec<_>>(),
-        );
+    fn posts_per_answer(&self) -> f64 {
+        self.tally.posts as f64 / (self.tally.served_at.len() + self.at_edge) as f64
     }
-}
 
-fn fifty(_: u64) -> usize {
-    50
+    /// All but one in a hundred waited no longer.
+    fn wait_of(&self, clients: std::ops::Range<u64>) -> u64 {
+        let waits = self.tally.waits.range(clients);
+        let mut waits: Vec<u64> = waits.flat_map(|(_, waits)| waits.iter().copied()).collect();
+        waits.sort_unstable();
+        waits[waits.len() * 99 / 100]
+    }
 }
 
 fn moving(now: u64) -> usize {
@@ -251,31 +255,64 @@ fn moving(now: u64) -> usize {
 
 #[test]
 fn a_capacity_that_nobody_knows_is_found_and_used() {
-    for seed in 0..10 {
-        let mut model = Model::new(fifty, SECOND, SECOND, seed);
+    for seed in 0..5 {
+        let mut model = Model::new(WORLD, patient(), seed);
         model.run(0..200, 60 * SECOND);
-        model.report("fifty", 60 * SECOND);
+
+        let goodput = model.goodput(0, 60 * SECOND);
+        assert!(goodput >= 0.95, "{goodput}");
+        let posts = model.posts_per_answer();
+        assert!(posts <= 1.05, "{posts}");
+        assert!(model.tally.pauses.len() <= 3, "{:?}", model.tally.pauses);
     }
 }
 
 #[test]
 fn a_capacity_that_moves_is_followed() {
-    for seed in 0..10 {
-        let mut model = Model::new(moving, SECOND, SECOND, seed);
+    for seed in 0..5 {
+        let capacity = moving;
+        let mut model = Model::new(World { capacity, ..WORLD }, patient(), seed);
         model.run(0..200, 80 * SECOND);
-        model.report("moving", 80 * SECOND);
+
+        let goodput = model.goodput(0, 80 * SECOND);
+        assert!(goodput >= 0.90, "{goodput}");
     }
 }
 
 #[test]
-fn a_minute_of_retry_after_costs_one_pause() {
-    for seed in 0..10 {
-        let mut model = Model::new(fifty, 10 * SECOND, 60 * SECOND, seed);
+fn a_minute_of_retry_after_is_paid_once() {
+    let world = World {
+        stream: 10 * SECOND,
+        retry_after: 60 * SECOND,
+        ..WORLD
+    };
+    for seed in 0..5 {
+        let mut model = Model::new(world, patient(), seed);
         model.run(0..200, 600 * SECOND);
-        model.report("minute", 600 * SECOND);
-        println!(
-            "after first: {:.3}",
-            model.goodput(70 * SECOND, 600 * SECOND)
-        );
+
+        let goodput = model.goodput(75 * SECOND, 600 * SECOND);
+        assert!(goodput >= 0.95, "{goodput}");
+        assert!(model.tally.pauses.len() <= 2, "{:?}", model.tally.pauses);
     }
+}
+
+#[test]
+fn a_caller_with_a_hundred_requests_at_most_doubles_the_time_of_those_with_one() {
+    let world = World {
+        capacity: |_| usize::MAX,
+        ..WORLD
+    };
+    let policy = Policy {
+        max_concurrency: 12,
+        ..patient()
+    };
+    let mut model = Model::new(world, policy, 1);
+    let hog = (0..100).map(|request| 10_000 + 1000 * request);
+    model.run((1..10).chain(hog), 60 * SECOND);
+
+    let wait = model.wait_of(1..10);
+    assert!(
+        wait <= world.stream,
+        "alone they would wait for nothing, and an answer takes a second: {wait}"
+    );
 }

@@ -58,10 +58,11 @@ impl Opening {
         }
     }
 
-    fn silent_at(&self) -> Option<Instant> {
+    fn silent_at(&self, silence: Duration) -> Option<Instant> {
         let patience = match self.cause {
             Some(Cause::Circuit) => SILENCE_AFTER_FAILURES,
-            _ => SILENCE,
+            _ if self.is_probing() => SILENCE,
+            _ => silence,
         };
         (self.awaiting >= self.window()).then(|| self.last + patience)
     }
@@ -185,7 +186,7 @@ impl Gate {
     }
 
     /// What time alone brings. Has the pause ended with it?
-    pub fn tick(&mut self, limit: usize, now: Instant) -> bool {
+    pub fn tick(&mut self, limit: usize, silence: Duration, now: Instant) -> bool {
         match &mut self.phase {
             Phase::Open => false,
             Phase::Shut { until, cause } => {
@@ -195,7 +196,7 @@ impl Gate {
                 false
             }
             Phase::Opening(opening) => {
-                if opening.silent_at().is_none_or(|silent| silent > now) {
+                if opening.silent_at(silence).is_none_or(|silent| silent > now) {
                     return false;
                 }
                 let ended = opening.is_probing() && opening.cause.is_some();
@@ -209,11 +210,11 @@ impl Gate {
     }
 
     /// When to look again.
-    pub fn alarm(&self) -> Option<Instant> {
+    pub fn alarm(&self, silence: Duration) -> Option<Instant> {
         match &self.phase {
             Phase::Open => None,
             Phase::Shut { until, .. } => Some(*until),
-            Phase::Opening(opening) => opening.silent_at(),
+            Phase::Opening(opening) => opening.silent_at(silence),
         }
     }
 

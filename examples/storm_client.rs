@@ -39,6 +39,8 @@ struct Group {
     key: Option<String>,
     /// What their messages say, for rules of the simulator.
     word: Option<String>,
+    /// Each request is a session of its own; else each client is one.
+    fresh: bool,
 }
 
 /// One request, times in seconds since the window opened.
@@ -188,7 +190,11 @@ impl Member {
     }
 
     async fn ask(&self, number: u32) -> Ending {
-        let session = format!("{}-{}", self.about().name, self.number);
+        let about = self.about();
+        let session = match about.fresh {
+            true => format!("{}-{}-{number}", about.name, self.number),
+            false => format!("{}-{}", about.name, self.number),
+        };
         let request = self
             .crew
             .http

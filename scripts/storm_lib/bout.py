@@ -25,6 +25,7 @@ class Bout:
     router: dict = field(default_factory=dict)
     provider: dict = field(default_factory=dict)
     timeline: list[dict] = field(default_factory=list)
+    aside: list[dict] = field(default_factory=list)
     opened: tuple[float, int] = (0.0, 0)
     posts_before: int = 0
 
@@ -53,9 +54,13 @@ class Bout:
 
     def close(self) -> None:
         self.router, self.provider = self.edge.stats(ROUTER), self.edge.stats(PROVIDER)
+        self.timeline, self.aside = self.points(ROUTER), self.points(PROVIDER)
+
+    def points(self, host: str) -> list[dict]:
+        """The host's time-line, in seconds since the window opened."""
         at, edge_ms = self.opened
         began_ms = edge_ms + 1000 * (self.tally.began - at)
-        self.timeline = [point | {"at": (point["at_ms"] - began_ms) / 1000} for point in self.edge.timeline()["points"]]
+        return [point | {"at": (point["at_ms"] - began_ms) / 1000} for point in self.edge.timeline(host)["points"]]
 
     def brief(self) -> str:
         kinds = self.tally.kinds()

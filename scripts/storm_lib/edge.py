@@ -12,13 +12,14 @@ from .times import Times
 BINARY = os.environ["MEMGATE_BINARY"]
 ROUTER = "api.supermemory.ai"
 PROVIDER = "api.anthropic.com"
-EVENTS_OF_A_STREAM = 20
+# Pieces of text in a stream.
+EVENTS = 20
 
 
 class Edge:
     """The simulator's process, with the stand-in for LiteLLM that knows every key."""
 
-    def __init__(self, rig: Rig, name: str, times: Times, options: list, stream: float | None = None):
+    def __init__(self, rig: Rig, name: str, times: Times, options: list, stream: float | None = None, events: int = EVENTS):
         self.port, control, self.litellm = free_port(), free_port(), free_port()
         self.control = f"http://127.0.0.1:{control}"
         self.ca = rig.folder / f"{name}-ca.pem"
@@ -26,7 +27,7 @@ class Edge:
         process = rig.start(f"{name}-edge", [
             BINARY, "sim", "--direct", "--listen", f"127.0.0.1:{self.port}", "--control", f"127.0.0.1:{control}", "--ca-out", self.ca,
             "--litellm", f"127.0.0.1:{self.litellm}", "--litellm-model", "claude-storm", "--retry-after", times.retry_after,
-            "--deltas", EVENTS_OF_A_STREAM, "--stream-ms", round(stream * 1000), "--no-digests", "--duplicates", "--remember", 16, *options,
+            "--deltas", events, "--stream-ms", round(stream * 1000), "--no-digests", "--duplicates", "--remember", 16, *options,
         ])
         process.until_port(control)
         self.process: Process = process
@@ -48,8 +49,8 @@ class Edge:
     def stats(self, host: str = ROUTER) -> dict:
         return self.ask("/__stats?requests=0")["hosts"][host]["stats"]
 
-    def timeline(self) -> dict:
-        return self.ask("/__timeline")
+    def timeline(self, host: str = ROUTER) -> dict:
+        return self.ask(f"/__timeline?host={host}")
 
 
 def told(url: str, body: dict | None = None, key: str = "") -> dict:

@@ -47,7 +47,8 @@ class LiteLlm:
         body = {"model": "claude-storm", "max_tokens": 64, "messages": [{"role": "user", "content": "warm up"}]}
         with ThreadPoolExecutor(4 * WORKERS) as pool:
             for done in [pool.submit(told, self.url, body, self.key) for _ in range(4 * WORKERS)]:
-                done.result()
+                if error := done.exception():
+                    print(f"{self.name}, warming up: {error}")
 
     def look(self) -> dict[str, float]:
         return {}

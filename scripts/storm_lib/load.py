@@ -27,6 +27,7 @@ class Group:
     requests: int | None = None
     key: str | None = None
     word: str | None = None
+    fresh: bool = False
 
 
 @dataclass

@@ -5,11 +5,10 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .bout import Bout
 from .rows import Result
 
 ROWS = ["unknown-capacity", "moving-capacity", "bypass"]
-COLOURS = {"capacity": "#999999", "limit": "#d62728", "in flight": "#1f77b4", "oracle": "#ff7f0e", "queued": "#2ca02c"}
+COLOURS = {"capacity": "#999999", "limit": "#d62728", "in flight": "#1f77b4", "oracle": "#ff7f0e", "aside": "#2ca02c"}
 
 
 def draw(results: list[Result], folder: Path | None) -> None:
@@ -27,12 +26,14 @@ def draw(results: list[Result], folder: Path | None) -> None:
 
 def over_time(axis, result: Result) -> None:
     ours, others = result.bouts[0], result.bouts[1:2]
-    times, capacity = steps(ours, "capacity")
+    times, capacity = steps(ours.timeline, "capacity")
     axis.step(times, capacity, where="post", color=COLOURS["capacity"], linewidth=2, label="what the edge lets in (told to HAProxy only)")
-    axis.step(*steps(ours, "in_flight"), where="post", color=COLOURS["in flight"], linewidth=1, label="memgate: in flight at the edge")
+    axis.step(*steps(ours.timeline, "in_flight"), where="post", color=COLOURS["in flight"], linewidth=1, label="memgate: in flight at the edge")
+    if ours.provider["posts"]:
+        axis.step(*steps(ours.aside, "in_flight"), where="post", color=COLOURS["aside"], linewidth=1, label="memgate: in flight at the provider's own host")
     for other in others:
-        axis.step(*steps(other, "in_flight"), where="post", color=COLOURS["oracle"], linewidth=1, alpha=0.7, label=f"{other.name}: in flight at the edge")
-    top = 1.3 * max([value for value in capacity if value is not None] or [1])
+        axis.step(*steps(other.timeline, "in_flight"), where="post", color=COLOURS["oracle"], linewidth=1, alpha=0.7, label=f"{other.name}: in flight at the edge")
+    top = 1.2 * max([1, *(value for value in capacity if value is not None), *steps(ours.aside, "in_flight")[1]])
     looks = [(at, seen["limit"]) for at, seen in ours.looks if seen["limit"] <= top]
     axis.plot([at for at, _ in looks], [limit for _, limit in looks], ".", color=COLOURS["limit"], markersize=3, label="memgate's limit, once it felt one")
     for index, (at, seen) in enumerate(ours.looks):
@@ -44,8 +45,8 @@ def over_time(axis, result: Result) -> None:
     axis.legend(loc="lower right", fontsize=7)
 
 
-def steps(bout: Bout, key: str) -> tuple[list[float], list]:
-    points = [point for point in bout.timeline if point["at"] >= 0]
+def steps(timeline: list[dict], key: str) -> tuple[list[float], list]:
+    points = [point for point in timeline if point["at"] >= 0]
     return [point["at"] for point in points], [point[key] for point in points]
 
 

@@ -12,11 +12,11 @@ STREAM = 0.2
 
 @row("provider-zone", quick=True)
 def provider_zone(stage: Stage, result: Result) -> None:
-    """one request at a time, and the router answers every one with 1200 that names the provider's zone"""
+    """one request at a time, each of another session, and the router answers every one with 1200 that names the provider's zone"""
     window = stage.times.window / 3
     edge = Edge(stage.rig, "memgate", stage.times, ["--capacity", 0, "--refusal-zone", PROVIDER, "--refusal-form", "html"], stream=STREAM)
     ours = Bout(Memgate(stage.rig, "memgate", edge, stage.times, Settings("provider", stage.defaults)), edge)
-    run(stage.rig, f"{result.row.name}, {result.title}", [ours], window, [Group("user", 1, callers=1)])
+    run(stage.rig, f"{result.row.name}, {result.title}", [ours], window, [Group("user", 1, callers=1, fresh=True)])
     result.bouts.append(ours)
     answered, bypassed = len(ours.tally.requests), sum(one["route"] == "bypass" for one in ours.tally.whole())
     probes, allowed = ours.router["posts"], 1 + int(window // stage.times.retry_after)

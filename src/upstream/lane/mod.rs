@@ -151,8 +151,11 @@ impl Lane {
     }
 
     fn leave(self: &Arc<Self>, ticket: Ticket) {
-        let now = self.clock.now();
         let mut inner = self.inner.lock();
+        if !inner.state.anybody_waits() {
+            return inner.state.leave_unwatched(ticket);
+        }
+        let now = self.clock.now();
         inner.state.leave(ticket, now);
         self.publish(inner, now);
     }

@@ -109,15 +109,20 @@ impl<W> State<W> {
     }
 
     pub fn leave(&mut self, ticket: Ticket, now: Instant) {
-        self.edge.leave(ticket);
-        if ticket.holds_a_slot() {
-            self.budget.back(ticket.retry);
+        if !self.anybody_waits() {
+            return self.leave_unwatched(ticket);
         }
+        self.back(ticket);
         if ticket.has_passed() {
-            let busy = self.anybody_waits() && self.edge.gate.is_open();
-            self.pace.freed(busy, now);
+            self.pace.freed(self.edge.gate.is_open(), now);
         }
         self.drain(now);
+    }
+
+    /// While nobody waits it does not matter when, and asking the clock is the dearest part.
+    pub fn leave_unwatched(&mut self, ticket: Ticket) {
+        self.back(ticket);
+        self.pace.rests();
     }
 
     pub fn pause(&mut self, wait: Duration, cause: Cause, now: Instant) {
@@ -226,6 +231,13 @@ impl<W> State<W> {
             };
             let ticket = self.go(waiter.retry, now);
             self.grants.push((waiter.told, ticket));
+        }
+    }
+
+    fn back(&mut self, ticket: Ticket) {
+        self.edge.leave(ticket);
+        if ticket.holds_a_slot() {
+            self.budget.back(ticket.retry);
         }
     }
 

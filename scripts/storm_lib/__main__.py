@@ -24,7 +24,7 @@ def main() -> int:
         print("network: a namespace of its own with nothing but loopback")
     else:
         print("network: this machine's own (no namespaces allowed here); everything is told to use loopback")
-    scale = options.scale or (USUAL_SCALE / 2 if options.quick else USUAL_SCALE)
+    scale = options.scale or USUAL_SCALE
     chosen = [one for one in rows.ROWS if wanted(one, options)]
     variants = [False] if options.quick else [False, True]
     results = [
@@ -43,7 +43,7 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     names = ", ".join(one.name for one in rows.ROWS)
     parser = argparse.ArgumentParser(prog="scripts/storm", epilog=f"rows: {names}")
-    parser.add_argument("--quick", action="store_true", help="the short rows at half the time; memgate and HAProxy only")
+    parser.add_argument("--quick", action="store_true", help="the short rows, scaled only; memgate and HAProxy only")
     parser.add_argument("--only", action="append", metavar="NAME", help="only rows whose name contains this (repeatable)")
     parser.add_argument("--scale", type=Fraction, metavar="F", help=f"every duration is the real one times this (default {USUAL_SCALE})")
     parser.add_argument("--no-peers", action="store_true", help="without nginx, Envoy and LiteLLM alone")

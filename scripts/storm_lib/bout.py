@@ -41,8 +41,15 @@ class Bout:
     @property
     def posts_per_request(self) -> float:
         """Of requests that were not turned away before the edge. What is in flight when the window closes counts on both sides."""
-        in_flight = next((point["in_flight"] for point in reversed(self.timeline) if point["at"] <= self.tally.ended), 0)
-        return self.posts / max(1, len(self.tally.requests) - self.tally.kinds()["refused"] + in_flight)
+        return self.posts / max(1, len(self.tally.requests) - self.tally.kinds()["refused"] + self.open_posts)
+
+    @property
+    def posts_per_any_request(self) -> float:
+        return self.posts / max(1, len(self.tally.requests) + self.open_posts)
+
+    @property
+    def open_posts(self) -> int:
+        return next((point["in_flight"] for point in reversed(self.timeline) if point["at"] <= self.tally.ended), 0)
 
     def open(self) -> None:
         self.opened = time.time(), self.edge.timeline()["now_ms"]

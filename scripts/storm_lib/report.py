@@ -76,7 +76,7 @@ def cell(result: Result, text: str) -> str:
 
 def contestants(results: list[Result]) -> list[str]:
     lines = [
-        "| run | in front of the edge | served | of all answers | edge errors at clients | refused | other errors | POSTs upstream per request | p50, p99 of served, s |",
+        "| run | in front of the edge | served | of all answers | edge errors at clients | refused | other errors | POSTs upstream per request not turned away | p50, p99 of served, s |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     return lines + [contestant(result, bout) for result in results for bout in result.bouts]

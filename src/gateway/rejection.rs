@@ -14,6 +14,7 @@ const NOT_ALLOWED: &str = "this port leads only to the hosts in `egress.allow`: 
 pub enum Rejection {
     /// The request line or headers are unsound.
     Head(&'static str),
+    HeadTooLarge,
     /// The allowed methods.
     Method(&'static str),
     Expectation,
@@ -123,6 +124,7 @@ impl Rejection {
     pub fn answer(&self, dialect: Dialect) -> Answer {
         match self {
             Self::Head(reason) => Answer::new(400, "bad_request", *reason),
+            Self::HeadTooLarge => Answer::new(431, "head_too_large", "the head is too large"),
             Self::Method(allow) => Answer::only(allow),
             Self::Expectation => Answer::new(
                 417,

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Uri, header};
@@ -18,7 +17,7 @@ use super::errand::Errand;
 use super::parcel::{self, Parcel};
 use super::passage::Fairness;
 use super::target::{Target, is_inference};
-use super::{egress, local, reply};
+use super::{egress, local, relay, reply};
 use crate::auth::{Caller, Presented};
 use crate::body::Envelope;
 use crate::config::{Bypass, Expose, ProviderDialect};
@@ -32,15 +31,9 @@ pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
 const DOWNSTREAM_WRITE: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(5);
 
-tokio::task_local! {
-    /// Turns true when the request's head is there.
-    pub(crate) static HEAD_ARRIVED: Arc<AtomicBool>;
-}
-
 /// Bounds on a client's connection that Pingora leaves open.
 pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
-    // Set where a deadline waits for it, which is not so for HTTP/2.
-    let _ = HEAD_ARRIVED.try_with(|arrived| arrived.store(true, Ordering::Relaxed));
+    relay::unwrap(session, &ctx.custody);
     // Pingora knows who wants no more than one answer: HTTP/1.0 unless it says otherwise.
     if session.get_keepalive().is_some() {
         session.set_keepalive(Some(KEEPALIVE.as_secs()));
@@ -227,7 +220,7 @@ async fn pass_through(
         model: model.map(str::to_owned),
         stream: false,
         betas: Vec::new(),
-        feed: (!session.is_upgrade_req()).then(|| parcel::feed(ctx, None)),
+        feed: Some(parcel::feed(ctx, None)),
         held: None,
     })
 }

@@ -108,12 +108,25 @@ async fn next_piece(session: &mut Session, pace: &Pace) -> Result<Option<Bytes>,
         Ok(Err(error)) if *error.etype() == ErrorType::ReadTimedout => {
             Err(Rejection::BodyTooSlow.into())
         }
-        Ok(Err(error)) if *error.etype() == ErrorType::InvalidHTTPHeader => {
-            Err(Rejection::Head("the body's framing is not valid HTTP").into())
-        }
+        Ok(Err(error)) if is_bad_framing(&error) => Err(bad_framing(session).into()),
         Ok(Err(error)) => Err(Unread::Gone(error.into_down())),
         Ok(Ok(piece)) => Ok(piece),
     }
+}
+
+/// Nobody knows where the next request would begin, though Pingora takes the body for done.
+pub(super) fn bad_framing(session: &mut Session) -> Rejection {
+    session.set_keepalive(None);
+    Rejection::Head("the body's framing is not valid HTTP")
+}
+
+/// The client sent what is no body, which it may want to know; any other error means that it left.
+pub(super) fn is_bad_framing(error: &Error) -> bool {
+    // Pingora keeps the names of its own to itself.
+    matches!(
+        error.etype(),
+        ErrorType::InvalidHTTPHeader | ErrorType::Custom("InvalidChunk" | "InvalidTrailerEnd")
+    )
 }
 
 /// Until when the next progress must come.

@@ -11,7 +11,7 @@ use super::detour::Detour;
 use super::errand::Errand;
 use super::judge::Finding;
 use super::passage::Fairness;
-use super::relay::SharedFeed;
+use super::relay::{Custody, SharedFeed};
 use super::stream::Tail;
 use crate::auth::Caller;
 use crate::cookies::CookieHeader;
@@ -31,6 +31,8 @@ pub struct RequestCtx {
     pub(super) started: Instant,
     pub(super) request_id: RequestId,
     pub(super) dialect: Dialect,
+    /// Where the client's session is while Pingora does not have it.
+    pub(super) custody: Custody,
     pub(super) admitted: Option<Admitted>,
     pub(super) attempt: Attempt,
     pub(super) answered: Answered,
@@ -141,6 +143,8 @@ pub(super) struct Answered {
     pub refused: Option<&'static str>,
     pub outcome: Option<&'static str>,
     pub client_left: bool,
+    /// The answer ended as an answer should, although the attempt failed.
+    pub told: bool,
     pub memory: Option<&'static str>,
     /// Set while an event stream that we could end with an error event passes.
     pub stream: Option<Tail>,
@@ -166,6 +170,7 @@ impl RequestCtx {
             _in_flight: gateway.traffic.enter(),
             request_id: RequestId::new(None),
             dialect: Dialect::OpenAi,
+            custody: Custody::of_connection(),
             admitted: None,
             attempt: Attempt::default(),
             answered: Answered::default(),

@@ -1,14 +1,14 @@
 //! What now, when an attempt failed? Decides on another one, and answers when there is none.
 
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{BError, Error, ErrorSource, ErrorType};
+use pingora_core::{BError, Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, Session};
 
 use super::context::{RequestCtx, Way};
 use super::judge::Next;
 use super::relay::{AGAIN, Expired};
 use super::stream::Tail;
-use super::{detour, judge, record, relay, reply};
+use super::{body, detour, judge, record, relay, reply};
 use crate::gateway::{Failure, Rejection};
 use crate::upstream::peer::LOOK_AGAIN;
 use crate::upstream::{Outcome, Phase, Reason};
@@ -75,7 +75,7 @@ pub(super) fn broke(
     }
     if *error.esource() == ErrorSource::Downstream {
         let read_out = ctx.answered.stream.as_ref().is_some_and(Tail::is_finished);
-        ctx.answered.client_left = !read_out;
+        ctx.answered.client_left = !read_out && !body::is_bad_framing(&error);
         return error;
     }
     if ctx.answered.head_at.is_some() {
@@ -167,63 +167,63 @@ pub(super) async fn answer(
     error: &Error,
     ctx: &mut RequestCtx,
 ) -> FailToProxy {
-    if let Some(feed) = ctx.feed() {
-        relay::unwrap(session, feed);
-    }
+    relay::unwrap(session, &ctx.custody);
     let begun = session
         .response_written()
         .is_some_and(|head| !head.status.is_informational());
-    if begun {
-        end_stream(session, ctx).await;
-        return FailToProxy {
-            error_code: 0,
-            can_reuse_downstream: false,
-        };
+    let told = ctx.feed().is_some_and(|feed| feed.lock().has_told());
+    ctx.answered.told = if begun {
+        told || end_stream(session, ctx).await
+    } else if ctx.answered.client_left {
+        false
+    } else {
+        say(session, error, ctx).await
+    };
+    // Pingora would close the connection of a client that was told; our own loop does not.
+    FailToProxy {
+        error_code: 0,
+        can_reuse_downstream: false,
     }
-    if ctx.answered.client_left {
-        return FailToProxy {
-            error_code: 0,
-            can_reuse_downstream: false,
-        };
-    }
+}
+
+/// Answers with an error of our own; `false` when it did not reach the client.
+async fn say(session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> bool {
     let failure = ctx.answered.failure.unwrap_or(match error.esource() {
         ErrorSource::Upstream => Failure::Broken,
         _ => Failure::Internal,
     });
+    let of_client = *error.esource() == ErrorSource::Downstream;
     let rejection = match ctx.answered.turned_away {
         Some(away) => Rejection::Lane {
             retry_after: away.retry_after,
             certain: away.certain,
         },
+        None if of_client && body::is_bad_framing(error) => body::bad_framing(session),
         None => Rejection::Upstream(failure),
     };
-    let status = rejection.answer(ctx.dialect).status;
-    // Pingora gives the client's connection up after a failed attempt: the answer says so.
-    session.set_keepalive(None);
-    if let Err(error) = reply::reject(session, ctx, &rejection).await {
-        log::debug!(target: "memgate::proxy", "the error answer was not delivered: {}", name(&error));
-    }
-    FailToProxy {
-        error_code: status,
-        can_reuse_downstream: false,
-    }
+    let said = reply::reject(session, ctx, &rejection).await;
+    delivered(&said)
 }
 
 /// A plain event stream ends with an error event; anything else is cut, so that nobody takes it for whole.
-async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) {
+async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) -> bool {
     let Some(tail) = &ctx.answered.stream else {
-        return;
+        return false;
     };
-    if ctx.answered.client_left || tail.is_finished() {
-        return;
+    if ctx.answered.client_left {
+        return false;
     }
     let request_id = ctx.request_id.as_str();
-    let event = tail.error_event(
-        ctx.dialect,
-        "the upstream broke off in mid-stream",
-        request_id,
-    );
-    if let Err(error) = session.write_response_body(Some(event), true).await {
-        log::debug!(target: "memgate::proxy", "the error event was not delivered: {}", name(&error));
+    let message = "the upstream broke off in mid-stream";
+    // After the last event nothing is missing but the end itself.
+    let event = (!tail.is_finished()).then(|| tail.error_event(ctx.dialect, message, request_id));
+    let said = session.write_response_body(event, true).await;
+    delivered(&said)
+}
+
+fn delivered(said: &Result<()>) -> bool {
+    if let Err(error) = said {
+        log::debug!(target: "memgate::proxy", "the client was not told: {}", name(error));
     }
+    said.is_ok()
 }

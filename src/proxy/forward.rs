@@ -46,7 +46,7 @@ pub(super) async fn next_attempt(
     if let Some(feed) = ctx.feed() {
         feed.lock().rewind(Duration::ZERO, ctx.snapshot.clock.now());
         if !session.downstream_session.is_custom() {
-            relay::wrap(session, feed);
+            relay::wrap(session, feed, &ctx.custody);
         }
     }
     Ok(Box::new(peer))

@@ -25,6 +25,10 @@ pub(super) async fn answer(
     let body = match target {
         Target::Health => health(session, ctx).to_string(),
         Target::MemoryRouting => memory_routing(session, ctx)?,
+        Target::Server => {
+            let said = reply::methods(session, ctx).await;
+            return said.map_err(Unread::Gone);
+        }
         Target::Models => models(session, ctx, None).await?,
         Target::Model(id) => models(session, ctx, Some(id)).await?,
         _ => String::new(),

@@ -1,6 +1,7 @@
 //! One request's life: each of Pingora's hooks hands over to the phase that it belongs to.
 
 mod admission;
+mod bad_head;
 mod body;
 mod context;
 mod detour;
@@ -38,8 +39,10 @@ use pingora_core::{BError, Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-pub(crate) use admission::{HEAD_ARRIVED, KEEPALIVE};
+pub(crate) use admission::KEEPALIVE;
+pub(crate) use bad_head::refuse as refuse_head;
 pub use context::RequestCtx;
+pub(crate) use relay::{Custody, carry};
 
 use crate::gateway::Gateway;
 
@@ -65,8 +68,8 @@ impl Proxy {
         Self { gateway, egress }
     }
 
-    pub fn header_timeout(&self) -> Duration {
-        self.gateway.snapshot().config.limits.header_timeout
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
     }
 
     /// No other listener has the egress port's address: the configuration says so.

@@ -13,9 +13,7 @@ use crate::upstream::Outcome;
 
 /// Gives the session back to Pingora and writes the record.
 pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
-    if let Some(feed) = ctx.feed() {
-        relay::unwrap(session, feed);
-    }
+    relay::unwrap(session, &ctx.custody);
     let left = ctx.answered.client_left;
     if left {
         ctx.snapshot.metrics.client_left();
@@ -68,6 +66,9 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
         spent: spent(session, ctx),
     };
     ctx.snapshot.metrics.finish(&record);
+    if error.is_some() && ctx.answered.told {
+        relay::keep(session, &ctx.custody);
+    }
 }
 
 /// An answer that began well and said an error in its stream is no good answer.

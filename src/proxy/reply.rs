@@ -10,6 +10,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::context::{RequestCtx, names};
+use super::target::METHODS;
 use crate::gateway::{Answer, Rejection};
 use crate::wire::error_body;
 
@@ -80,6 +81,17 @@ fn json_head(status: StatusCode) -> Parts {
 pub(super) fn seconds(wait: Duration) -> u64 {
     let more = u64::from(wait.subsec_nanos() > 0);
     (wait.as_secs() + more).max(1)
+}
+
+/// Says which methods the server takes at all.
+pub(super) async fn methods(session: &mut Session, ctx: &RequestCtx) -> Result<()> {
+    let (mut head, ()) = http::Response::new(()).into_parts();
+    head.status = StatusCode::NO_CONTENT;
+    let allow = HeaderValue::from_static(METHODS);
+    head.headers.insert(header::ALLOW, allow);
+    stamp(&mut head.headers, ctx);
+    let head = Box::new(ResponseHeader::from(head));
+    session.write_response_header(head, true).await
 }
 
 /// Writes a local answer with a JSON body.

@@ -18,6 +18,8 @@ pub(crate) enum Target {
     MemoryRouting,
     /// `HEAD /`: is anybody there?
     Probe,
+    /// `OPTIONS *`: what does the server take, whatever the path?
+    Server,
     /// LiteLLM's, untouched. The model that the path itself names, if any.
     LiteLlm {
         model: Option<String>,
@@ -54,6 +56,7 @@ impl Target {
             "/health" => Self::Health,
             "/memory-routing/info" => Self::MemoryRouting,
             "/" if method == Method::HEAD => Self::Probe,
+            "*" => Self::Server,
             _ => match path.strip_prefix("/v1/models/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => Self::Model(id.to_owned()),
                 _ => Self::LiteLlm {
@@ -68,7 +71,7 @@ impl Target {
         match self {
             Self::Messages | Self::CountTokens | Self::ChatCompletions => Some(Method::POST),
             Self::Models | Self::Model(_) | Self::Health | Self::MemoryRouting => Some(Method::GET),
-            Self::Probe | Self::LiteLlm { .. } => None,
+            Self::Probe | Self::Server | Self::LiteLlm { .. } => None,
         }
     }
 }
@@ -135,6 +138,9 @@ pub(crate) fn is_inference(path: &str) -> bool {
     })
 }
 
+/// What any path may be asked with.
+pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// Fields that one Connection header may name.
 const MAX_NOMINATIONS: usize = 16;
 
@@ -168,9 +174,7 @@ pub(super) fn inspect(head: &RequestHeader) -> Result<(), Rejection> {
             | Method::DELETE
             | Method::OPTIONS
     ) {
-        return Err(Rejection::Method(
-            "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-        ));
+        return Err(Rejection::Method(METHODS));
     }
     let path = head.uri.path();
     let asterisk = head.method == Method::OPTIONS && path == "*";

@@ -1,7 +1,7 @@
 //! How does the gateway come up and go down? Sockets, services, background work, stopping.
 
 mod background;
-mod head_deadline;
+mod connections;
 mod lifecycle;
 mod pid_file;
 mod reach;
@@ -25,7 +25,7 @@ use pingora_proxy::http_proxy;
 use tokio::sync::watch;
 
 use self::background::Upkeep;
-use self::head_deadline::HeadDeadline;
+use self::connections::Connections;
 use self::lifecycle::Lifecycle;
 pub use self::lifecycle::outlive_harmless_signals;
 use self::pid_file::PidFile;
@@ -278,20 +278,18 @@ fn data_service(
     proxy: Proxy,
     listeners: Vec<BoundListener>,
     h2c: bool,
-) -> Service<HeadDeadline> {
+) -> Service<Connections> {
     let mut options = HttpServerOptions::default();
     options.h2c = h2c;
-    let limit = proxy.header_timeout();
+    // So that CONNECT is refused as all else is, by the proxy.
+    options.allow_connect_method_proxying = true;
+    let gateway = Arc::clone(proxy.gateway());
     let mut proxy = http_proxy(conf, proxy);
     proxy.server_options = Some(options);
     let name = if h2c { "data-h2c" } else { "data" };
-    let mut service = Service::new(name.to_owned(), HeadDeadline::new(proxy, limit));
+    let mut service = Service::new(name.to_owned(), Connections::new(proxy, gateway));
     for listener in listeners {
-        let address = listener.address.to_string();
-        match listener.tls {
-            Some(tls) => service.add_tls_with_settings(&address, None, tls),
-            None => service.add_tcp(&address),
-        }
+        service.add_listener(listener.into_config());
     }
     service
 }

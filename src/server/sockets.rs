@@ -7,7 +7,9 @@ use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use pingora_core::listeners::ListenerConfig;
 use pingora_core::listeners::tls::TlsSettings;
+use pingora_core::protocols::l4::stream::L4BufferSettings;
 use pingora_core::server::{Fds, ListenFds};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -15,6 +17,7 @@ use super::StartError;
 use crate::config::{Listener, TlsFiles};
 
 const BACKLOG: i32 = 4096;
+const TLS_RECORD: usize = 16 * 1024;
 
 /// A listener that is bound, and the way its connections are spoken with.
 pub(super) struct BoundListener {
@@ -29,6 +32,17 @@ impl BoundListener {
             address,
             tls: None,
             h2c: false,
+        }
+    }
+
+    /// Pingora holds a buffer of 64 KiB for every connection, between requests and through silent streams too.
+    /// HTTP reads into buffers of its own; TLS reads a record at a time.
+    pub(super) fn into_config(self) -> ListenerConfig {
+        let buffers = L4BufferSettings::default();
+        let config = ListenerConfig::tcp(self.address.to_string());
+        match self.tls {
+            Some(tls) => config.tls(tls).l4_buffer(buffers.read(TLS_RECORD)),
+            None => config.l4_buffer(buffers.read(0)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which LiteLLM replica serves a request? Healthy ones in turn, never one that just failed it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,12 +71,8 @@ impl Backends {
             // It is asked whatever its health: there is nobody else.
             return tried.is_empty().then(|| Replica::clone(only));
         }
-        let untried = |backend: &Backend| {
-            backend
-                .addr
-                .as_inet()
-                .is_some_and(|address| !tried.contains(address))
-        };
+        let untried =
+            |backend: &Backend| place(backend).is_some_and(|place| !tried.contains(&place.address));
         let backend = self
             .balancer
             .select_with(b"", CANDIDATES, |backend, healthy| {
@@ -86,8 +82,8 @@ impl Backends {
                 self.balancer
                     .select_with(b"", CANDIDATES, |backend, _| untried(backend))
             })?;
-        let site = backend.ext.get::<Arc<Site>>()?;
-        Some(site.at(*backend.addr.as_inet()?))
+        let Place { site, address } = place(&backend)?;
+        Some(site.at(*address))
     }
 
     /// Whether at least one replica is believed to be alive.
@@ -106,7 +102,18 @@ impl BackgroundService for Backends {
     }
 }
 
-/// One configured URL: what the pool carries of a replica.
+/// What the pool carries of a replica.
+#[derive(Clone)]
+struct Place {
+    site: Arc<Site>,
+    address: SocketAddr,
+}
+
+fn place(backend: &Backend) -> Option<&Place> {
+    backend.ext.get()
+}
+
+/// One configured URL.
 struct Site {
     base: Arc<BaseUrl>,
     authority: HeaderValue,
@@ -148,10 +155,14 @@ struct Liveliness;
 #[async_trait]
 impl HealthCheck for Liveliness {
     async fn check(&self, target: &Backend) -> pingora_core::Result<()> {
-        match target.ext.get::<Arc<Site>>() {
-            Some(site) => site.probe.check(target).await,
-            None => Ok(()),
-        }
+        let Some(Place { site, address }) = place(target) else {
+            return Ok(());
+        };
+        let target = Backend {
+            addr: (*address).into(),
+            ..target.clone()
+        };
+        site.probe.check(&target).await
     }
 
     fn health_threshold(&self, success: bool) -> usize {
@@ -159,7 +170,10 @@ impl HealthCheck for Liveliness {
     }
 
     fn backend_summary(&self, target: &Backend) -> String {
-        format!("LiteLLM at {}", target.addr)
+        match place(target) {
+            Some(place) => format!("LiteLLM at {}{}", place.address, place.site.base.path),
+            None => "LiteLLM".to_owned(),
+        }
     }
 }
 
@@ -173,13 +187,16 @@ impl ServiceDiscovery for Replicas {
     async fn discover(&self) -> pingora_core::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
         let mut found = BTreeSet::new();
         let mut last = None;
-        for site in &self.sites {
+        for (number, site) in (0..).zip(&self.sites) {
             for address in site.host.addresses().iter() {
                 last = Some(site.at(*address));
                 let mut ext = Extensions::new();
-                ext.insert(Arc::clone(site));
+                ext.insert(Place {
+                    site: Arc::clone(site),
+                    address: *address,
+                });
                 found.insert(Backend {
-                    addr: (*address).into(),
+                    addr: label(address, number).into(),
                     weight: 1,
                     ext,
                 });
@@ -189,4 +206,14 @@ impl ServiceDiscovery for Replicas {
         self.only.store(only.map(Arc::new));
         Ok((found, HashMap::new()))
     }
+}
+
+/// The pool tells backends apart by their addresses alone, but two URLs may lead to one address: behind an
+/// ingress the path, or the name, makes the replica. The number of the URL makes two of them.
+fn label(address: &SocketAddr, number: u32) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    SocketAddrV6::new(ip, address.port(), number, 0).into()
 }

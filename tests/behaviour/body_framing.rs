@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memgate::sim::{Alpn, Edge, EdgeOptions, answer};
+use memgate::sim::{Alpn, Edge, EdgeOptions, LiteLlm, LiteLlmOptions, answer};
 
 use crate::bodies::{renamed, sha256, turn_of};
 use crate::harness::*;
@@ -334,5 +334,32 @@ async fn a_request_on_the_heels_of_another_does_not_end_it() {
 
         let reply = raw.reply().await;
         assert_eq!(reply.status, 200, "{:?}", String::from_utf8(reply.body));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_without_a_size_is_a_400_in_the_paths_dialect() {
+    let edge = Edge::answering([]).await.unwrap();
+    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge)
+        .with_litellm(&litellm)
+        .start()
+        .await;
+    for (path, kind) in [
+        ("/v1/messages", "type"),
+        ("/v1/chat/completions", "error"),
+        ("/v1/embeddings", "error"),
+    ] {
+        for chunk in ["zz\r\nab\r\n", "-1\r\n", "ffffffffffffffffff\r\n"] {
+            let mut client = Raw::connect(gateway.address()).await;
+            client.post(path, "transfer-encoding: chunked\r\n").await;
+            client.send(chunk.as_bytes()).await;
+            let answer = client.reply().await;
+
+            assert_eq!(answer.status, 400, "{path} {chunk:?}");
+            assert!(answer.json().get(kind).is_some(), "{path} {chunk:?}");
+            assert_eq!(answer.header("connection"), "close", "{path}");
+            assert!(client.ended().await, "{path} {chunk:?}");
+        }
     }
 }

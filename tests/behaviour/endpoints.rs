@@ -320,3 +320,20 @@ async fn every_kind_of_answer_carries_the_gateways_headers() {
     );
     assert_eq!(said(&insane, "x-request-id").len(), 32);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_of_the_whole_server_name_the_methods() {
+    let edge = memgate::sim::Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).start().await;
+    let mut client = crate::wire::Raw::connect(gateway.address()).await;
+
+    for _ in 0..2 {
+        client
+            .send(b"OPTIONS * HTTP/1.1\r\nhost: gateway\r\n\r\n")
+            .await;
+        let answer = client.reply().await;
+
+        assert_eq!(answer.status, 204);
+        assert!(answer.header("allow").contains("POST"));
+    }
+}

@@ -11,6 +11,7 @@ mod logs;
 mod wire;
 
 mod access_log;
+mod bad_heads;
 mod bodies;
 mod body_encodings;
 mod body_framing;

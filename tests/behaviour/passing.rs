@@ -209,10 +209,6 @@ async fn expect_100_continue_is_answered_for_litellm_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_passes_both_ways() {
     let litellm = litellm().await;
-    // No server switches within microseconds; Pingora would take the end of the (empty) request for the
-    // WebSocket's, where the switch comes before it was handed on.
-    let unhurried = answer::usual().delay(Duration::from_millis(20));
-    litellm.rule(Rule::new(unhurried).path("/v1/realtime"));
     let gateway = gateway_before(&litellm).await;
     let url = format!("ws://{}/v1/realtime?model=gpt-realtime", gateway.address());
 
@@ -228,6 +224,40 @@ async fn a_websocket_passes_both_ways() {
     assert_eq!(head.status(), 101);
     assert_eq!(echoes, [true, true]);
     assert_eq!(asked(&litellm)[0].target, "/v1/realtime?model=gpt-realtime");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_that_is_switched_at_once_is_never_cut() {
+    let litellm = litellm().await;
+    let gateway = gateway_before(&litellm).await;
+    let url = format!("ws://{}/v1/realtime", gateway.address());
+    let mut cut = 0;
+
+    for _ in 0..400 {
+        let (mut socket, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
+        let sent = socket.send(Message::text("hello")).await;
+        let echo = soon("the echo", socket.next()).await;
+        cut += usize::from(sent.is_err() || !matches!(echo, Some(Ok(Message::Text(_)))));
+    }
+
+    assert_eq!(cut, 0, "of 400");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_that_litellm_refuses_is_answered_and_the_connection_lives_on() {
+    let litellm = litellm().await;
+    let gateway = gateway_before(&litellm).await;
+    let refusal = answer::provider_error(403, "permission_error", "no realtime for you");
+    litellm.rule(Rule::new(refusal).path("/v1/realtime"));
+    let mut client = Raw::connect(gateway.address()).await;
+
+    for _ in 0..3 {
+        let head = "GET /v1/realtime HTTP/1.1\r\nhost: gateway\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        client.send(head.as_bytes()).await;
+        let answer = client.reply().await;
+
+        assert_eq!(answer.status, 403);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -149,3 +149,26 @@ async fn each_replica_is_reached_and_probed_below_the_path_of_its_own_url() {
     assert_eq!(posts(&replicas[0]), ["/v1/embeddings?a=b"]);
     assert_eq!(posts(&replicas[1]), ["/team/llm/v1/embeddings?a=b"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_urls_of_one_address_are_two_replicas() {
+    let ingress = litellm().await;
+    let urls = ["blue", "green"].map(|path| format!("{}/{path}", ingress.url()));
+    let gateway = gateway_before(&urls, "").await;
+
+    for _ in 0..10 {
+        let post = gateway.post("/v1/embeddings").body("{}");
+        post.send().await.unwrap();
+    }
+
+    let posts = |path: &str| {
+        let seen = ingress.requests().into_iter();
+        seen.filter(|seen| seen.method == "POST" && seen.path().starts_with(path))
+            .count()
+    };
+    assert_eq!((posts("/blue/"), posts("/green/")), (5, 5));
+    for path in ["/blue/health/liveliness", "/green/health/liveliness"] {
+        let probed = ingress.wait_for(move |seen: &SeenRequest| seen.path() == path, PATIENCE);
+        assert!(probed.await.is_some(), "{path}");
+    }
+}

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use pingora_core::protocols::http::ServerSession;
 use pingora_http::ResponseHeader;
 
 use crate::body::Share;
@@ -70,7 +69,8 @@ pub(crate) struct Feed {
     judge: Option<Judge>,
     kept: Option<(Box<ResponseHeader>, BytesMut)>,
     expired: Option<Expired>,
-    pub(super) give_back: Option<Box<ServerSession>>,
+    /// The client has an answer, although the upstream did not end its own.
+    told: bool,
 }
 
 impl Feed {
@@ -102,7 +102,7 @@ impl Feed {
             judge: None,
             kept: None,
             expired: None,
-            give_back: None,
+            told: false,
         }
     }
 
@@ -118,6 +118,7 @@ impl Feed {
         self.judge = None;
         self.kept = None;
         self.expired = None;
+        self.told = false;
     }
 
     /// Another body in the place of the one held.
@@ -155,6 +156,14 @@ impl Feed {
 
     pub(crate) fn expired(&self) -> Option<Expired> {
         self.expired
+    }
+
+    pub(crate) fn has_told(&self) -> bool {
+        self.told
+    }
+
+    pub(super) fn tell(&mut self) {
+        self.told = true;
     }
 
     pub(super) fn is_sent(&self) -> bool {

@@ -7,16 +7,19 @@
 //! deadlines of the answer's head and of its silences; and it notices the client's departure meanwhile.
 //! The wrapped session comes back with [`unwrap`], whatever happened.
 
+mod custody;
 mod feed;
 mod session;
 
 use std::mem::replace;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 
+pub(crate) use custody::Custody;
 pub(crate) use feed::{Decision, Expired, Feed, Judge, Rest};
 pub(crate) use session::AGAIN;
 use session::Relay;
@@ -26,23 +29,42 @@ pub(crate) type SharedFeed = Arc<Mutex<Feed>>;
 
 /// Puts a relay between Pingora and the client. Keep-alive and time-outs of the client's session must
 /// be set before.
-pub(crate) fn wrap(session: &mut Session, feed: &SharedFeed) {
+pub(crate) fn wrap(session: &mut Session, feed: &SharedFeed, custody: &Custody) {
     // The box changes hands, not what is in it.
     let client = replace(&mut session.downstream_session, Box::new(vacant()));
-    let relay = Relay::new(client, Arc::clone(feed));
+    let relay = Relay::new(client, Arc::clone(feed), custody.clone());
     *session.downstream_session = ServerSession::Custom(Box::new(relay));
 }
 
-/// Gives the client's own session back; without a relay in place it does nothing.
-pub(crate) fn unwrap(session: &mut Session, feed: &SharedFeed) {
+/// A session that Pingora takes for one whose head is read; [`unwrap`] gives the client's own back.
+pub(crate) fn carry(client: Box<ServerSession>, custody: &Custody) -> ServerSession {
+    let relay = Relay::new(client, Arc::clone(&NOTHING_HELD), custody.clone());
+    ServerSession::Custom(Box::new(relay))
+}
+
+/// What a relay goes by that only carries.
+static NOTHING_HELD: LazyLock<SharedFeed> = LazyLock::new(|| {
+    let day = Duration::from_secs(86_400);
+    Arc::new(Mutex::new(Feed::new(None, day, day, Instant::now())))
+});
+
+/// Gives the client's own session back; where it is in place this does nothing.
+pub(crate) fn unwrap(session: &mut Session, custody: &Custody) {
     if !session.downstream_session.is_custom() {
         return;
     }
-    // Dropping the relay leaves the client's session in the feed.
+    // Dropping the relay leaves the client's session in custody.
     drop(replace(&mut *session.downstream_session, vacant()));
-    if let Some(client) = feed.lock().give_back.take() {
+    if let Some(client) = custody.take() {
         session.downstream_session = client;
     }
+}
+
+/// Leaves the client's session to the connection's loop, for its next request. Pingora must have no use for it
+/// any more.
+pub(crate) fn keep(session: &mut Session, custody: &Custody) {
+    let client = replace(&mut session.downstream_session, Box::new(vacant()));
+    custody.keep(client);
 }
 
 fn vacant() -> ServerSession {

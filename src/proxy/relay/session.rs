@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
-use http::HeaderMap;
+use http::header::TRANSFER_ENCODING;
+use http::{HeaderMap, Version};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::custom::CustomMessageWrite;
 use pingora_core::protocols::http::custom::server::Session as CustomSession;
@@ -16,34 +17,53 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::{Sleep, sleep_until};
 
-use super::SharedFeed;
 use super::feed::{Decision, Rest};
+use super::{Custody, SharedFeed};
+
+/// Whether the protocol is to be switched, which Pingora loses where the switch comes before the request's end
+/// was handed on: it takes that for the end of the new protocol. So the end of an empty request is not handed on
+/// until it is clear that there is no switch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Switch {
+    Never,
+    Asked,
+    Refused,
+}
 
 pub(super) struct Relay {
     /// Always there until the relay is dropped.
     client: Option<Box<ServerSession>>,
+    custody: Custody,
     feed: SharedFeed,
     streams: bool,
-    timer: Pin<Box<Sleep>>,
+    switch: Switch,
+    /// Made when it is first waited for.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.feed.lock().give_back = self.client.take();
+        if let Some(client) = self.client.take() {
+            self.custody.put(client);
+        }
     }
 }
 
 impl Relay {
-    pub(super) fn new(client: Box<ServerSession>, feed: SharedFeed) -> Self {
-        let (deadline, streams) = {
-            let feed = feed.lock();
-            (feed.deadline, feed.streams)
+    pub(super) fn new(mut client: Box<ServerSession>, feed: SharedFeed, custody: Custody) -> Self {
+        let streams = feed.lock().streams;
+        let switch = if client.is_upgrade_req() && client.is_body_empty() {
+            Switch::Asked
+        } else {
+            Switch::Never
         };
         Self {
             client: Some(client),
+            custody,
             feed,
             streams,
-            timer: Box::pin(sleep_until(deadline.into())),
+            switch,
+            timer: None,
         }
     }
 
@@ -65,9 +85,12 @@ impl Relay {
     async fn watch(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
         loop {
             let deadline = self.feed.lock().deadline.into();
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
             // Every event moves the deadline on; the timer follows only when it has to.
-            if deadline < self.timer.deadline() || self.timer.is_elapsed() {
-                self.timer.as_mut().reset(deadline);
+            if deadline < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
             }
             let client = self.client.as_mut().ok_or_else(gone)?;
             tokio::select! {
@@ -75,7 +98,7 @@ impl Relay {
                     self.feed.lock().sending(Instant::now());
                     return event;
                 }
-                () = self.timer.as_mut() => {
+                () = timer.as_mut() => {
                     if self.feed.lock().deadline <= Instant::now() {
                         // Boxed: rare, and large beside the waiting itself.
                         return Box::pin(self.give_up()).await;
@@ -94,9 +117,8 @@ impl Relay {
         match judgement {
             Some(Decision::Again) => return judged_again(),
             Some(Decision::Deliver(head, body) | Decision::Begin(head, body)) => {
-                // The error below makes Pingora close the connection: the client is told.
-                self.client_mut().set_keepalive(None);
                 self.deliver(head, body, true).await?;
+                self.feed.lock().tell();
             }
             None => {}
         }
@@ -152,15 +174,24 @@ impl Relay {
         }
     }
 
-    /// Pingora gives the client's connection up after an upload that it could not end: the answer says so.
-    fn settle_connection(&mut self) {
-        if self.feed.lock().is_cut() {
+    /// Says in the head how the answer will end, and whether the connection will with it.
+    fn settle(&mut self, head: &mut ResponseHeader) {
+        let to_old = self.client().req_header().version == Version::HTTP_10;
+        // HTTP/1.0 knows no chunks: the end of the connection is the answer's.
+        let until_close = to_old && head.remove_header(&TRANSFER_ENCODING).is_some();
+        // Pingora gives the client's connection up after an upload that it could not end.
+        if until_close || self.feed.lock().is_cut() {
             self.client_mut().set_keepalive(None);
         }
     }
 
-    async fn deliver(&mut self, head: Box<ResponseHeader>, body: Bytes, end: bool) -> Result<bool> {
-        self.settle_connection();
+    async fn deliver(
+        &mut self,
+        mut head: Box<ResponseHeader>,
+        body: Bytes,
+        end: bool,
+    ) -> Result<bool> {
+        self.settle(&mut head);
         self.feed.lock().release();
         let tasks = vec![
             HttpTask::Header(head, false),
@@ -195,8 +226,13 @@ impl CustomSession for Relay {
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        if self.was_upgraded() {
+            // The new protocol knows its own silences.
+            return self.client_mut().read_body_or_idle(no_body_expected).await;
+        }
         if self.streams {
-            return self.watch(no_body_expected).await;
+            let no_body = no_body_expected || self.switch == Switch::Asked;
+            return self.watch(no_body).await;
         }
         if no_body_expected || self.feed.lock().is_sent() {
             return self.watch(true).await;
@@ -221,27 +257,32 @@ impl CustomSession for Relay {
 
     fn is_body_done(&mut self) -> bool {
         if self.streams {
-            return self.client_mut().is_body_done();
+            let waits = self.switch == Switch::Asked && !self.was_upgraded();
+            return !waits && self.client_mut().is_body_done();
         }
         let feed = self.feed.lock();
         feed.is_stopped() || feed.is_sent()
     }
 
-    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        let final_head = tasks.iter().any(
-            |task| matches!(task, HttpTask::Header(head, _) if !head.status.is_informational()),
-        );
+    async fn response_duplex_vec(&mut self, mut tasks: Vec<HttpTask>) -> Result<bool> {
+        let final_head = tasks.iter_mut().find_map(|task| match task {
+            HttpTask::Header(head, _) if !head.status.is_informational() => Some(head),
+            _ => None,
+        });
         let keeps = {
             let mut feed = self.feed.lock();
             if feed.expired().is_some() {
                 // The client may have been told half of that already: nothing may follow.
                 return Error::e_explain(ErrorType::ReadTimedout, "the upstream spoke too late");
             }
-            feed.heard(final_head, Instant::now());
+            feed.heard(final_head.is_some(), Instant::now());
             feed.keeps_answer()
         };
-        if final_head && !keeps {
-            self.settle_connection();
+        if final_head.is_some() && self.switch == Switch::Asked {
+            self.switch = Switch::Refused;
+        }
+        if let (Some(head), false) = (final_head, keeps) {
+            self.settle(head);
         }
         let passed = if keeps {
             self.keep_answer(tasks).await
@@ -255,7 +296,7 @@ impl CustomSession for Relay {
 
     // Pingora's own replay buffer stays out of what the feed replays.
     fn enable_retry_buffering(&mut self) {
-        if self.streams {
+        if self.streams && self.switch == Switch::Never {
             self.client_mut().enable_retry_buffering();
         }
     }
@@ -265,7 +306,19 @@ impl CustomSession for Relay {
     }
 
     fn get_retry_buffer(&self) -> Option<Bytes> {
+        if self.switch == Switch::Asked {
+            // Something that is nothing: Pingora hands neither bytes nor an end on.
+            return Some(Bytes::new());
+        }
         self.client().get_retry_buffer().filter(|_| self.streams)
+    }
+
+    fn is_upgrade_req(&self) -> bool {
+        self.client().is_upgrade_req()
+    }
+
+    fn was_upgraded(&self) -> bool {
+        self.client().was_upgraded()
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {

@@ -12,7 +12,7 @@ use crate::config::{Bypass, Config, Origin};
 use crate::cookies::{CookieJars, Jar};
 use crate::routing::{DirectModel, RouteTable};
 use crate::telemetry::{LaneGauges, LaneMetrics, Metrics, UpstreamMetrics};
-use crate::upstream::lane::{CircuitPolicy, Lane, Policy};
+use crate::upstream::lane::{Cause, CircuitPolicy, Lane, Policy};
 use crate::upstream::peer::DirectServer;
 use crate::upstream::resolve::Resolver;
 
@@ -48,6 +48,10 @@ impl DirectUpstream {
     pub(super) fn show(&self) {
         let view = self.lane.view();
         self.metrics.hold_cookies(self.jar.list().len());
+        for cause in Cause::ALL {
+            let times = view.pauses.of(cause);
+            self.lane_metrics.paused(cause.as_str(), times);
+        }
         self.lane_metrics.show(LaneGauges {
             limit: view.limit,
             queued: view.queued,

@@ -21,6 +21,7 @@ pub struct State<W> {
     budget: RetryBudget,
     pace: Pace,
     grants: Vec<(W, Ticket)>,
+    dismissed: Vec<W>,
 }
 
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub enum Decision {
 /// What others must be told.
 pub struct News<W> {
     pub grants: Vec<(W, Ticket)>,
+    /// Those who waited for a lane that is down now.
+    pub dismissed: Vec<W>,
     pub notes: Vec<Note>,
 }
 
@@ -60,6 +63,7 @@ impl<W> State<W> {
             budget: RetryBudget::new(policy.retry_share, policy.retry_min),
             pace: Pace::default(),
             grants: Vec::new(),
+            dismissed: Vec::new(),
             policy,
         }
     }
@@ -148,6 +152,7 @@ impl<W> State<W> {
     pub fn news(&mut self) -> News<W> {
         News {
             grants: std::mem::take(&mut self.grants),
+            dismissed: std::mem::take(&mut self.dismissed),
             notes: self.edge.notes(),
         }
     }
@@ -194,7 +199,8 @@ impl<W> State<W> {
         if asker.patience == Patience::Bypass && self.edge.gate.probing().is_some() {
             return Some(self.refusal(now));
         }
-        if asker.patience == Patience::Bypass && shut.is_some() {
+        let down = matches!(shut, Some(Refusal::Down { .. }));
+        if down || asker.patience == Patience::Bypass && shut.is_some() {
             return shut;
         }
         let late = expected > self.patience(asker);
@@ -224,6 +230,12 @@ impl<W> State<W> {
     }
 
     fn drain(&mut self, now: Instant) {
+        if let (true, Some(Refusal::Down { .. })) = (self.anybody_waits(), self.shut(now)) {
+            // A pause has its end; nobody knows whether a failure has.
+            while let Some(waiter) = self.queue.pop(true) {
+                self.dismissed.push(waiter.told);
+            }
+        }
         while self.anybody_waits() && self.edge.may_go(now) {
             let retries = self.budget.has_room(self.carried());
             let Some(waiter) = self.queue.pop(retries) else {

@@ -46,6 +46,7 @@ struct World {
     going: Vec<Ticket>,
     waiting: u32,
     granted: Vec<u32>,
+    dismissed: usize,
     notes: Vec<Note>,
 }
 
@@ -58,6 +59,7 @@ impl World {
             going: Vec::new(),
             waiting: 0,
             granted: Vec::new(),
+            dismissed: 0,
             notes: Vec::new(),
         }
     }
@@ -152,7 +154,8 @@ impl World {
     }
 
     fn news(&mut self) {
-        let News { grants, notes } = self.lane.news();
+        let News { grants, dismissed, notes } = self.lane.news();
+        self.dismissed += dismissed.len();
         for (number, ticket) in grants {
             self.granted.push(number);
             self.going.push(ticket);
@@ -214,7 +217,7 @@ fn a_thousand_at_a_cookie_gate_meet_one_refusal() {
         16,
         "with the cookies that the first one brought"
     );
-    assert_eq!(world.view().pauses, 0);
+    assert_eq!(world.view().pauses.all(), 0);
 }
 
 #[test]
@@ -264,7 +267,7 @@ fn a_burst_of_refusals_is_one_pause_and_leaves_the_limit_at_what_passed() {
     }
 
     assert_eq!(world.view().limit, 50);
-    assert_eq!(world.view().pauses, 1);
+    assert_eq!(world.view().pauses.all(), 1);
     assert_eq!(world.notes.len(), 1, "one line in the log");
 }
 
@@ -300,7 +303,7 @@ fn a_longer_pause_extends_and_a_shorter_one_never_cuts() {
 
     world.lane.pause(MINUTE * 2, Cause::Refused, world.now);
     assert_eq!(world.view().pause_remaining(), MINUTE * 2);
-    assert_eq!(world.view().pauses, 1);
+    assert_eq!(world.view().pauses.all(), 1);
 }
 
 #[test]
@@ -375,7 +378,7 @@ fn a_refused_probe_pauses_again_and_leaves_the_limit() {
         20,
         "it went alone: that says nothing of how many may"
     );
-    assert_eq!(world.view().pauses, pauses + 2);
+    assert_eq!(world.view().pauses.all(), pauses + 2);
 }
 
 #[test]
@@ -391,7 +394,7 @@ fn a_refusal_from_before_the_pause_is_no_new_one() {
         .lane
         .sign(&mut early, &Sign::Refused { pause }, world.now);
 
-    assert_eq!(world.view().pauses, 1);
+    assert_eq!(world.view().pauses.all(), 1);
     assert_eq!(world.view().gate, GateView::Opening);
 }
 
@@ -467,7 +470,7 @@ fn a_capacity_that_falls_pauses_the_lane_even_while_it_grows() {
     });
 
     assert!(paused.count() > 0);
-    assert_eq!(world.view().pauses, pauses + 1);
+    assert_eq!(world.view().pauses.all(), pauses + 1);
 }
 
 #[test]
@@ -607,6 +610,28 @@ fn the_queue_is_bounded() {
         matches!(refused, Err(Refusal::QueueFull { .. })),
         "{refused:?}"
     );
+}
+
+#[test]
+fn those_who_wait_for_a_lane_that_goes_down_are_told_at_once_and_newcomers_too() {
+    let mut world = World::warm(Policy {
+        max_concurrency: 1,
+        ..policy()
+    });
+    world.now += MINUTE;
+    for _ in 0..9 {
+        world.come(1);
+        world.sign(&Sign::Failed);
+        world.leave();
+    }
+    world.come(1);
+    world.come(3);
+
+    world.sign(&Sign::Failed);
+
+    assert_eq!((world.dismissed, world.view().queued), (3, 0));
+    let newcomer = world.ask(&asker(1));
+    assert!(matches!(newcomer, Err(Refusal::Down { .. })), "{newcomer:?}");
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub(super) struct Admitted {
     reason = "one to a request, which is boxed whole"
 )]
 pub(super) enum Way {
-    Direct(Box<DirectWay>),
+    Direct(DirectWay),
     LiteLlm { tried: Vec<SocketAddr> },
 }
 

@@ -154,7 +154,11 @@ impl World {
     }
 
     fn news(&mut self) {
-        let News { grants, dismissed, notes } = self.lane.news();
+        let News {
+            grants,
+            dismissed,
+            notes,
+        } = self.lane.news();
         self.dismissed += dismissed.len();
         for (number, ticket) in grants {
             self.granted.push(number);
@@ -214,7 +218,7 @@ fn a_thousand_at_a_cookie_gate_meet_one_refusal() {
 
     assert_eq!(
         world.granted().len(),
-        16,
+        32,
         "with the cookies that the first one brought"
     );
     assert_eq!(world.view().pauses.all(), 0);
@@ -363,7 +367,7 @@ fn a_silent_probe_holds_the_others_back_for_a_second() {
 #[test]
 fn a_refused_probe_pauses_again_and_leaves_the_limit() {
     let mut world = World::limited_to(20, policy());
-    let pauses = world.view().pauses;
+    let pauses = world.view().pauses.all();
     for _ in 0..20 {
         world.leave();
     }
@@ -413,12 +417,15 @@ fn one_request_at_a_time_goes_above_the_limit_and_raises_it_by_one() {
 #[test]
 fn a_probe_above_the_limit_that_is_refused_pauses_nobody_and_delays_the_next() {
     let mut world = World::limited_to(10, policy());
-    let pauses = world.view().pauses;
+    let pauses = world.view().pauses.all();
     world.come(5);
 
     assert_eq!(world.refuse(MINUTE), None);
 
-    assert_eq!((world.view().limit, world.view().pauses), (10, pauses));
+    assert_eq!(
+        (world.view().limit, world.view().pauses.all()),
+        (10, pauses)
+    );
     assert_eq!(world.view().gate, GateView::Open);
     assert_eq!(
         world.view().in_flight,
@@ -438,7 +445,7 @@ fn a_probe_above_the_limit_that_is_refused_pauses_nobody_and_delays_the_next() {
 #[test]
 fn a_slot_that_was_only_lent_costs_no_pause() {
     let mut world = World::limited_to(10, policy());
-    let pauses = world.view().pauses;
+    let pauses = world.view().pauses.all();
     world.come(5);
     world.sign(&Sign::Head);
     assert_eq!(world.view().in_flight, 12, "11 passed, and one probes");
@@ -449,13 +456,16 @@ fn a_slot_that_was_only_lent_costs_no_pause() {
     world.news();
     assert_eq!(world.refuse(MINUTE), None, "who took the eleventh place");
 
-    assert_eq!((world.view().limit, world.view().pauses), (10, pauses));
+    assert_eq!(
+        (world.view().limit, world.view().pauses.all()),
+        (10, pauses)
+    );
 }
 
 #[test]
 fn a_capacity_that_falls_pauses_the_lane_even_while_it_grows() {
     let mut world = World::limited_to(10, policy());
-    let pauses = world.view().pauses;
+    let pauses = world.view().pauses.all();
     world.come(40);
     for _ in 0..10 {
         world.sign(&Sign::Head);
@@ -631,7 +641,10 @@ fn those_who_wait_for_a_lane_that_goes_down_are_told_at_once_and_newcomers_too()
 
     assert_eq!((world.dismissed, world.view().queued), (3, 0));
     let newcomer = world.ask(&asker(1));
-    assert!(matches!(newcomer, Err(Refusal::Down { .. })), "{newcomer:?}");
+    assert!(
+        matches!(newcomer, Err(Refusal::Down { .. })),
+        "{newcomer:?}"
+    );
 }
 
 #[test]

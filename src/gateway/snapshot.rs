@@ -171,6 +171,15 @@ impl Snapshot {
         }
     }
 
+    /// As [`Self::pause_host`], for the lanes beside the one that keeps this pause already.
+    pub fn pause_beside(&self, paused: &DirectUpstream, wait: Duration) {
+        for upstream in self.lanes.all() {
+            if upstream.host() == paused.host() && upstream.name() != paused.name() {
+                upstream.lane.pause(wait, Cause::Host);
+            }
+        }
+    }
+
     pub fn lanes(&self) -> Vec<Arc<DirectUpstream>> {
         self.lanes.all()
     }

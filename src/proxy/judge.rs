@@ -14,7 +14,7 @@ use super::relay::{Decision, Judge, Rest};
 use super::reply::{self, JSON};
 use crate::gateway::{Answer, DirectUpstream, EdgeErrorNote, Rejection, Snapshot};
 use crate::upstream::edge_error::{self, EdgeError};
-use crate::upstream::lane::{Cause, Permit};
+use crate::upstream::lane::Permit;
 use crate::upstream::verdict::Attempt;
 use crate::upstream::{Called, Effect, Outcome, Phase, Reach, Reason, Verdict};
 use crate::wire::{Dialect, ErrorKind, error_body};
@@ -140,7 +140,7 @@ impl Tried {
         let effect = Effect::of(outcome, &self.attempt());
         let pause = self.permit.as_ref()?.sign(&effect.sign)?;
         if effect.reach == Reach::Host {
-            snapshot.pause_host(self.upstream.host(), pause, Cause::Host);
+            snapshot.pause_beside(&self.upstream, pause);
         }
         Some(pause)
     }

@@ -8,6 +8,7 @@
 
 mod harness;
 mod logs;
+mod two_ways;
 mod wire;
 
 mod access_log;
@@ -17,6 +18,7 @@ mod body_encodings;
 mod body_framing;
 mod body_room;
 mod broken_streams;
+mod bypass;
 mod canary;
 mod clients;
 mod cookie_file;
@@ -32,6 +34,8 @@ mod failures;
 mod http2;
 mod keyless;
 mod keys;
+mod lane_pauses;
+mod lane_reach;
 mod litellm_keys;
 mod model_names;
 mod names;

@@ -12,13 +12,13 @@ use crate::harness::*;
 const ROUTER: &str = "api.supermemory.ai → api.anthropic.com";
 const PROVIDER: &str = "api.anthropic.com";
 
-async fn status(gateway: &TestGateway) -> Value {
+pub async fn status(gateway: &TestGateway) -> Value {
     let url = gateway.admin_url("/status");
     let answer = gateway.http().get(url).send().await.unwrap();
     answer.json().await.unwrap()
 }
 
-fn lane<'a>(status: &'a Value, name: &str) -> &'a Value {
+pub fn lane<'a>(status: &'a Value, name: &str) -> &'a Value {
     let mut lanes = status["lanes"].as_array().unwrap().iter();
     lanes.find(|lane| lane["lane"] == name).unwrap()
 }

@@ -1,0 +1,320 @@
+//! A lane's pause: how long it lasts, what it leaves alone, how it ends, and what clients hear meanwhile.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use memgate::clock::ManualClock;
+use memgate::sim::{Answer, Edge, Rule, answer, cloudflare};
+use memgate::upstream::lane::{Cause, GateView};
+use serde_json::Value;
+
+use crate::harness::*;
+use crate::two_ways::*;
+
+/// A gateway on a clock that the test moves.
+async fn on_a_clock(edge: &Edge, direct: &str) -> (TestGateway, ManualClock) {
+    let clock = ManualClock::default();
+    let gateway = before(edge, direct).clock(Arc::new(clock.clone()));
+    (gateway.start().await, clock)
+}
+
+fn pause_of(gateway: &TestGateway) -> u64 {
+    gateway.lane_view(ROUTER_LANE).pause_remaining().as_secs()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_lasts_as_long_as_retry_after_says_and_else_as_the_error_is_known_for() {
+    let edge = two_hosts().await;
+    let (gateway, clock) = on_a_clock(&edge, "bypass: provider").await;
+    let plain = |code: u16, status| {
+        let answer = answer::status(status).header("content-type", "text/plain");
+        answer.body(format!("error code: {code}"))
+    };
+    let cases: [(&str, Answer, u64); 5] = [
+        ("seconds", full().retry_after(7), 7),
+        (
+            "seconds of 1015",
+            cloudflare::rate_limited().zone(ROUTER).retry_after(9),
+            9,
+        ),
+        ("1200 without", plain(1200, 503), 60),
+        ("1015 without", plain(1015, 429), 30),
+        ("the page in the wild", cloudflare::rate_limited_page(), 60),
+    ];
+    for (what, refusal, seconds) in cases {
+        edge.script([refusal]);
+
+        let answer = gateway.message("hello").await;
+
+        assert_eq!(route(&answer), (200, "bypass"), "{what}");
+        assert_eq!(pause_of(&gateway), seconds, "{what}");
+        clock.advance(Duration::from_secs(seconds));
+        assert_eq!(
+            route(&gateway.message("probe").await),
+            (200, "direct"),
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_date_in_retry_after_is_as_good_as_seconds() {
+    let edge = two_hosts().await;
+    let gateway = with_bypass(&edge).await;
+    let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(45));
+    let page = answer::status(503).header("content-type", "text/plain");
+    edge.script([page.header("retry-after", date).body("error code: 1200")]);
+
+    gateway.message("hello").await;
+
+    assert!(
+        (42..=45).contains(&pause_of(&gateway)),
+        "{}",
+        pause_of(&gateway)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_seconds_are_waited_out_to_the_last_and_then_one_goes() {
+    let edge = two_hosts().await;
+    let (gateway, clock) = on_a_clock(&edge, "bypass: none, queue: {timeout: 90s}").await;
+    let others = clock.sleepers();
+    edge.script([
+        full().retry_after(60),
+        answer::usual().delay(Duration::from_millis(300)),
+    ]);
+    let clients: Vec<_> = (0..10)
+        .map(|n| {
+            tokio::spawn(
+                gateway
+                    .post("/v1/messages")
+                    .json(&turn(&n.to_string()))
+                    .send(),
+            )
+        })
+        .collect();
+    // Nine in line and their watch, and the one that was refused, which waits a jitter of its own first.
+    let asleep = async {
+        while clock.sleepers() < others + 11 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(asleep).await;
+    clock.advance(Duration::from_millis(5));
+    gateway
+        .until_lane(ROUTER_LANE, |view| view.queued == 10)
+        .await;
+
+    clock.advance(Duration::from_millis(59_994));
+    let still = gateway.is_paused(ROUTER_LANE);
+    let before = edge.stats().posts;
+    clock.advance(Duration::from_millis(1));
+    let probe = edge
+        .wait_until(|stats| stats.posts == before + 1, PATIENCE)
+        .await;
+    let probing = gateway.lane_view(ROUTER_LANE);
+
+    assert!(still && probe);
+    assert_eq!(before, 1, "the scout of a lane that nobody had tried");
+    assert_eq!(
+        (probing.queued, probing.in_flight),
+        (9, 1),
+        "one probe, the others wait"
+    );
+    assert_eq!(probing.gate, GateView::Opening);
+    for client in clients {
+        assert_eq!(soon(client).await.unwrap().unwrap().status(), 200);
+    }
+    assert_eq!(edge.stats().posts, 11);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_opens_gradually_and_by_heads_not_by_streams_that_end() {
+    let edge = two_hosts().await;
+    let (gateway, clock) = on_a_clock(&edge, "bypass: none, queue: {timeout: 90s}").await;
+    let opened = gateway.message("the lane is open").await;
+    edge.reset();
+    // Streams that do not end: the second event comes long after the test.
+    edge.rule(
+        Rule::new(
+            answer::usual()
+                .delay(Duration::from_millis(150))
+                .between(PATIENCE),
+        )
+        .method("POST"),
+    );
+    let snapshot = gateway.gateway().snapshot();
+    snapshot.pause_host(ROUTER, Duration::from_secs(60), Cause::Host);
+    let clients: Vec<_> = (0..12)
+        .map(|n| {
+            let request = gateway
+                .post("/v1/messages")
+                .body(streamed(MODEL, &n.to_string()));
+            tokio::spawn(request.send())
+        })
+        .collect();
+    gateway
+        .until_lane(ROUTER_LANE, |view| view.queued == 12)
+        .await;
+
+    clock.advance(Duration::from_secs(60));
+    let all = edge
+        .wait_until(|stats| stats.served_heads == 12, PATIENCE)
+        .await;
+
+    assert_eq!(opened.status(), 200);
+    assert!(all, "heads are enough: {:?}", edge.stats());
+    let mut arrived: Vec<Duration> = edge.requests().iter().map(|seen| seen.arrived).collect();
+    arrived.sort_unstable();
+    let early = |of: Duration| arrived.iter().filter(|at| **at < arrived[0] + of).count();
+    assert_eq!(
+        early(Duration::from_millis(140)),
+        1,
+        "nobody but the probe before its head"
+    );
+    assert!(
+        early(Duration::from_millis(290)) <= 3,
+        "two after it: {arrived:?}"
+    );
+    for client in &clients {
+        client.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_in_flight_go_on_while_it_lasts() {
+    let edge = two_hosts().await;
+    let gateway = with_bypass(&edge).await;
+    edge.script([
+        answer::usual().between(Duration::from_millis(60)),
+        full().retry_after(60),
+    ]);
+    let request = gateway.post("/v1/messages").body(streamed(MODEL, "long"));
+    let mut long = request.send().await.unwrap();
+    read_until(&mut long, "message_start").await;
+
+    let refused = gateway.message("met it").await;
+    let (rest, whole) = soon(read_out(&mut long)).await;
+
+    assert_eq!(route(&refused), (200, "bypass"));
+    assert!(gateway.is_paused(ROUTER_LANE));
+    assert!(whole && String::from_utf8_lossy(&rest).contains("event: message_stop"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_longer_one_extends_it_and_a_shorter_one_never_cuts_it() {
+    let edge = two_hosts().await;
+    let (gateway, clock) = on_a_clock(&edge, "bypass: provider").await;
+    gateway.message("the lane is open").await;
+    // All go before the first of them is refused; the refusals come one after the other.
+    for (delay, seconds) in [(150, 20), (400, 50), (650, 5)] {
+        let refusal = full().retry_after(seconds);
+        edge.script([refusal.delay(Duration::from_millis(delay))]);
+    }
+    let clients: Vec<_> = (0..3)
+        .map(|_| tokio::spawn(gateway.post("/v1/messages").json(&turn("x")).send()))
+        .collect();
+    gateway
+        .until_lane(ROUTER_LANE, |view| view.in_flight == 3)
+        .await;
+    let mut pauses = Vec::new();
+    for left in [2, 1, 0] {
+        gateway
+            .until_lane(ROUTER_LANE, |view| view.in_flight == left)
+            .await;
+        pauses.push(pause_of(&gateway));
+    }
+
+    assert_eq!(pauses, [20, 50, 50]);
+    assert_eq!(
+        gateway.lane_view(ROUTER_LANE).pauses.all(),
+        1,
+        "one burst, one pause"
+    );
+    for client in clients {
+        assert_eq!(soon(client).await.unwrap().unwrap().status(), 200);
+    }
+    clock.advance(Duration::from_secs(49));
+    assert!(gateway.is_paused(ROUTER_LANE));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_that_is_refused_pauses_the_lane_anew() {
+    let edge = two_hosts().await;
+    let (gateway, clock) = on_a_clock(&edge, "bypass: provider").await;
+    edge.script([full().retry_after(10), full().retry_after(25)]);
+    gateway.message("met it").await;
+
+    clock.advance(Duration::from_secs(10));
+    let probe = gateway.message("probe").await;
+    let next = gateway.message("next").await;
+
+    assert_eq!(route(&probe), (200, "bypass"));
+    assert_eq!(route(&next), (200, "bypass"));
+    assert_eq!(edge.stats().posts, 2);
+    assert_eq!(pause_of(&gateway), 25);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_outlasts_the_queue_is_told_at_once_in_the_dialect_with_what_remains_of_it() {
+    let edge = two_hosts().await;
+    let gateway = without_bypass(&edge, "queue: {timeout: 20s}").await;
+    edge.script([full().retry_after(60)]);
+
+    let asking = std::time::Instant::now();
+    let first = gateway.message("met it").await;
+    let next = gateway.message("came after").await;
+    let took = asking.elapsed();
+
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    for answer in [first, next] {
+        assert_eq!(answer.status(), 529);
+        assert!(
+            (59..=65).contains(&retry_after(&answer)),
+            "{:?}",
+            answer.headers()
+        );
+        assert_eq!(header(&answer, "x-should-retry"), "true");
+        let error: Value = answer.json().await.unwrap();
+        assert_eq!(error["type"], "error");
+        assert_eq!(error["error"]["type"], "overloaded_error");
+    }
+    assert_eq!(edge.stats().posts, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_are_told_to_come_back_are_told_different_times() {
+    let edge = two_hosts().await;
+    let gateway = without_bypass(&edge, "queue: {timeout: 1s}").await;
+    let snapshot = gateway.gateway().snapshot();
+    snapshot.pause_host(ROUTER, Duration::from_secs(60), Cause::Host);
+
+    let mut said = Vec::new();
+    for _ in 0..24 {
+        said.push(retry_after(&gateway.message("x").await));
+    }
+
+    assert!(said.iter().all(|wait| (59..=65).contains(wait)), "{said:?}");
+    said.sort_unstable();
+    said.dedup();
+    assert!(said.len() > 1, "all at the same second: {said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_have_been_written_to_memory_is_told_not_to_come_back_by_itself() {
+    let edge = two_hosts().await;
+    let gateway = without_bypass(&edge, "queue: {timeout: 1s}").await;
+    edge.script([full_behind().retry_after(60)]);
+
+    let met = gateway.message("met it").await;
+    let after = gateway.message("came after").await;
+
+    assert_eq!(
+        (met.status().as_u16(), header(&met, "x-should-retry")),
+        (529, "false")
+    );
+    assert_eq!(
+        (after.status().as_u16(), header(&after, "x-should-retry")),
+        (529, "true")
+    );
+}

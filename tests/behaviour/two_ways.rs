@@ -1,0 +1,118 @@
+//! A world with two ways to the provider: by the router, and past it to the provider's own host.
+
+use memgate::gateway::DirectUpstream;
+use memgate::sim::{Answer, Console, DirectHost, Edge, EdgeOptions, cloudflare};
+use memgate::upstream::lane::{GateView, LaneView};
+use std::sync::Arc;
+
+use crate::harness::*;
+
+pub const ROUTER: &str = "api.supermemory.ai";
+pub const PROVIDER: &str = "api.anthropic.com";
+pub const ROUTER_LANE: &str = "api.supermemory.ai → api.anthropic.com";
+/// The lane past the router.
+pub const PROVIDER_LANE: &str = PROVIDER;
+
+/// Both hosts at one address, each behind an edge of its own.
+pub async fn two_hosts() -> Edge {
+    two_hosts_of(EdgeOptions::default()).await
+}
+
+pub async fn two_hosts_of(options: EdgeOptions) -> Edge {
+    let direct = Some(options.direct.unwrap_or_default());
+    Edge::start(EdgeOptions { direct, ..options })
+        .await
+        .unwrap()
+}
+
+/// A provider's host of its own with these gates.
+pub fn provider_host(gates: cloudflare::Gates) -> Option<DirectHost> {
+    Some(DirectHost {
+        gates,
+        ..DirectHost::default()
+    })
+}
+
+/// A gateway that finds both hosts there. `direct`: settings of that section.
+pub fn before(edge: &Edge, direct: &str) -> Builder {
+    let at = edge.addr();
+    TestGateway::in_front_of(edge).own(&format!(
+        "direct: {{ca_file: ca.pem, {direct}, resolve: {{'{ROUTER}:443': '{at}', '{PROVIDER}:443': '{at}'}}}}"
+    ))
+}
+
+/// One with the bypass that is usual.
+pub async fn with_bypass(edge: &Edge) -> TestGateway {
+    before(edge, "bypass: provider").start().await
+}
+
+/// One without another way.
+pub async fn without_bypass(edge: &Edge, direct: &str) -> TestGateway {
+    before(edge, &format!("bypass: none, {direct}"))
+        .start()
+        .await
+}
+
+/// 1200 for every host through which it is called.
+pub fn full() -> Answer {
+    cloudflare::queue_full().zone(ROUTER)
+}
+
+/// 1200 of the provider's edge, met behind the router.
+pub fn full_behind() -> Answer {
+    cloudflare::queue_full().zone(PROVIDER)
+}
+
+pub fn provider(edge: &Edge) -> &Console {
+    edge.host(PROVIDER)
+}
+
+pub fn header<'a>(answer: &'a reqwest::Response, name: &str) -> &'a str {
+    let value = answer.headers().get(name);
+    value.map_or("", |value| value.to_str().unwrap())
+}
+
+pub fn route(answer: &reqwest::Response) -> (u16, &str) {
+    (answer.status().as_u16(), header(answer, "x-memgate-route"))
+}
+
+/// Seconds of Retry-After.
+pub fn retry_after(answer: &reqwest::Response) -> u64 {
+    header(answer, "retry-after").parse().unwrap()
+}
+
+impl TestGateway {
+    pub fn lane(&self, name: &str) -> Arc<DirectUpstream> {
+        let lanes = self.gateway().snapshot().lanes();
+        let named = lanes.into_iter().find(|lane| lane.name() == name);
+        named.unwrap()
+    }
+
+    pub fn lane_view(&self, name: &str) -> LaneView {
+        self.lane(name).lane.view()
+    }
+
+    pub fn is_paused(&self, lane: &str) -> bool {
+        matches!(self.lane_view(lane).gate, GateView::Paused { .. })
+    }
+
+    /// Comes back when the lane stands like this.
+    pub async fn until_lane(&self, name: &str, stands: impl Fn(&LaneView) -> bool) {
+        let lane = self.lane(name);
+        let waiting = async {
+            while !stands(&lane.lane.view()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            panic!("{name} stands otherwise: {:?}", lane.lane.view());
+        }
+    }
+
+    /// A turn of one of Claude Code's sessions.
+    pub async fn message_of(&self, session: &str, text: &str) -> reqwest::Response {
+        let request = self.post("/v1/messages").body(turn(text).to_string());
+        let request = request.header("x-claude-code-session-id", session);
+        soon(request.send()).await.unwrap()
+    }
+}

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 /// What is older counts less and less.
 const MEMORY: Duration = Duration::from_secs(10);
+/// But no slot that comes free makes us forget more than this: those of long streams come seldom.
+const KEPT_AT_LEAST: f64 = 15.0 / 16.0;
 /// Fewer slots than this say nothing about a rate.
 const ENOUGH: f64 = 5.0;
 
@@ -21,7 +23,7 @@ impl Pace {
         let since = self.since.replace(now).filter(|_| busy);
         if let Some(since) = since {
             let passed = now.saturating_duration_since(since).as_secs_f64();
-            let kept = (-passed / MEMORY.as_secs_f64()).exp();
+            let kept = (-passed / MEMORY.as_secs_f64()).exp().max(KEPT_AT_LEAST);
             self.freed = self.freed * kept + 1.0;
             self.seconds = self.seconds * kept + passed;
         }

@@ -1,0 +1,206 @@
+//! When an edge demands cookies: one request goes first, and the others wait for what it brings.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use memgate::sim::cloudflare::{CookieGate, Gates};
+use memgate::sim::{Alpn, Edge, EdgeOptions, SeenRequest, Stats};
+use tokio::task::JoinHandle;
+
+use crate::harness::*;
+use crate::two_ways::*;
+
+const FEW: u64 = 3;
+
+/// Both hosts demand cookies.
+async fn gated(lifetime: Duration) -> Edge {
+    let gate = CookieGate {
+        lifetime,
+        ..CookieGate::default()
+    };
+    let gates = Gates {
+        cookies: Some(gate.clone()),
+        ..Gates::default()
+    };
+    two_hosts_of(EdgeOptions {
+        alpn: Alpn::H2,
+        cookie_gate: Some(gate),
+        direct: provider_host(gates),
+        ..EdgeOptions::default()
+    })
+    .await
+}
+
+const LONG: Duration = Duration::from_secs(1800);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_who_come_at_once_meet_three_refusals_at_most_and_are_all_served() {
+    for bypass in ["none", "provider"] {
+        let edge = gated(LONG).await;
+        // Long enough for a busy machine.
+        let queue = "queue: {timeout: 90s, before_bypass: 9s}";
+        let gateway = before(&edge, &format!("bypass: {bypass}, {queue}"));
+        let gateway = gateway.start().await;
+
+        let clients: Vec<_> = (0..300)
+            .map(|n| {
+                tokio::spawn(
+                    gateway
+                        .post("/v1/messages")
+                        .json(&turn(&n.to_string()))
+                        .send(),
+                )
+            })
+            .collect();
+        for client in clients {
+            let answer = client.await.unwrap().unwrap();
+            assert_eq!(route(&answer), (200, "direct"), "{bypass}");
+        }
+
+        let stats = edge.stats();
+        assert!(
+            stats.refused.cookies <= FEW,
+            "{bypass}: {:?}",
+            stats.refused
+        );
+        assert_eq!(stats.posts, 300 + stats.refused.cookies);
+        assert_eq!(
+            gateway.lane_view(ROUTER_LANE).pauses.all(),
+            0,
+            "no pause for want of cookies"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_past_the_router_fetches_cookies_of_its_own() {
+    let edge = gated(LONG).await;
+    let gateway = with_bypass(&edge).await;
+    gateway.message("the lane is open").await;
+    gateway.gateway().snapshot().pause_host(
+        ROUTER,
+        Duration::from_secs(60),
+        memgate::upstream::lane::Cause::Host,
+    );
+
+    let clients: Vec<_> = (0..100)
+        .map(|n| {
+            tokio::spawn(
+                gateway
+                    .post("/v1/messages")
+                    .json(&turn(&n.to_string()))
+                    .send(),
+            )
+        })
+        .collect();
+    for client in clients {
+        assert_eq!(route(&client.await.unwrap().unwrap()), (200, "bypass"));
+    }
+
+    let refused = provider(&edge).stats().refused.cookies;
+    assert!((1..=FEW).contains(&refused), "{refused}");
+}
+
+/// Clients that ask one after the other until they are told to stop; each ends with what was not a 200.
+struct Load {
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<(u64, Vec<u16>)>>,
+}
+
+impl Load {
+    fn begin(gateway: &TestGateway, clients: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let ask = |_| {
+            let (stop, request) = (
+                Arc::clone(&stop),
+                gateway.post("/v1/messages").json(&turn("x")),
+            );
+            tokio::spawn(async move {
+                let (mut served, mut failed) = (0, Vec::new());
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = request.try_clone().unwrap().send().await.unwrap();
+                    let status = answer.status().as_u16();
+                    answer.bytes().await.unwrap();
+                    if status == 200 {
+                        served += 1;
+                    } else {
+                        failed.push(status);
+                    }
+                }
+                (served, failed)
+            })
+        };
+        let clients = (0..clients).map(ask).collect();
+        Self { stop, clients }
+    }
+
+    async fn end(self) -> (u64, Vec<u16>) {
+        self.stop.store(true, Ordering::Relaxed);
+        let (mut served, mut failed) = (0, Vec::new());
+        for client in self.clients {
+            let (more, errors) = soon(client).await.unwrap();
+            served += more;
+            failed.extend(errors);
+        }
+        (served, failed)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_that_expire_under_load_cost_three_refusals_at_most_and_no_client_anything() {
+    let edge = gated(Duration::from_secs(2)).await;
+    let gateway = without_bypass(&edge, "queue: {timeout: 90s}").await;
+    gateway.message("the lane is open").await;
+    let before = edge.stats().refused.cookies;
+
+    let load = Load::begin(&gateway, 40);
+    let began = edge.clock();
+    let expired = edge
+        .wait_until(
+            |_| edge.clock() - began > Duration::from_millis(2_600),
+            PATIENCE,
+        )
+        .await;
+    let (served, failed) = load.end().await;
+
+    assert!(expired && served > 40, "{served}");
+    assert!(failed.is_empty(), "{failed:?}");
+    let refused = edge.stats().refused.cookies - before;
+    assert!((1..=2 * FEW).contains(&refused), "{refused}");
+    assert_eq!(gateway.lane_view(ROUTER_LANE).pauses.all(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_that_the_edge_withdraws_cost_those_who_are_on_their_way_one_more_try_and_nobody_else()
+ {
+    let edge = gated(LONG).await;
+    let gateway = without_bypass(&edge, "queue: {timeout: 90s}").await;
+    let load = Load::begin(&gateway, 40);
+    let warm = |stats: &Stats| stats.served_whole > 100;
+    assert!(edge.wait_until(warm, PATIENCE).await);
+    let before = edge.stats();
+    let old = edge.requests().pop().unwrap();
+
+    edge.expire_cookies();
+    let more = |stats: &Stats| stats.served_whole > before.served_whole + 100;
+    let more = edge.wait_until(more, PATIENCE).await;
+    let (_, failed) = load.end().await;
+
+    assert!(more && failed.is_empty(), "{failed:?}");
+    assert!(edge.stats().refused.cookies > before.refused.cookies);
+    assert_eq!(gateway.lane_view(ROUTER_LANE).pauses.all(), 0);
+    // Streams are numbered as they are begun.
+    let mut seen = edge.requests();
+    seen.retain(|seen| seen.connection == old.connection);
+    let is_old = |seen: &&SeenRequest| seen.cookie("__cf_bm") == old.cookie("__cf_bm");
+    let last_old = seen.iter().filter(is_old).map(|seen| seen.stream).max();
+    let newer = seen
+        .iter()
+        .filter(|seen| !is_old(seen) && seen.stream > old.stream);
+    let first_new = newer.map(|seen| seen.stream).min();
+    assert!(
+        last_old < first_new,
+        "{last_old:?} {first_new:?}: nobody goes without a cookie that is there"
+    );
+}

@@ -1,5 +1,7 @@
 //! Answers that come before the body was read: how an edge refuses.
 
+use std::time::{Duration, Instant};
+
 use memgate::sim::{Alpn, Answer, EarlyAnswer, Edge, EdgeOptions, answer, cloudflare};
 
 use crate::bodies::{renamed, sha256, turn_of};
@@ -168,4 +170,21 @@ async fn a_client_refused_early_is_told_whether_its_connection_lasts() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_refusal_by_a_server_that_never_reads_is_heard_while_the_upload_is_stuck() {
+    let edge = edge(Alpn::H1).await;
+    let gateway = TestGateway::in_front_of(&edge).start().await;
+    let refusal = cloudflare::denied().before_body(EarlyAnswer::NeverRead);
+    edge.script([refusal.delay(Duration::from_millis(400))]);
+    let asked = Instant::now();
+
+    let answer = gateway.post("/v1/messages").body(turn_of(5_000_000));
+    let answer = answer.send().await.unwrap();
+
+    assert_eq!(answer.status(), 403);
+    let waited = asked.elapsed();
+    assert!(waited < Duration::from_secs(5), "after {waited:?}");
+    assert_eq!(edge.stats().posts, 1);
 }

@@ -136,6 +136,21 @@ impl Relay {
         }
     }
 
+    /// Waits until the connection upstream has room for another piece, listening for an answer meanwhile.
+    async fn until_room(&mut self, sent: usize) -> Result<()> {
+        if !self.feed.lock().is_paced(sent) {
+            return Ok(());
+        }
+        // What was handed over before this is written first.
+        tokio::task::yield_now().await;
+        let mut wait = SHORT_WAIT;
+        while self.feed.lock().is_clogged() {
+            self.pause_until(Instant::now() + wait).await?;
+            wait = (wait * 3 / 2).min(LONG_WAIT);
+        }
+        Ok(())
+    }
+
     async fn keep_answer(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let mut ended = false;
         let mut broken = None;
@@ -201,6 +216,10 @@ impl Relay {
     }
 }
 
+/// How often a full connection is looked at.
+const SHORT_WAIT: Duration = Duration::from_millis(1);
+const LONG_WAIT: Duration = Duration::from_millis(20);
+
 /// The type of the error that asks for another attempt after a kept answer.
 pub(crate) const AGAIN: &str = "AnswerJudged";
 
@@ -232,17 +251,22 @@ impl CustomSession for Relay {
         }
         if self.streams {
             let no_body = no_body_expected || self.switch == Switch::Asked;
+            if !no_body {
+                self.until_room(self.body_bytes_read()).await?;
+            }
             return self.watch(no_body).await;
         }
         if no_body_expected || self.feed.lock().is_sent() {
             return self.watch(true).await;
         }
-        let wait = {
+        let (wait, sent) = {
             let feed = self.feed.lock();
-            feed.next_piece_at().filter(|_| !feed.is_stopped())
+            let wait = feed.next_piece_at().filter(|_| !feed.is_stopped());
+            (wait, feed.sent())
         };
         if let Some(at) = wait {
             self.pause_until(at).await?;
+            self.until_room(sent).await?;
         }
         // No await after this: the piece is not lost when Pingora drops the future.
         Ok(Some(self.feed.lock().next_piece(Instant::now())))

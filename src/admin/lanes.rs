@@ -13,7 +13,7 @@ pub(super) fn lane(upstream: &DirectUpstream) -> Value {
         "host": upstream.host(),
         "state": state(&view),
         "pause": pause(&view),
-        "pauses": view.pauses,
+        "pauses": view.pauses.all(),
         "limit": view.limit,
         "in_flight": view.in_flight,
         "queued": view.queued,

@@ -14,7 +14,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, Env, Sources};
 use crate::server::Bound;
 use crate::sim::cloudflare::CookieGate;
-use crate::sim::{Edge, EdgeOptions, LiteLlm, LiteLlmOptions};
+use crate::sim::{DirectHost, Edge, EdgeOptions, LiteLlm, LiteLlmOptions};
 
 /// Models as LiteLLM's file would list them: one behind Supermemory, one that only LiteLLM serves.
 const MODELS: &str = r#"model_list:
@@ -57,6 +57,7 @@ fn start(args: &DemoArgs) -> io::Result<ExitCode> {
         .build()?;
     let gate = EdgeOptions {
         cookie_gate: Some(CookieGate::default()),
+        direct: Some(DirectHost::default()),
         ..EdgeOptions::default()
     };
     let edge = runtime.block_on(Edge::start(gate))?;
@@ -97,7 +98,10 @@ fn write_files(
         "listen": [free(args.listen)?],
         "admin": free(args.admin)?,
         "litellm": {"config": "config.yaml", "urls": [litellm.url()]},
-        "direct": {"ca_file": "edge-ca.pem", "bypass": "none", "resolve": {"api.supermemory.ai:443": edge.addr()}},
+        "direct": {
+            "ca_file": "edge-ca.pem",
+            "resolve": {"api.supermemory.ai:443": edge.addr(), "api.anthropic.com:443": edge.addr()},
+        },
         "auth": {"litellm": false, "allow_anonymous": true},
     });
     let own = serde_yaml::to_string(&own).map_err(io::Error::other)?;

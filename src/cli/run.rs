@@ -39,6 +39,9 @@ pub(super) fn run(args: RunArgs) -> ExitCode {
     if let Some(admin) = bound.admin() {
         log::info!(target: "memgate::server", "admin port on {admin}");
     }
+    if let Some(egress) = bound.egress() {
+        log::info!(target: "memgate::server", "egress port on {egress}");
+    }
     match bound.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error),

@@ -56,13 +56,14 @@ impl BaseUrl {
 }
 
 impl Egress {
-    /// The allowed host that a path means, and the path there: `/HOST/…` where it begins with one of them,
-    /// else all of it at the first.
+    /// The allowed host that a path means, and the path there: `/HOST/…` where it begins with a host, else all
+    /// of it at the first. `None`: that host is not allowed.
     pub fn host_of<'a>(&'a self, path: &'a str) -> Option<(&'a str, &'a str)> {
         let rest = path.strip_prefix('/')?;
         let segment = rest.split('/').next().unwrap_or_default();
         match self.allow.iter().find(|host| *host == segment) {
             Some(host) => Some((host, rest.get(segment.len()..)?)),
+            None if segment.contains('.') => None,
             None => Some((self.allow.first()?, path)),
         }
     }

@@ -12,7 +12,7 @@ use crate::config::{Bypass, Config, Origin};
 use crate::cookies::{CookieJars, Jar};
 use crate::routing::{DirectModel, RouteTable};
 use crate::telemetry::{LaneGauges, LaneMetrics, Metrics, UpstreamMetrics};
-use crate::upstream::lane::{CircuitPolicy, Lane, Policy};
+use crate::upstream::lane::{Cause, CircuitPolicy, Lane, Policy};
 use crate::upstream::peer::DirectServer;
 use crate::upstream::resolve::Resolver;
 
@@ -48,6 +48,10 @@ impl DirectUpstream {
     pub(super) fn show(&self) {
         let view = self.lane.view();
         self.metrics.hold_cookies(self.jar.list().len());
+        for cause in Cause::ALL {
+            let times = view.pauses.of(cause);
+            self.lane_metrics.paused(cause.as_str(), times);
+        }
         self.lane_metrics.show(LaneGauges {
             limit: view.limit,
             queued: view.queued,
@@ -292,5 +296,152 @@ fn lane_name(origin: &Origin, provider: &str) -> String {
         called
     } else {
         format!("{called} → {provider}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::config::{Env, Sources};
+    use crate::gateway::Snapshot;
+    use crate::upstream::lane::Cause;
+
+    /// `here` is called by the gateway itself, `there` by LiteLLM through the egress port.
+    const MODELS: &str = "model_list:
+- model_name: here
+  litellm_params: {model: anthropic/x, api_base: 'https://api.supermemory.ai/v3/https://api.anthropic.com', api_key: os.environ/KEY}
+- model_name: there
+  litellm_params: {model: openai/x, api_base: 'http://memgate:8767/v3/api.groq.com/openai/v1'}
+- model_name: elsewhere
+  litellm_params: {model: openai/x, api_base: 'http://memgate:9999/v3/api.mistral.ai'}
+user_id_mappings: {default_user_id: team}
+";
+
+    fn snapshot(own: &str) -> Snapshot {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("config.yaml"), MODELS).unwrap();
+        let path = folder.path().join("memgate.yaml");
+        fs::write(&path, format!("litellm: {{config: config.yaml}}\n{own}")).unwrap();
+        let sources = Sources {
+            config: Some(path),
+            ..Sources::new(Env::from_pairs([("KEY", "sk-0123456789abcdef")]))
+        };
+        let config = Config::load(&sources).unwrap_or_else(|faults| panic!("{faults}"));
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+        Snapshot::build(config.config, clock).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn names(upstreams: &[Arc<DirectUpstream>]) -> Vec<&str> {
+        upstreams.iter().map(|upstream| upstream.name()).collect()
+    }
+
+    #[test]
+    fn a_model_behind_the_router_has_a_lane_and_one_past_it() {
+        let snapshot = snapshot("");
+        let model = &snapshot.routes.direct()[0];
+
+        let usual = snapshot.upstream_of(model).unwrap();
+        let bypass = snapshot.bypass_of(model).unwrap();
+
+        assert_eq!(usual.name(), "api.supermemory.ai → api.anthropic.com");
+        assert_eq!(bypass.name(), "api.anthropic.com");
+        assert!(!Arc::ptr_eq(&usual.jar, &bypass.jar));
+        assert!(!Arc::ptr_eq(&usual.server, &bypass.server));
+        assert_eq!(names(&snapshot.bypasses()), ["api.anthropic.com"]);
+    }
+
+    #[test]
+    fn where_no_bypass_to_the_provider_is_wanted_its_host_is_not_known() {
+        for bypass in ["none", "litellm"] {
+            let snapshot = snapshot(&format!("direct: {{bypass: {bypass}}}\negress: {{}}\n"));
+            let model = &snapshot.routes.direct()[0];
+
+            assert!(snapshot.bypass_of(model).is_none());
+            assert!(snapshot.egress_bypass_of(&https("api.groq.com")).is_none());
+            assert!(snapshot.bypasses().is_empty());
+            assert!(snapshot.resolver.host("api.anthropic.com", 443).is_none());
+        }
+    }
+
+    #[test]
+    fn the_egress_port_shares_the_lanes_of_models_and_has_those_of_litellms() {
+        let snapshot = snapshot("egress: {}\n");
+        let model = &snapshot.routes.direct()[0];
+
+        let shared = snapshot.egress_of("api.supermemory.ai", "api.anthropic.com");
+
+        assert!(Arc::ptr_eq(
+            &shared.unwrap(),
+            snapshot.upstream_of(model).unwrap()
+        ));
+        assert_eq!(
+            names(&snapshot.lanes()),
+            [
+                "api.anthropic.com",
+                "api.groq.com",
+                "api.supermemory.ai → api.anthropic.com",
+                "api.supermemory.ai → api.groq.com",
+            ]
+        );
+        let past = |host: &str| snapshot.egress_bypass_of(&https(host));
+        assert!(Arc::ptr_eq(
+            &past("api.anthropic.com").unwrap(),
+            snapshot.bypass_of(model).unwrap()
+        ));
+        assert!(past("api.groq.com").is_some());
+        assert!(past("api.mistral.ai").is_none());
+    }
+
+    #[test]
+    fn nothing_but_the_allowed_hosts_is_reached_by_the_egress_port() {
+        let open = snapshot("egress: {allow: [a.example, b.example]}\n");
+        let closed = snapshot("");
+
+        assert!(open.egress_of("a.example", "x.example").is_some());
+        assert!(open.egress_of("b.example", "b.example").is_some());
+        for host in ["api.supermemory.ai", "api.anthropic.com", "evil.example"] {
+            assert!(
+                open.egress_of(host, "api.anthropic.com").is_none(),
+                "{host}"
+            );
+        }
+        assert!(closed.egress_of("api.supermemory.ai", "x").is_none());
+    }
+
+    #[test]
+    fn providers_that_callers_make_up_share_a_lane_from_some_number_on() {
+        let snapshot = snapshot("egress: {}\n");
+        let before = snapshot.lanes().len();
+
+        for number in 0..1_000 {
+            let provider = format!("made-up-{number}.example");
+            snapshot.egress_of("api.supermemory.ai", &provider).unwrap();
+        }
+
+        let lanes = snapshot.lanes();
+        assert_eq!(lanes.len(), before + NAMED_BY_CALLERS + 1);
+        assert!(names(&lanes).contains(&"api.supermemory.ai → other"));
+        assert_eq!(
+            snapshot.jars.all().len(),
+            3,
+            "all of one host share its jar"
+        );
+    }
+
+    #[test]
+    fn a_pause_of_a_host_is_one_of_every_lane_through_it() {
+        let snapshot = snapshot("egress: {}\n");
+
+        snapshot.pause_host("api.supermemory.ai", Duration::from_secs(9), Cause::Host);
+
+        for upstream in snapshot.lanes() {
+            let paused = upstream.lane.view().pause_remaining();
+            let through = upstream.host() == "api.supermemory.ai";
+            assert_eq!(paused.as_secs(), if through { 9 } else { 0 });
+        }
     }
 }

@@ -6,6 +6,9 @@ use crate::auth::Refusal;
 use crate::body::{DecodeError, ScanError};
 use crate::wire::{Dialect, ErrorKind};
 
+const NOT_EXPOSED: &str = "this path is not open here: the gateway passes LiteLLM's inference paths only; `litellm.expose: all` in its configuration opens the rest";
+const NOT_ALLOWED: &str = "this port leads only to the hosts in `egress.allow`: write the path as /v3/PROVIDER/… for the first of them, or /HOST/v3/PROVIDER/…";
+
 /// Why a request is answered here and goes no further.
 #[derive(Debug)]
 pub enum Rejection {
@@ -16,6 +19,8 @@ pub enum Rejection {
     Method(&'static str),
     Expectation,
     NotExposed,
+    /// The egress port leads only to the hosts that the configuration allows.
+    NotAllowed,
     UnknownModel(String),
     Body(ScanError),
     Encoding(DecodeError),
@@ -126,11 +131,8 @@ impl Rejection {
                 "expectation_failed",
                 "the only expectation met is 100-continue",
             ),
-            Self::NotExposed => Answer::new(
-                404,
-                "not_exposed",
-                "this path is not open here: the gateway passes LiteLLM's inference paths only; `litellm.expose: all` in its configuration opens the rest",
-            ),
+            Self::NotExposed => Answer::new(404, "not_exposed", NOT_EXPOSED),
+            Self::NotAllowed => Answer::new(403, "egress_not_allowed", NOT_ALLOWED),
             Self::UnknownModel(id) => Answer::new(
                 404,
                 "model_not_found",

@@ -1,5 +1,6 @@
 //! May this request go on, and where to? Answered once, before any upstream is touched.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,15 @@ use pingora_core::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
+use super::Door;
 use super::body::{self, Unread};
 use super::context::{Admitted, DirectWay, RequestCtx, Way, names};
 use super::detour::Detour;
+use super::errand::Errand;
 use super::parcel::{self, Parcel};
 use super::passage::Fairness;
 use super::target::{Target, is_inference};
-use super::{local, relay, reply};
+use super::{egress, local, relay, reply};
 use crate::auth::{Caller, Presented};
 use crate::body::Envelope;
 use crate::config::{Bypass, Expose, ProviderDialect};
@@ -54,8 +57,12 @@ fn dialect(head: &RequestHeader) -> Dialect {
 }
 
 /// Admits the request (`false`: Pingora goes on), or answers it here.
-pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
-    match decide(session, ctx).await {
+pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx, door: Door) -> Result<bool> {
+    let decided = match door {
+        Door::Data => decide(session, ctx).await,
+        Door::Egress => egress::admit(session, ctx).await.map(Some),
+    };
+    match decided {
         Ok(Some(admitted)) => {
             ctx.admitted = Some(admitted);
             let now = ctx.snapshot.clock.now();
@@ -93,7 +100,7 @@ async fn decide(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Ad
 }
 
 /// Content-Length beside Transfer-Encoding: Pingora has dropped the former by now, the raw head still shows it.
-fn refuse_two_framings(session: &Session) -> Result<(), Rejection> {
+pub(super) fn refuse_two_framings(session: &Session) -> Result<(), Rejection> {
     let chunked = session
         .req_header()
         .headers
@@ -147,7 +154,7 @@ async fn route(
         Some(mut way) => {
             let headers = &session.req_header().headers;
             way.fairness = Fairness::of(headers, caller.as_ref(), user.as_ref());
-            way.detour = detour(snapshot, &way, &route, &parcel, &envelope);
+            way.detour = detour(snapshot, &route, &parcel, &envelope);
             Way::Direct(way)
         }
         None => Way::LiteLlm { tried: Vec::new() },
@@ -169,16 +176,16 @@ async fn route(
 /// The other way that the configuration has for a model behind the router.
 fn detour(
     snapshot: &Snapshot,
-    way: &DirectWay,
     route: &Route,
     parcel: &Parcel,
     envelope: &Envelope,
 ) -> Option<Detour> {
+    let model = route.direct()?;
     match snapshot.config.direct.bypass {
         Bypass::Provider => snapshot
-            .bypass_of(&way.model)
+            .bypass_of(model)
             .map(|upstream| Detour::Provider(Arc::clone(upstream))),
-        Bypass::LiteLlm if way.model.target.router && !snapshot.config.litellm.urls.is_empty() => {
+        Bypass::LiteLlm if model.target.router && !snapshot.config.litellm.urls.is_empty() => {
             Some(Detour::LiteLlm(parcel.original(envelope, &route.name)))
         }
         Bypass::LiteLlm | Bypass::None => None,
@@ -265,7 +272,7 @@ fn direct_way(
         return Ok(None);
     };
     Ok(Some(DirectWay {
-        model: Arc::clone(model),
+        errand: Errand::Model(Arc::clone(model)),
         upstream: Arc::clone(upstream),
         uri: direct_uri(session, model)?,
         fairness: Fairness::default(),
@@ -294,17 +301,20 @@ fn memory_user(
 /// query goes.
 fn direct_uri(session: &Session, model: &DirectModel) -> Result<Uri, Rejection> {
     let asked = &session.req_header().uri;
-    let query = match asked.query() {
-        Some(query) if query.split('&').any(names_user) => {
-            let others: Vec<&str> = query.split('&').filter(|pair| !names_user(pair)).collect();
-            Some(others.join("&")).filter(|others| !others.is_empty())
-        }
-        query => query.map(str::to_owned),
-    };
-    let query = query.map_or_else(String::new, |query| format!("?{query}"));
+    let query = without_user(asked.query()).map_or_else(String::new, |query| format!("?{query}"));
     let uri = format!("{}{}{query}", model.target.base.path, asked.path());
     uri.parse()
         .map_err(|_unsound| Rejection::Head("the query is not valid"))
+}
+
+/// A query without those pairs that name a memory user.
+pub(super) fn without_user(query: Option<&str>) -> Option<Cow<'_, str>> {
+    let query = query?;
+    if !query.split('&').any(names_user) {
+        return Some(Cow::Borrowed(query));
+    }
+    let others: Vec<&str> = query.split('&').filter(|pair| !names_user(pair)).collect();
+    (!others.is_empty()).then(|| Cow::Owned(others.join("&")))
 }
 
 /// `userId`, also where it is spelt with escapes: a server decodes it before it looks.

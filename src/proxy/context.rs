@@ -8,18 +8,16 @@ use http::{HeaderName, HeaderValue, Uri};
 use parking_lot::Mutex;
 
 use super::detour::Detour;
+use super::errand::Errand;
 use super::judge::Finding;
 use super::passage::Fairness;
 use super::relay::{Custody, SharedFeed};
 use super::stream::Tail;
 use crate::auth::Caller;
-use crate::config::{BypassTarget, Secret};
 use crate::cookies::CookieHeader;
 use crate::gateway::{DirectUpstream, Failure, Gateway, InFlight, Snapshot};
 use crate::identity::MemoryUser;
-use crate::routing::DirectModel;
 use crate::telemetry::{InFlight as LaneInFlight, RequestId, UpstreamMetrics};
-use crate::upstream::Called;
 use crate::upstream::backends::Replica;
 use crate::upstream::lane::Permit;
 use crate::upstream::peer::Opener;
@@ -58,13 +56,17 @@ pub(super) struct Admitted {
     pub held: Option<Held>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one to a request, which is boxed whole"
+)]
 pub(super) enum Way {
     Direct(DirectWay),
     LiteLlm { tried: Vec<SocketAddr> },
 }
 
 pub(super) struct DirectWay {
-    pub model: Arc<DirectModel>,
+    pub errand: Errand,
     pub upstream: Arc<DirectUpstream>,
     /// Path and query towards the upstream: `//` inside stays.
     pub uri: Uri,
@@ -159,41 +161,6 @@ pub(super) struct TurnedAway {
     pub certain: bool,
 }
 
-impl DirectWay {
-    pub fn called(&self) -> Called<'_> {
-        let host = self.upstream.host();
-        let behind = &self.model.target.provider_host;
-        Called {
-            host,
-            provider: if self.bypassed { host } else { behind },
-        }
-    }
-
-    /// The router is on this way.
-    pub fn is_router(&self) -> bool {
-        self.model.target.router && !self.bypassed
-    }
-
-    pub fn api_key(&self) -> Option<&Secret> {
-        match self.past_router() {
-            Some(target) => target.api_key.as_ref(),
-            None => self.model.target.api_key.as_ref(),
-        }
-    }
-
-    pub fn extra_headers(&self) -> &[(HeaderName, HeaderValue)] {
-        match self.past_router() {
-            Some(target) => &target.extra_headers,
-            None => &self.model.target.extra_headers,
-        }
-    }
-
-    fn past_router(&self) -> Option<&BypassTarget> {
-        let target = self.model.target.bypass.as_ref();
-        target.filter(|_| self.bypassed)
-    }
-}
-
 impl RequestCtx {
     pub(super) fn new(gateway: &Gateway) -> Self {
         let snapshot = gateway.snapshot();
@@ -242,6 +209,7 @@ impl RequestCtx {
             return "bypass";
         }
         match self.admitted.as_ref().map(|admitted| &admitted.way) {
+            Some(Way::Direct(way)) if way.errand.is_litellms() => "egress",
             Some(Way::Direct(_)) => "direct",
             Some(Way::LiteLlm { .. }) => "litellm",
             None => "local",

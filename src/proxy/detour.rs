@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::context::{BodyMode, DirectWay, RequestCtx, Way};
+use super::context::{BodyMode, RequestCtx, Way};
 use crate::body::Envelope;
 use crate::gateway::DirectUpstream;
 
@@ -83,16 +83,4 @@ fn turn(ctx: &mut RequestCtx, reason: &'static str) -> bool {
         }
     }
     true
-}
-
-impl DirectWay {
-    fn leave_router(&mut self) {
-        let target = &self.model.target;
-        let there = target.bypass.as_ref().map_or("", |past| &past.base.path);
-        let asked = self.uri.path_and_query().map_or("/", |path| path.as_str());
-        let asked = asked.strip_prefix(&*target.base.path).unwrap_or(asked);
-        // Both parts have been parts of a target before.
-        self.uri = format!("{there}{asked}").parse().unwrap_or_default();
-        self.bypassed = true;
-    }
 }

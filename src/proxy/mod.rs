@@ -5,6 +5,8 @@ mod bad_head;
 mod body;
 mod context;
 mod detour;
+mod egress;
+mod errand;
 mod failure;
 mod forward;
 mod head;
@@ -21,6 +23,7 @@ mod target;
 mod upstream_head;
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::os::unix::io::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +33,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
+use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{BError, Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -48,11 +52,38 @@ pub(crate) struct KeptAlive;
 /// The gateway as Pingora sees it.
 pub struct Proxy {
     gateway: Arc<Gateway>,
+    /// The address of LiteLLM's own way out.
+    egress: Option<SocketAddr>,
+}
+
+/// Which port a request came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    Data,
+    Egress,
 }
 
 impl Proxy {
-    pub fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway }
+    pub fn new(gateway: Arc<Gateway>, egress: Option<SocketAddr>) -> Self {
+        Self { gateway, egress }
+    }
+
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// No other listener has the egress port's address: the configuration says so.
+    fn door(&self, session: &Session) -> Door {
+        let (Some(egress), Some(PeerAddr::Inet(called))) = (self.egress, session.server_addr())
+        else {
+            return Door::Data;
+        };
+        let same_host = egress.ip().is_unspecified() || egress.ip() == called.ip();
+        if egress.port() == called.port() && same_host {
+            Door::Egress
+        } else {
+            Door::Data
+        }
     }
 }
 
@@ -74,7 +105,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
-        admission::admit(session, ctx).await
+        admission::admit(session, ctx, self.door(session)).await
     }
 
     async fn upstream_peer(

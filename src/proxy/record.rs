@@ -130,6 +130,7 @@ fn answer<'a>(session: &Session, error: Option<&Error>, ctx: &'a RequestCtx) -> 
     Answer {
         route: match ctx.admitted.as_ref().map(|admitted| &admitted.way) {
             _ if ctx.answered.bypassed.is_some() => RouteLabel::Bypass,
+            Some(Way::Direct(way)) if way.errand.is_litellms() => RouteLabel::Egress,
             Some(Way::Direct(_)) => RouteLabel::Direct,
             Some(Way::LiteLlm { .. }) => RouteLabel::LiteLlm,
             None => RouteLabel::Local,

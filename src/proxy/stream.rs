@@ -180,7 +180,7 @@ impl Event {
 
 /// Whether whole streams on this path end with an event that says so: `message_stop`, or `[DONE]`.
 fn says_its_end(path: &str) -> bool {
-    path.ends_with("/completions") || matches!(path, "/v1/messages" | "/anthropic/v1/messages")
+    path.ends_with("/completions") || path.ends_with("/v1/messages")
 }
 
 fn data(line: &[u8]) -> Option<&[u8]> {

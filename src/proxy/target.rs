@@ -163,7 +163,7 @@ fn percent_decoded(text: &str) -> String {
         .into_owned()
 }
 
-fn inspect(head: &RequestHeader) -> Result<(), Rejection> {
+pub(super) fn inspect(head: &RequestHeader) -> Result<(), Rejection> {
     if !matches!(
         head.method,
         Method::GET

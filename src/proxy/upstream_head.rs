@@ -11,12 +11,15 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::context::{BodyMode, DirectWay, Held, RequestCtx, Way, names};
+use super::egress;
+use super::errand::{Credentials, Errand};
 use super::head::edit_request;
 use crate::config::{ProviderDialect, Secret};
 use crate::cookies::Site;
+use crate::routing::DirectModel;
 
 /// One for everybody: Cloudflare binds its cookies to it.
-const USER_AGENT: HeaderValue =
+pub(super) const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("memgate/", env!("CARGO_PKG_VERSION")));
 const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
@@ -35,7 +38,7 @@ pub(super) const CREDENTIALS: [HeaderName; 6] = [
 ];
 
 /// Client headers that never go to a provider, beside [`CREDENTIALS`].
-const PRIVATE: [HeaderName; 6] = [
+pub(super) const PRIVATE: [HeaderName; 6] = [
     header::COOKIE,
     header::FORWARDED,
     header::VIA,
@@ -78,8 +81,14 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
             if let Some(opener) = &ctx.attempt.opener {
                 opener.opened();
             }
-            strip_private(&mut head.headers);
-            write_direct_head(head, way)?;
+            head.uri = way.uri.clone();
+            match &way.errand {
+                Errand::Model(model) => {
+                    strip_private(&mut head.headers);
+                    write_direct_headers(&mut head.headers, model, way)?;
+                }
+                Errand::LiteLlms(_) => egress::write(&mut head.headers, way),
+            }
             let site = Site {
                 host: way.upstream.host(),
                 path: head.uri.path(),
@@ -112,7 +121,7 @@ fn strip_private(headers: &mut HeaderMap) {
     }
 }
 
-fn remove_prefixed(headers: &mut HeaderMap, prefixes: &[&str]) {
+pub(super) fn remove_prefixed(headers: &mut HeaderMap, prefixes: &[&str]) {
     let prefixed = |name: &&HeaderName| {
         prefixes
             .iter()
@@ -124,18 +133,21 @@ fn remove_prefixed(headers: &mut HeaderMap, prefixes: &[&str]) {
     }
 }
 
-fn write_direct_head(head: &mut Parts, way: &DirectWay) -> Result<()> {
-    head.uri = way.uri.clone();
-    let headers = &mut head.headers;
+fn write_direct_headers(
+    headers: &mut HeaderMap,
+    model: &DirectModel,
+    way: &DirectWay,
+) -> Result<()> {
     headers.insert(header::HOST, way.upstream.authority.clone());
     headers.insert(header::USER_AGENT, USER_AGENT);
     write_accept(headers)?;
-    let target = &way.model.target;
+    let target = &model.target;
+    let ours = Credentials::of(model, way.bypassed);
     if target.dialect == ProviderDialect::Anthropic {
         let version = headers.entry(names::ANTHROPIC_VERSION);
         version.or_insert(ANTHROPIC_VERSION);
     }
-    if let Some(key) = way.api_key() {
+    if let Some(key) = ours.api_key {
         match target.dialect {
             ProviderDialect::Anthropic => headers.insert(names::API_KEY, sensitive(key, "")?),
             ProviderDialect::OpenAi => {
@@ -143,7 +155,7 @@ fn write_direct_head(head: &mut Parts, way: &DirectWay) -> Result<()> {
             }
         };
     }
-    for (name, value) in way.extra_headers() {
+    for (name, value) in ours.extra_headers {
         headers.insert(name.clone(), value.clone());
     }
     Ok(())

@@ -70,6 +70,7 @@ pub struct Bound {
     sockets: Sockets,
     listeners: Vec<BoundListener>,
     admin: Option<SocketAddr>,
+    egress: Option<SocketAddr>,
     roots: Option<RootBundle>,
 }
 
@@ -77,6 +78,7 @@ pub struct Bound {
 pub struct Running {
     pub addresses: Vec<SocketAddr>,
     pub admin: Option<SocketAddr>,
+    pub egress: Option<SocketAddr>,
     pub gateway: Arc<Gateway>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
@@ -104,6 +106,11 @@ impl Bound {
             .admin
             .map(|address| sockets.bind(address))
             .transpose()?;
+        let egress = config
+            .egress
+            .as_ref()
+            .map(|egress| sockets.bind(egress.listen))
+            .transpose()?;
         let snapshot = Snapshot::build(config, clock)?;
         background::load_cookies(&snapshot);
         Ok(Self {
@@ -111,6 +118,7 @@ impl Bound {
             sockets,
             listeners,
             admin,
+            egress,
             roots,
         })
     }
@@ -126,6 +134,10 @@ impl Bound {
         self.admin
     }
 
+    pub fn egress(&self) -> Option<SocketAddr> {
+        self.egress
+    }
+
     /// Serves until a signal says stop.
     pub fn run(self) -> Result<(), StartError> {
         let (_stop, asked) = watch::channel(false);
@@ -135,7 +147,8 @@ impl Bound {
     /// Serves on a thread of its own, without touching the process's signals.
     pub fn spawn(self) -> Running {
         let (stop, asked) = watch::channel(false);
-        let (addresses, admin, gateway) = (self.addresses(), self.admin, Arc::clone(&self.gateway));
+        let (addresses, admin, egress) = (self.addresses(), self.admin, self.egress);
+        let gateway = Arc::clone(&self.gateway);
         let thread = std::thread::spawn(move || {
             if let Err(error) = self.serve(asked, false) {
                 log::error!(target: "memgate::server", "{error}");
@@ -144,6 +157,7 @@ impl Bound {
         Running {
             addresses,
             admin,
+            egress,
             gateway,
             stop,
             thread: Some(thread),
@@ -157,13 +171,16 @@ impl Bound {
             Server::new_with_opt_and_conf(None, server_conf(&snapshot.config, self.roots.as_ref()));
         let (close, closing) = watch::channel(false);
         let fds = self.sockets.into_shared();
-        let (h2c, plain): (Vec<_>, Vec<_>) = self
+        let (h2c, mut plain): (Vec<_>, Vec<_>) = self
             .listeners
             .into_iter()
             .partition(|listener| listener.h2c);
+        // Of the same service, so that it shares the connections to the upstreams.
+        plain.extend(self.egress.map(BoundListener::plain));
         for (listeners, h2c) in [(plain, false), (h2c, true)] {
             if !listeners.is_empty() {
-                let service = data_service(&server.configuration, &self.gateway, listeners, h2c);
+                let proxy = Proxy::new(Arc::clone(&self.gateway), self.egress);
+                let service = data_service(&server.configuration, proxy, listeners, h2c);
                 server.add_service(Ours {
                     service,
                     fds: fds.clone(),
@@ -258,7 +275,7 @@ fn server_conf(config: &Config, roots: Option<&RootBundle>) -> ServerConf {
 
 fn data_service(
     conf: &Arc<ServerConf>,
-    gateway: &Arc<Gateway>,
+    proxy: Proxy,
     listeners: Vec<BoundListener>,
     h2c: bool,
 ) -> Service<Connections> {
@@ -266,13 +283,11 @@ fn data_service(
     options.h2c = h2c;
     // So that CONNECT is refused as all else is, by the proxy.
     options.allow_connect_method_proxying = true;
-    let mut proxy = http_proxy(conf, Proxy::new(Arc::clone(gateway)));
+    let gateway = Arc::clone(proxy.gateway());
+    let mut proxy = http_proxy(conf, proxy);
     proxy.server_options = Some(options);
     let name = if h2c { "data-h2c" } else { "data" };
-    let mut service = Service::new(
-        name.to_owned(),
-        Connections::new(proxy, Arc::clone(gateway)),
-    );
+    let mut service = Service::new(name.to_owned(), Connections::new(proxy, gateway));
     for listener in listeners {
         service.add_listener(listener.into_config());
     }

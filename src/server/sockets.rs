@@ -27,6 +27,14 @@ pub(super) struct BoundListener {
 }
 
 impl BoundListener {
+    pub(super) fn plain(address: SocketAddr) -> Self {
+        Self {
+            address,
+            tls: None,
+            h2c: false,
+        }
+    }
+
     /// Pingora holds a buffer of 64 KiB for every connection, between requests and through silent streams too.
     /// HTTP reads into buffers of its own; TLS reads a record at a time.
     pub(super) fn into_config(self) -> ListenerConfig {

@@ -108,9 +108,10 @@ impl LaneMetrics {
         self.budget_exhausted.inc_by(now.saturating_sub(seen));
     }
 
-    /// A pause began. `cause` is one of the code's own words.
-    pub fn paused(&self, cause: &'static str) {
-        self.pauses.with_label_values(&[&*self.lane, cause]).inc();
+    /// So many pauses have begun since the start. `cause` is one of the code's own words.
+    pub fn paused(&self, cause: &'static str, times: u64) {
+        let counted = self.pauses.with_label_values(&[&*self.lane, cause]);
+        counted.inc_by(times.saturating_sub(counted.get()));
     }
 
     /// A request that wanted this lane takes another. `reason` is one of the code's own words.
@@ -149,8 +150,8 @@ mod tests {
                 ..LaneGauges::default()
             });
         }
-        router.paused("refused");
-        router.paused("refused");
+        router.paused("refused", 1);
+        router.paused("refused", 2);
         router.bypassed("paused");
         other.bypassed("down");
 

@@ -122,6 +122,8 @@ pub struct Spent {
 pub enum RouteLabel {
     Direct,
     LiteLlm,
+    /// A provider, on LiteLLM's own errand.
+    Egress,
     /// The provider or LiteLLM in place of the router.
     Bypass,
     /// The gateway itself.
@@ -129,12 +131,19 @@ pub enum RouteLabel {
 }
 
 impl RouteLabel {
-    pub const ALL: [Self; 4] = [Self::Direct, Self::LiteLlm, Self::Bypass, Self::Local];
+    pub const ALL: [Self; 5] = [
+        Self::Direct,
+        Self::LiteLlm,
+        Self::Egress,
+        Self::Bypass,
+        Self::Local,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::LiteLlm => "litellm",
+            Self::Egress => "egress",
             Self::Bypass => "bypass",
             Self::Local => "local",
         }

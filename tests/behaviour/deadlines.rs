@@ -178,7 +178,9 @@ async fn an_error_answer_that_falls_silent_keeps_its_status() {
 async fn comments_that_keep_a_stream_alive_count_as_life() {
     let world = World::start(Alpn::Both, "first_byte_timeout: 400ms, idle_timeout: 400ms").await;
     let keep_alive = ": keep-alive\n\n";
-    let pieces = [keep_alive; 12];
+    let end = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    let mut pieces = [keep_alive; 13];
+    pieces[12] = end;
     let slow = || answer::stream(pieces).between(Duration::from_millis(60));
 
     for (path, model, upstream) in world.ways() {

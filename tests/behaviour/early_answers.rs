@@ -31,12 +31,12 @@ fn refusals() -> [(u16, &'static str, Answer); 4] {
             "edge_queue_full",
             cloudflare::queue_full()
                 .zone("api.anthropic.com")
-                .retry_after(60),
+                .retry_after(0),
         ),
         (
             529,
             "edge_rate_limited",
-            cloudflare::rate_limited().retry_after(30),
+            cloudflare::rate_limited().retry_after(0),
         ),
         (403, "edge_blocked", cloudflare::denied()),
         (
@@ -59,7 +59,10 @@ async fn an_early_refusal_over_http_2_is_delivered_classified_and_counts_one_pos
 
 async fn refuse_early(alpn: Alpn) {
     let edge = edge(alpn).await;
-    let gateway = TestGateway::in_front_of(&edge).start().await;
+    let gateway = TestGateway::in_front_of(&edge)
+        .own("retry: {attempts: 1}")
+        .start()
+        .await;
     for size in [200_000, 5_000_000] {
         let body = turn_of(size);
         for early in MANNERS {

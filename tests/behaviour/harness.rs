@@ -61,7 +61,7 @@ impl TestGateway {
         edge.write_ca(folder.path().join("ca.pem")).unwrap();
         let own = format!(
             "listen: ['127.0.0.1:0']\nadmin: 127.0.0.1:0\nauth: {{litellm: false}}\n\
-             direct: {{ca_file: ca.pem, bypass: none, resolve: {{'api.supermemory.ai:443': '{}'}}}}\n\
+             direct: {{ca_file: ca.pem, bypass: none, queue: {{timeout: 5s}}, resolve: {{'api.supermemory.ai:443': '{}'}}}}\n\
              retry: {{attempts: 3, initial_delay: 5ms, max_delay: 2s}}\n",
             edge.addr()
         );
@@ -89,6 +89,14 @@ impl TestGateway {
 
     pub fn admin_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.running().admin.unwrap())
+    }
+
+    pub fn egress(&self) -> SocketAddr {
+        self.running().egress.unwrap()
+    }
+
+    pub fn egress_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.egress())
     }
 
     pub fn gateway(&self) -> &Arc<Gateway> {
@@ -178,6 +186,13 @@ impl Builder {
         }
         self.own.push_str(yaml);
         self.own.push('\n');
+        self
+    }
+
+    /// Nobody waits in line longer.
+    pub fn queue_timeout(mut self, time: &str) -> Self {
+        let queue = format!("direct: {{queue: {{timeout: {time}}}, ");
+        self.own = self.own.replace("direct: {", &queue);
         self
     }
 

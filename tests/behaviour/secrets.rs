@@ -18,7 +18,9 @@ fn mishaps() -> Vec<Answer> {
         answer::message(PROMPT),
         answer::provider_error(400, "invalid_request_error", "no"),
         answer::provider_error(529, "overloaded_error", "no"),
-        cloudflare::queue_full().zone("api.anthropic.com"),
+        cloudflare::queue_full()
+            .zone("api.anthropic.com")
+            .retry_after(0),
         cloudflare::challenge(),
         answer::status(503),
         stream(),

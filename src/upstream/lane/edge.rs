@@ -34,7 +34,7 @@ impl RefusalTime {
 
     fn silence(&self) -> Duration {
         self.0
-            .map_or(SILENCE, |known| (known * 4).clamp(SILENCE / 20, SILENCE))
+            .map_or(SILENCE, |known| (known * 3).clamp(SILENCE / 20, SILENCE))
     }
 }
 

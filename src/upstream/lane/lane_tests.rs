@@ -273,7 +273,7 @@ async fn a_minute_of_retry_after_is_paid_once_by_two_hundred_clients() {
     let served = edge.served.load(Ordering::Relaxed) - served;
     let refused_later = edge.refused.load(Ordering::Relaxed) - refused;
 
-    let pauses = lane.view().pauses;
+    let pauses = lane.view().pauses.all();
     assert!(pauses <= 3, "{pauses} pauses");
     // 50 at a time, 5.12 seconds each, and the clock's step.
     let possible = 50.0 * 180.0 / 5.12;

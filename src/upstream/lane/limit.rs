@@ -1,20 +1,20 @@
 //! How many may be in flight? As many as the edge has shown that it takes: what it refuses lowers the limit, what it lets
 //! pass above the limit raises it. Latency says nothing here, it is the length of the answer.
 //!
-//! Crates were looked at (congestion-limiter, rate_limiter_aimd, tower-resilience): they cut by a factor, grow by success at any load
-//! or by latency, own their clock and their waiting, and know no single probe.
+//! No crate fits: congestion-limiter and rate_limiter_aimd cut by a factor, judge by latency or by whole calls, and know neither
+//! a single probe nor an injected clock.
 
 use std::time::{Duration, Instant};
 
 /// A probe that is refused again and again comes no more seldom than once in so many Retry-Afters.
 const LONGEST_DELAY: u32 = 2;
 /// Nor more often than after so many good answers, where probing stays in vain: a share of the traffic.
-const MOST_ANSWERS_BETWEEN: usize = 50;
-/// So many refusals above the proven limit cost nobody a pause, before they are believed.
-const TOLERATED: u32 = 3;
-/// The last one in so many of a limit is never proven: with slots on their way back and forth, how many the edge counts and how many we
-/// count differ.
+const MOST_ANSWERS_BETWEEN: usize = 24;
+/// The last one in so many of a limit is never proven: with slots on their way back and forth, the edge counts others than
+/// we do.
 const FUZZY: usize = 16;
+/// As many refusals above what is proven cost nobody a pause before they are believed, and so many at least.
+const TOLERATED: usize = 3;
 
 /// Up to `proven` a refusal is a loss. What lies between that and `limit` was reached by probing or in the middle of a loss: a slot
 /// that the edge had just got back may have lent itself. It is proven when as many as it holds have passed at the limit.
@@ -26,7 +26,7 @@ pub struct ConcurrencyLimit {
     /// Who passed at the limit since it was last in doubt, and how many shall before it is believed as it was then.
     passed: usize,
     goal: usize,
-    tolerated: u32,
+    tolerated: usize,
     growth: Growth,
 }
 
@@ -90,7 +90,8 @@ impl ConcurrencyLimit {
     fn may_grow(&self, in_flight: usize) -> bool {
         let untried = self.growth.due.is_none();
         let seldom = self.growth.answers >= self.growth.answers_between(self.limit);
-        in_flight == self.limit && self.limit < self.max && (untried || seldom)
+        let sure = self.tolerated == 0;
+        in_flight == self.limit && self.limit < self.max && sure && (untried || seldom)
     }
 
     /// `level` is in flight now, and one of them just went.
@@ -105,7 +106,7 @@ impl ConcurrencyLimit {
         if self.settled(id) {
             self.grow();
         }
-        if level > self.proven || level >= self.limit {
+        if level > self.firm() || level >= self.limit {
             self.passed += 1;
         }
         if self.passed >= self.goal {
@@ -127,7 +128,7 @@ impl ConcurrencyLimit {
     pub fn tolerates(&mut self, refused: Refused, now: Instant) -> bool {
         let probe = self.settled(refused.id);
         let level = refused.level.max(refused.others + 1);
-        let above = level > self.firm() && self.tolerated < TOLERATED;
+        let above = level > self.firm() && self.tolerated < TOLERATED.max(self.limit / FUZZY);
         if !probe && !above {
             return false;
         }

@@ -30,7 +30,7 @@ pub use asker::{Asker, Entry, Patience, Refusal};
 pub use permit::Permit;
 pub use place::Place;
 pub use sign::{Cause, Sign};
-pub use view::{CircuitView, GateView, LaneView, RetriesView};
+pub use view::{CircuitView, GateView, LaneView, Pauses, RetriesView};
 
 use self::queue::Spot;
 use self::state::{Decision, News, Note, State, Ticket};
@@ -151,8 +151,11 @@ impl Lane {
     }
 
     fn leave(self: &Arc<Self>, ticket: Ticket) {
-        let now = self.clock.now();
         let mut inner = self.inner.lock();
+        if !inner.state.anybody_waits() {
+            return inner.state.leave_unwatched(ticket);
+        }
+        let now = self.clock.now();
         inner.state.leave(ticket, now);
         self.publish(inner, now);
     }
@@ -214,7 +217,11 @@ impl Lane {
 
     /// Tells those whom the last event concerns, after the lock is gone.
     fn publish(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>, now: Instant) {
-        let News { grants, notes } = inner.state.news();
+        let News {
+            grants,
+            dismissed,
+            notes,
+        } = inner.state.news();
         let sooner = inner.state.anybody_waits() && {
             let alarm = inner.state.alarm(now);
             alarm.is_some_and(|alarm| inner.alarm.is_none_or(|set| alarm < set))
@@ -223,6 +230,7 @@ impl Lane {
         if sooner {
             self.sooner.notify_one();
         }
+        drop(dismissed);
         for note in notes {
             self.log(note);
         }
@@ -236,10 +244,12 @@ impl Lane {
         let lane = self.name.as_str();
         match note {
             Note::Paused { wait, cause, limit } => log::warn!(
-                target: "memgate::lane", lane, cause = cause.as_str(), limit;
-                "paused for {wait:.1?}"
+                target: "memgate::lane",
+                "{lane}: paused for {wait:.1?} ({}), limit {limit}", cause.as_str()
             ),
-            Note::Over { limit } => log::warn!(target: "memgate::lane", lane, limit; "open again"),
+            Note::Over { limit } => {
+                log::warn!(target: "memgate::lane", "{lane}: open again, limit {limit}");
+            }
         }
     }
 }

@@ -199,7 +199,12 @@ impl Model {
     }
 
     fn told(&mut self) {
-        let News { grants, notes } = self.lane.news();
+        let News {
+            grants,
+            dismissed,
+            notes,
+        } = self.lane.news();
+        assert!(dismissed.is_empty(), "no circuit opens here");
         for ((client, since), ticket) in grants {
             self.goes(client, since, ticket);
         }

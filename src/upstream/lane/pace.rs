@@ -26,8 +26,13 @@ impl Pace {
             self.seconds = self.seconds * kept + passed;
         }
         if !busy {
-            self.since = None;
+            self.rests();
         }
+    }
+
+    /// Nobody waits any more.
+    pub fn rests(&mut self) {
+        self.since = None;
     }
 
     /// Nobody waited until now.

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::sign::Cause;
+use super::view::Pauses;
 
 /// An edge refuses at once: who was not refused in this time has passed, however long its answer takes.
 pub const SILENCE: Duration = Duration::from_secs(1);
@@ -13,7 +14,7 @@ pub const SILENCE: Duration = Duration::from_secs(1);
 const SILENCE_AFTER_FAILURES: Duration = Duration::from_secs(10);
 /// How many go at a time after the first answer ever, and how many answers allow one more: nothing is known against them,
 /// and what the edge takes is found with few refusals.
-const COLD: (usize, usize) = (16, 4);
+const COLD: (usize, usize) = (32, 2);
 /// After a pause the limit is known, and the way to it is short.
 const PAUSED: (usize, usize) = (2, 1);
 /// Whoever asks for more, or for none, does not mean it.
@@ -27,7 +28,7 @@ pub struct Gate {
     epoch: u64,
     /// Who went before this one says nothing about the time after the pause.
     burst: u64,
-    pauses: u64,
+    pauses: Pauses,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,11 +87,11 @@ impl Gate {
             phase: Phase::Opening(Opening::probe(None, now)),
             epoch: 0,
             burst: 0,
-            pauses: 0,
+            pauses: Pauses::default(),
         }
     }
 
-    pub fn pauses(&self) -> u64 {
+    pub fn pauses(&self) -> Pauses {
         self.pauses
     }
 
@@ -131,7 +132,7 @@ impl Gate {
         self.phase = Phase::Shut { until: end, cause };
         self.epoch += 1;
         self.burst = self.epoch;
-        self.pauses += 1;
+        self.pauses.count(cause);
         true
     }
 

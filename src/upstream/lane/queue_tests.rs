@@ -1,3 +1,5 @@
+//! Is the order fair, and is nobody lost in it?
+
 use std::collections::VecDeque;
 
 use proptest::prelude::*;

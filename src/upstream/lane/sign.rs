@@ -29,6 +29,8 @@ pub enum Cause {
 }
 
 impl Cause {
+    pub const ALL: [Self; 3] = [Self::Refused, Self::Host, Self::Circuit];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",

@@ -21,6 +21,7 @@ pub struct State<W> {
     budget: RetryBudget,
     pace: Pace,
     grants: Vec<(W, Ticket)>,
+    dismissed: Vec<W>,
 }
 
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub enum Decision {
 /// What others must be told.
 pub struct News<W> {
     pub grants: Vec<(W, Ticket)>,
+    /// Those who waited for a lane that is down now.
+    pub dismissed: Vec<W>,
     pub notes: Vec<Note>,
 }
 
@@ -60,6 +63,7 @@ impl<W> State<W> {
             budget: RetryBudget::new(policy.retry_share, policy.retry_min),
             pace: Pace::default(),
             grants: Vec::new(),
+            dismissed: Vec::new(),
             policy,
         }
     }
@@ -109,15 +113,20 @@ impl<W> State<W> {
     }
 
     pub fn leave(&mut self, ticket: Ticket, now: Instant) {
-        self.edge.leave(ticket);
-        if ticket.holds_a_slot() {
-            self.budget.back(ticket.retry);
+        if !self.anybody_waits() {
+            return self.leave_unwatched(ticket);
         }
+        self.back(ticket);
         if ticket.has_passed() {
-            let busy = self.anybody_waits() && self.edge.gate.is_open();
-            self.pace.freed(busy, now);
+            self.pace.freed(self.edge.gate.is_open(), now);
         }
         self.drain(now);
+    }
+
+    /// While nobody waits it does not matter when, and asking the clock is the dearest part.
+    pub fn leave_unwatched(&mut self, ticket: Ticket) {
+        self.back(ticket);
+        self.pace.rests();
     }
 
     pub fn pause(&mut self, wait: Duration, cause: Cause, now: Instant) {
@@ -143,6 +152,7 @@ impl<W> State<W> {
     pub fn news(&mut self) -> News<W> {
         News {
             grants: std::mem::take(&mut self.grants),
+            dismissed: std::mem::take(&mut self.dismissed),
             notes: self.edge.notes(),
         }
     }
@@ -189,7 +199,8 @@ impl<W> State<W> {
         if asker.patience == Patience::Bypass && self.edge.gate.probing().is_some() {
             return Some(self.refusal(now));
         }
-        if asker.patience == Patience::Bypass && shut.is_some() {
+        let down = matches!(shut, Some(Refusal::Down { .. }));
+        if down || asker.patience == Patience::Bypass && shut.is_some() {
             return shut;
         }
         let late = expected > self.patience(asker);
@@ -219,6 +230,12 @@ impl<W> State<W> {
     }
 
     fn drain(&mut self, now: Instant) {
+        if let (true, Some(Refusal::Down { .. })) = (self.anybody_waits(), self.shut(now)) {
+            // A pause has its end; nobody knows whether a failure has.
+            while let Some(waiter) = self.queue.pop(true) {
+                self.dismissed.push(waiter.told);
+            }
+        }
         while self.anybody_waits() && self.edge.may_go(now) {
             let retries = self.budget.has_room(self.carried());
             let Some(waiter) = self.queue.pop(retries) else {
@@ -226,6 +243,13 @@ impl<W> State<W> {
             };
             let ticket = self.go(waiter.retry, now);
             self.grants.push((waiter.told, ticket));
+        }
+    }
+
+    fn back(&mut self, ticket: Ticket) {
+        self.edge.leave(ticket);
+        if ticket.holds_a_slot() {
+            self.budget.back(ticket.retry);
         }
     }
 

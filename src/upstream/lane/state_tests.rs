@@ -46,6 +46,7 @@ struct World {
     going: Vec<Ticket>,
     waiting: u32,
     granted: Vec<u32>,
+    dismissed: usize,
     notes: Vec<Note>,
 }
 
@@ -58,6 +59,7 @@ impl World {
             going: Vec::new(),
             waiting: 0,
             granted: Vec::new(),
+            dismissed: 0,
             notes: Vec::new(),
         }
     }
@@ -152,7 +154,12 @@ impl World {
     }
 
     fn news(&mut self) {
-        let News { grants, notes } = self.lane.news();
+        let News {
+            grants,
+            dismissed,
+            notes,
+        } = self.lane.news();
+        self.dismissed += dismissed.len();
         for (number, ticket) in grants {
             self.granted.push(number);
             self.going.push(ticket);
@@ -211,10 +218,10 @@ fn a_thousand_at_a_cookie_gate_meet_one_refusal() {
 
     assert_eq!(
         world.granted().len(),
-        16,
+        32,
         "with the cookies that the first one brought"
     );
-    assert_eq!(world.view().pauses, 0);
+    assert_eq!(world.view().pauses.all(), 0);
 }
 
 #[test]
@@ -264,7 +271,7 @@ fn a_burst_of_refusals_is_one_pause_and_leaves_the_limit_at_what_passed() {
     }
 
     assert_eq!(world.view().limit, 50);
-    assert_eq!(world.view().pauses, 1);
+    assert_eq!(world.view().pauses.all(), 1);
     assert_eq!(world.notes.len(), 1, "one line in the log");
 }
 
@@ -300,7 +307,7 @@ fn a_longer_pause_extends_and_a_shorter_one_never_cuts() {
 
     world.lane.pause(MINUTE * 2, Cause::Refused, world.now);
     assert_eq!(world.view().pause_remaining(), MINUTE * 2);
-    assert_eq!(world.view().pauses, 1);
+    assert_eq!(world.view().pauses.all(), 1);
 }
 
 #[test]
@@ -360,7 +367,7 @@ fn a_silent_probe_holds_the_others_back_for_a_second() {
 #[test]
 fn a_refused_probe_pauses_again_and_leaves_the_limit() {
     let mut world = World::limited_to(20, policy());
-    let pauses = world.view().pauses;
+    let pauses = world.view().pauses.all();
     for _ in 0..20 {
         world.leave();
     }
@@ -375,7 +382,7 @@ fn a_refused_probe_pauses_again_and_leaves_the_limit() {
         20,
         "it went alone: that says nothing of how many may"
     );
-    assert_eq!(world.view().pauses, pauses + 2);
+    assert_eq!(world.view().pauses.all(), pauses + 2);
 }
 
 #[test]
@@ -391,7 +398,7 @@ fn a_refusal_from_before_the_pause_is_no_new_one() {
         .lane
         .sign(&mut early, &Sign::Refused { pause }, world.now);
 
-    assert_eq!(world.view().pauses, 1);
+    assert_eq!(world.view().pauses.all(), 1);
     assert_eq!(world.view().gate, GateView::Opening);
 }
 
@@ -410,12 +417,15 @@ fn one_request_at_a_time_goes_above_the_limit_and_raises_it_by_one() {
 #[test]
 fn a_probe_above_the_limit_that_is_refused_pauses_nobody_and_delays_the_next() {
     let mut world = World::limited_to(10, policy());
-    let pauses = world.view().pauses;
+    let pauses = world.view().pauses.all();
     world.come(5);
 
     assert_eq!(world.refuse(MINUTE), None);
 
-    assert_eq!((world.view().limit, world.view().pauses), (10, pauses));
+    assert_eq!(
+        (world.view().limit, world.view().pauses.all()),
+        (10, pauses)
+    );
     assert_eq!(world.view().gate, GateView::Open);
     assert_eq!(
         world.view().in_flight,
@@ -435,7 +445,7 @@ fn a_probe_above_the_limit_that_is_refused_pauses_nobody_and_delays_the_next() {
 #[test]
 fn a_slot_that_was_only_lent_costs_no_pause() {
     let mut world = World::limited_to(10, policy());
-    let pauses = world.view().pauses;
+    let pauses = world.view().pauses.all();
     world.come(5);
     world.sign(&Sign::Head);
     assert_eq!(world.view().in_flight, 12, "11 passed, and one probes");
@@ -446,13 +456,16 @@ fn a_slot_that_was_only_lent_costs_no_pause() {
     world.news();
     assert_eq!(world.refuse(MINUTE), None, "who took the eleventh place");
 
-    assert_eq!((world.view().limit, world.view().pauses), (10, pauses));
+    assert_eq!(
+        (world.view().limit, world.view().pauses.all()),
+        (10, pauses)
+    );
 }
 
 #[test]
 fn a_capacity_that_falls_pauses_the_lane_even_while_it_grows() {
     let mut world = World::limited_to(10, policy());
-    let pauses = world.view().pauses;
+    let pauses = world.view().pauses.all();
     world.come(40);
     for _ in 0..10 {
         world.sign(&Sign::Head);
@@ -467,7 +480,7 @@ fn a_capacity_that_falls_pauses_the_lane_even_while_it_grows() {
     });
 
     assert!(paused.count() > 0);
-    assert_eq!(world.view().pauses, pauses + 1);
+    assert_eq!(world.view().pauses.all(), pauses + 1);
 }
 
 #[test]
@@ -606,6 +619,31 @@ fn the_queue_is_bounded() {
     assert!(
         matches!(refused, Err(Refusal::QueueFull { .. })),
         "{refused:?}"
+    );
+}
+
+#[test]
+fn those_who_wait_for_a_lane_that_goes_down_are_told_at_once_and_newcomers_too() {
+    let mut world = World::warm(Policy {
+        max_concurrency: 1,
+        ..policy()
+    });
+    world.now += MINUTE;
+    for _ in 0..9 {
+        world.come(1);
+        world.sign(&Sign::Failed);
+        world.leave();
+    }
+    world.come(1);
+    world.come(3);
+
+    world.sign(&Sign::Failed);
+
+    assert_eq!((world.dismissed, world.view().queued), (3, 0));
+    let newcomer = world.ask(&asker(1));
+    assert!(
+        matches!(newcomer, Err(Refusal::Down { .. })),
+        "{newcomer:?}"
     );
 }
 

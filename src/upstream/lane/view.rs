@@ -12,9 +12,39 @@ pub struct LaneView {
     pub queued: usize,
     pub gate: GateView,
     /// Pauses that have begun since the start.
-    pub pauses: u64,
+    pub pauses: Pauses,
     pub retries: RetriesView,
     pub circuit: CircuitView,
+}
+
+/// Numbers of pauses by what caused them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pauses {
+    pub refused: u64,
+    pub host: u64,
+    pub circuit: u64,
+}
+
+impl Pauses {
+    pub fn of(&self, cause: Cause) -> u64 {
+        match cause {
+            Cause::Refused => self.refused,
+            Cause::Host => self.host,
+            Cause::Circuit => self.circuit,
+        }
+    }
+
+    pub fn all(&self) -> u64 {
+        self.refused + self.host + self.circuit
+    }
+
+    pub(super) fn count(&mut self, cause: Cause) {
+        *match cause {
+            Cause::Refused => &mut self.refused,
+            Cause::Host => &mut self.host,
+            Cause::Circuit => &mut self.circuit,
+        } += 1;
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

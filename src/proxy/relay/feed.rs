@@ -12,8 +12,10 @@ use crate::body::Share;
 /// What fits an HTTP/2 stream's first window (RFC 9113 6.9.2) without waiting for the peer.
 const FIRST_PIECE: usize = 65_535;
 const PIECE: usize = 65_536;
-/// With more than this unsent, the next piece may not fit into the connection.
+/// With more than this unsent, the next piece may not fit into a connection that has stopped.
 const CLOGGED: u32 = 16 * 1024;
+/// With more than this it may not fit into one that moves.
+const FULL: u32 = 128 * 1024;
 /// How much of an error answer is read before it is judged.
 const HELD_MAX: usize = 64 * 1024;
 
@@ -67,6 +69,8 @@ pub(crate) struct Feed {
     first_piece_at: Option<Instant>,
     /// Shows how full a connection of HTTP/1.1 is.
     socket: Option<Arc<SocketDigest>>,
+    /// What had arrived there at the last look.
+    acked: u64,
     /// The upstream answered with an error: the rest of the body need not go.
     stopped: bool,
     patience: Patience,
@@ -102,6 +106,7 @@ impl Feed {
             offset: 0,
             first_piece_at: None,
             socket: None,
+            acked: 0,
             stopped: false,
             patience,
             deadline: now + first_byte,
@@ -146,9 +151,13 @@ impl Feed {
         self.socket.is_some() && sent >= FIRST_PIECE && !self.stopped
     }
 
-    pub(super) fn is_clogged(&self) -> bool {
-        let info = self.socket.as_ref().and_then(|socket| socket.tcp_info());
-        info.is_some_and(|info| info.tcpi_notsent_bytes > CLOGGED) && !self.stopped
+    pub(super) fn is_clogged(&mut self) -> bool {
+        let Some(info) = self.socket.as_ref().and_then(|socket| socket.tcp_info()) else {
+            return false;
+        };
+        let before = std::mem::replace(&mut self.acked, info.tcpi_bytes_acked);
+        let most = if before == self.acked { CLOGGED } else { FULL };
+        info.tcpi_notsent_bytes > most && !self.stopped
     }
 
     /// The answer is no success: send no more of the body. It is kept for `judge`; without one it is final.

@@ -203,6 +203,11 @@ async fn nothing_but_an_allowed_host_is_reached_and_the_refusal_is_in_the_paths_
     let mut odd = Raw::connect(gateway.egress()).await;
     odd.send(b"GET http://evil.example/v3/api.anthropic.com/v1/models HTTP/1.1\r\nhost: evil.example\r\n\r\n").await;
     assert_eq!(odd.reply().await.status, 401, "from the allowed host");
+    let mut tunnel = Raw::connect(gateway.egress()).await;
+    tunnel
+        .send(b"CONNECT evil.example:443 HTTP/1.1\r\nhost: evil.example:443\r\n\r\n")
+        .await;
+    assert_eq!(tunnel.reply().await.status, 405);
     let mut dots = Raw::connect(gateway.egress()).await;
     dots.send(b"GET /v3/../evil HTTP/1.1\r\nhost: x\r\n\r\n")
         .await;

@@ -61,7 +61,7 @@ impl TestGateway {
         edge.write_ca(folder.path().join("ca.pem")).unwrap();
         let own = format!(
             "listen: ['127.0.0.1:0']\nadmin: 127.0.0.1:0\nauth: {{litellm: false}}\n\
-             direct: {{ca_file: ca.pem, bypass: none, queue: {{timeout: 5s}}, resolve: {{'api.supermemory.ai:443': '{}'}}}}\n\
+             direct: {{ca_file: ca.pem, bypass: none, resolve: {{'api.supermemory.ai:443': '{}'}}}}\n\
              retry: {{attempts: 3, initial_delay: 5ms, max_delay: 2s}}\n",
             edge.addr()
         );

@@ -48,10 +48,7 @@ const EMPTY_NAMES: &[&str] = &[
 
 const BUDGET: usize = 350;
 /// Files over the budget, each with the reason for which it stays whole.
-const OVER_BUDGET: &[(&str, &str)] = &[(
-    "proxy/relay/session.rs",
-    "one trait of forty methods, most of them handed on in a line",
-)];
+const OVER_BUDGET: &[(&str, &str)] = &[];
 
 /// A file below `src`: its path there, and its code without comments and tests.
 struct Source {

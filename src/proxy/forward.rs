@@ -112,11 +112,13 @@ pub(super) fn connected(ctx: &mut RequestCtx, reused: bool, digest: Option<&Dige
     if let Some(metrics) = ctx.upstream_metrics() {
         metrics.connected(reused);
     }
-    let needs_pause = ctx.direct().is_some();
-    if let (Some(feed), true) = (ctx.feed(), needs_pause) {
+    let Some(feed) = ctx.feed() else { return };
+    let mut feed = feed.lock();
+    if ctx.direct().is_some() {
         let pause = (round_trip(digest) + EARLY_ANSWER_SLACK).min(EARLY_ANSWER_MAX);
-        feed.lock().rewind(pause, ctx.snapshot.clock.now());
+        feed.rewind(pause, ctx.snapshot.clock.now());
     }
+    feed.pace_by(digest.and_then(|digest| digest.socket_digest.clone()));
 }
 
 fn round_trip(digest: Option<&Digest>) -> Duration {

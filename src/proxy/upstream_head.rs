@@ -62,6 +62,9 @@ pub(super) fn write(
     ctx: &mut RequestCtx,
 ) -> Result<()> {
     ctx.attempt.http2 = head.version == Version::HTTP_2;
+    if let (Some(feed), true) = (ctx.feed(), ctx.attempt.http2) {
+        feed.lock().pace_by(None);
+    }
     ctx.answered
         .sent_at
         .get_or_insert_with(|| ctx.snapshot.clock.now());

@@ -1,6 +1,10 @@
 //! Answers that come before the body was read: how an edge refuses.
 
-use memgate::sim::{Alpn, Answer, EarlyAnswer, Edge, EdgeOptions, answer, cloudflare};
+use std::time::{Duration, Instant};
+
+use memgate::sim::{
+    Alpn, Answer, EarlyAnswer, Edge, EdgeOptions, LiteLlm, LiteLlmOptions, answer, cloudflare,
+};
 
 use crate::bodies::{renamed, sha256, turn_of};
 use crate::harness::*;
@@ -170,5 +174,31 @@ async fn a_client_refused_early_is_told_whether_its_connection_lasts() {
                 assert_eq!(raw.reply().await.status, 200, "{alpn:?} {early:?}");
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_refusal_by_a_server_that_never_reads_is_heard_while_the_upload_is_stuck() {
+    let edge = edge(Alpn::H1).await;
+    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge)
+        .with_litellm(&litellm)
+        .start()
+        .await;
+    let held = ("/v1/messages", &*edge);
+    let streamed = ("/v1/embeddings", &*litellm);
+    for (path, upstream) in [held, streamed] {
+        let refusal = answer::provider_error(413, "request_too_large", "too large")
+            .before_body(EarlyAnswer::NeverRead);
+        upstream.script([refusal.delay(Duration::from_millis(400))]);
+        let asked = Instant::now();
+
+        let answer = gateway.post(path).body(turn_of(5_000_000));
+        let answer = answer.send().await.unwrap();
+
+        assert_eq!(answer.status(), 413, "{path}");
+        let waited = asked.elapsed();
+        assert!(waited < Duration::from_secs(5), "{path} after {waited:?}");
+        assert_eq!(upstream.stats().posts, 1, "{path}");
     }
 }

@@ -1,8 +1,10 @@
 //! What is known of one attempt's body and answer, shared by the hooks and the relay.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use pingora_core::protocols::SocketDigest;
 use pingora_http::ResponseHeader;
 
 use crate::body::Share;
@@ -10,6 +12,10 @@ use crate::body::Share;
 /// What fits an HTTP/2 stream's first window (RFC 9113 6.9.2) without waiting for the peer.
 const FIRST_PIECE: usize = 65_535;
 const PIECE: usize = 65_536;
+/// With more than this unsent, the next piece may not fit into a connection that has stopped.
+const CLOGGED: u32 = 16 * 1024;
+/// With more than this it may not fit into one that moves.
+const FULL: u32 = 128 * 1024;
 /// How much of an error answer is read before it is judged.
 const HELD_MAX: usize = 64 * 1024;
 
@@ -61,6 +67,10 @@ pub(crate) struct Feed {
     share: Option<Share>,
     offset: usize,
     first_piece_at: Option<Instant>,
+    /// Shows how full a connection of HTTP/1.1 is.
+    socket: Option<Arc<SocketDigest>>,
+    /// What had arrived there at the last look.
+    acked: u64,
     /// The upstream answered with an error: the rest of the body need not go.
     stopped: bool,
     patience: Patience,
@@ -95,6 +105,8 @@ impl Feed {
             share,
             offset: 0,
             first_piece_at: None,
+            socket: None,
+            acked: 0,
             stopped: false,
             patience,
             deadline: now + first_byte,
@@ -111,6 +123,7 @@ impl Feed {
     pub(crate) fn rewind(&mut self, early_answer: Duration, now: Instant) {
         self.offset = 0;
         self.first_piece_at = None;
+        self.socket = None;
         self.stopped = false;
         self.patience.early_answer = early_answer;
         self.deadline = now + self.patience.first_byte;
@@ -125,6 +138,26 @@ impl Feed {
     pub(crate) fn replace(&mut self, body: Bytes) {
         self.body = body;
         self.offset = 0;
+    }
+
+    /// While Pingora writes to a connection that takes nothing more, it is deaf to an answer: so nothing is
+    /// handed to it that would not fit. Over HTTP/2 many share a connection, and it says nothing of one.
+    pub(crate) fn pace_by(&mut self, socket: Option<Arc<SocketDigest>>) {
+        self.socket = socket;
+    }
+
+    /// Whether a look at the connection is due, after so much of a body. What fits the first piece never waits.
+    pub(super) fn is_paced(&self, sent: usize) -> bool {
+        self.socket.is_some() && sent >= FIRST_PIECE && !self.stopped
+    }
+
+    pub(super) fn is_clogged(&mut self) -> bool {
+        let Some(info) = self.socket.as_ref().and_then(|socket| socket.tcp_info()) else {
+            return false;
+        };
+        let before = std::mem::replace(&mut self.acked, info.tcpi_bytes_acked);
+        let most = if before == self.acked { CLOGGED } else { FULL };
+        info.tcpi_notsent_bytes > most && !self.stopped
     }
 
     /// The answer is no success: send no more of the body. It is kept for `judge`; without one it is final.
@@ -168,6 +201,10 @@ impl Feed {
 
     pub(super) fn is_sent(&self) -> bool {
         self.offset >= self.body.len()
+    }
+
+    pub(super) fn sent(&self) -> usize {
+        self.offset
     }
 
     pub(super) fn is_empty(&self) -> bool {

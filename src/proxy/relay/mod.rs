@@ -10,6 +10,7 @@
 mod custody;
 mod feed;
 mod session;
+mod waiting;
 
 use std::mem::replace;
 use std::sync::{Arc, LazyLock};
@@ -21,8 +22,8 @@ use pingora_proxy::Session;
 
 pub(crate) use custody::Custody;
 pub(crate) use feed::{Decision, Expired, Feed, Judge, Rest};
-pub(crate) use session::AGAIN;
 use session::Relay;
+pub(crate) use waiting::AGAIN;
 
 /// What the hooks and the wrapped session share; both run on one task, so the lock never waits.
 pub(crate) type SharedFeed = Arc<Mutex<Feed>>;

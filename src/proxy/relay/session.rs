@@ -1,4 +1,4 @@
-//! The session that stands between Pingora's loop and the client's own session.
+//! The session that stands between Pingora's loop and the client's own session: what Pingora asks of it.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
-use http::header::TRANSFER_ENCODING;
-use http::{HeaderMap, Version};
+use http::HeaderMap;
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::custom::CustomMessageWrite;
 use pingora_core::protocols::http::custom::server::Session as CustomSession;
@@ -15,9 +14,8 @@ use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::Sleep;
 
-use super::feed::{Decision, Rest};
 use super::{Custody, SharedFeed};
 
 /// Whether the protocol is to be switched, which Pingora loses where the switch comes before the request's end
@@ -32,13 +30,13 @@ enum Switch {
 
 pub(super) struct Relay {
     /// Always there until the relay is dropped.
-    client: Option<Box<ServerSession>>,
+    pub(super) client: Option<Box<ServerSession>>,
     custody: Custody,
-    feed: SharedFeed,
-    streams: bool,
+    pub(super) feed: SharedFeed,
+    pub(super) streams: bool,
     switch: Switch,
     /// Made when it is first waited for.
-    timer: Option<Pin<Box<Sleep>>>,
+    pub(super) timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Drop for Relay {
@@ -68,151 +66,18 @@ impl Relay {
     }
 
     #[expect(clippy::expect_used, reason = "the field is only emptied by drop")]
-    fn client(&self) -> &ServerSession {
+    pub(super) fn client(&self) -> &ServerSession {
         self.client
             .as_ref()
             .expect("a relay holds its client until it is dropped")
     }
 
     #[expect(clippy::expect_used, reason = "the field is only emptied by drop")]
-    fn client_mut(&mut self) -> &mut ServerSession {
+    pub(super) fn client_mut(&mut self) -> &mut ServerSession {
         self.client
             .as_mut()
             .expect("a relay holds its client until it is dropped")
     }
-
-    /// Waits for the client to leave (an error) or for the answer to be overdue (an error as well).
-    async fn watch(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        loop {
-            let deadline = self.feed.lock().deadline.into();
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            // Every event moves the deadline on; the timer follows only when it has to.
-            if deadline < timer.deadline() || timer.is_elapsed() {
-                timer.as_mut().reset(deadline);
-            }
-            let client = self.client.as_mut().ok_or_else(gone)?;
-            tokio::select! {
-                event = client.read_body_or_idle(no_body_expected) => {
-                    self.feed.lock().sending(Instant::now());
-                    return event;
-                }
-                () = timer.as_mut() => {
-                    if self.feed.lock().deadline <= Instant::now() {
-                        // Boxed: rare, and large beside the waiting itself.
-                        return Box::pin(self.give_up()).await;
-                    }
-                }
-            }
-        }
-    }
-
-    /// The upstream is overdue. An error answer whose end is missing is judged by what there is of it.
-    async fn give_up(&mut self) -> Result<Option<Bytes>> {
-        let (expired, judgement) = {
-            let mut feed = self.feed.lock();
-            (feed.expire(), feed.judgement(Rest::Lost))
-        };
-        match judgement {
-            Some(Decision::Again) => return judged_again(),
-            Some(Decision::Deliver(head, body) | Decision::Begin(head, body)) => {
-                self.deliver(head, body, true).await?;
-                self.feed.lock().tell();
-            }
-            None => {}
-        }
-        Error::e_explain(
-            ErrorType::ReadTimedout,
-            format!("upstream overdue: {expired:?}"),
-        )
-    }
-
-    /// Waits until `at` for an early answer; the answer itself is the business of Pingora's loop.
-    async fn pause_until(&mut self, at: Instant) -> Result<()> {
-        tokio::select! {
-            () = sleep_until(at.into()) => Ok(()),
-            left = self.watch(true) => left.map(drop),
-        }
-    }
-
-    async fn keep_answer(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        let mut ended = false;
-        let mut broken = None;
-        let mut room = true;
-        {
-            let mut feed = self.feed.lock();
-            for task in tasks {
-                match task {
-                    HttpTask::Header(head, end) => {
-                        feed.keep_head(head);
-                        ended |= end;
-                    }
-                    HttpTask::Body(bytes, end) | HttpTask::UpgradedBody(bytes, end) => {
-                        room &= feed.keep_body(bytes.as_deref().unwrap_or_default());
-                        ended |= end;
-                    }
-                    HttpTask::Trailer(_) | HttpTask::Done => ended = true,
-                    HttpTask::Failed(error) => broken = Some(error),
-                }
-            }
-        }
-        if !ended && broken.is_none() && room {
-            return Ok(false);
-        }
-        let rest = match (ended, &broken) {
-            (true, _) => Rest::Nothing,
-            (false, Some(_)) => Rest::Lost,
-            (false, None) => Rest::Follows,
-        };
-        let judgement = self.feed.lock().judgement(rest);
-        match (judgement, broken) {
-            (Some(Decision::Deliver(head, body)), _) => self.deliver(head, body, true).await,
-            (Some(Decision::Begin(head, body)), _) => self.deliver(head, body, false).await,
-            (None, Some(error)) => Err(error),
-            (Some(Decision::Again) | None, _) => judged_again(),
-        }
-    }
-
-    /// Says in the head how the answer will end, and whether the connection will with it.
-    fn settle(&mut self, head: &mut ResponseHeader) {
-        let to_old = self.client().req_header().version == Version::HTTP_10;
-        // HTTP/1.0 knows no chunks: the end of the connection is the answer's.
-        let until_close = to_old && head.remove_header(&TRANSFER_ENCODING).is_some();
-        // Pingora gives the client's connection up after an upload that it could not end.
-        if until_close || self.feed.lock().is_cut() {
-            self.client_mut().set_keepalive(None);
-        }
-    }
-
-    async fn deliver(
-        &mut self,
-        mut head: Box<ResponseHeader>,
-        body: Bytes,
-        end: bool,
-    ) -> Result<bool> {
-        self.settle(&mut head);
-        self.feed.lock().release();
-        let tasks = vec![
-            HttpTask::Header(head, false),
-            HttpTask::Body(Some(body), end),
-        ];
-        self.client_mut().response_duplex_vec(tasks).await
-    }
-}
-
-/// The type of the error that asks for another attempt after a kept answer.
-pub(crate) const AGAIN: &str = "AnswerJudged";
-
-fn judged_again<T>() -> Result<T> {
-    Error::e_explain(ErrorType::Custom(AGAIN), "another attempt").map_err(|e| e.into_up())
-}
-
-fn gone() -> Box<Error> {
-    Error::explain(
-        ErrorType::ConnectionClosed,
-        "the client's session was given back",
-    )
 }
 
 #[async_trait]
@@ -232,17 +97,22 @@ impl CustomSession for Relay {
         }
         if self.streams {
             let no_body = no_body_expected || self.switch == Switch::Asked;
+            if !no_body {
+                self.until_room(self.body_bytes_read()).await?;
+            }
             return self.watch(no_body).await;
         }
         if no_body_expected || self.feed.lock().is_sent() {
             return self.watch(true).await;
         }
-        let wait = {
+        let (wait, sent) = {
             let feed = self.feed.lock();
-            feed.next_piece_at().filter(|_| !feed.is_stopped())
+            let wait = feed.next_piece_at().filter(|_| !feed.is_stopped());
+            (wait, feed.sent())
         };
         if let Some(at) = wait {
             self.pause_until(at).await?;
+            self.until_room(sent).await?;
         }
         // No await after this: the piece is not lost when Pingora drops the future.
         Ok(Some(self.feed.lock().next_piece(Instant::now())))

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 /// A probe that is refused again and again comes no more seldom than once in so many Retry-Afters.
-const LONGEST_DELAY: u32 = 2;
+const LONGEST_DELAY: u32 = 3;
 /// Nor more often than after so many good answers, where probing stays in vain: a share of the traffic.
 const MOST_ANSWERS_BETWEEN: usize = 24;
 /// The last one in so many of a limit is never proven: with slots on their way back and forth, the edge counts others than

@@ -14,7 +14,7 @@ pub const SILENCE: Duration = Duration::from_secs(1);
 const SILENCE_AFTER_FAILURES: Duration = Duration::from_secs(10);
 /// How many go at a time after the first answer ever, and how many answers allow one more: nothing is known against them,
 /// and what the edge takes is found with few refusals.
-const COLD: (usize, usize) = (32, 2);
+const COLD: (usize, usize) = (32, 4);
 /// After a pause the limit is known, and the way to it is short.
 const PAUSED: (usize, usize) = (2, 1);
 /// Whoever asks for more, or for none, does not mean it.

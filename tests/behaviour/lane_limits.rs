@@ -40,7 +40,7 @@ async fn no_ceiling_is_felt_before_the_first_loss() {
 async fn a_loss_sets_it_below_what_was_in_flight_and_a_stream_holds_its_place_to_its_end() {
     let edge = two_hosts().await;
     let clock = ManualClock::default();
-    let gateway = before(&edge, "bypass: none, queue: {timeout: 90s}");
+    let gateway = before(&edge, "bypass: none, queue: {timeout: 90s}").own(LITTLE_JITTER);
     let gateway = gateway.clock(Arc::new(clock.clone())).start().await;
     let endless = answer::usual().cut(At::AfterEvents(1), How::Stall);
     edge.rule(Rule::new(endless).method("POST").body("held"));
@@ -57,10 +57,7 @@ async fn a_loss_sets_it_below_what_was_in_flight_and_a_stream_holds_its_place_to
     gateway
         .until_lane(ROUTER_LANE, |view| view.limit < 512)
         .await;
-    clock.advance(Duration::from_secs(1));
-    gateway
-        .until_lane(ROUTER_LANE, |view| view.queued == 1)
-        .await;
+    gateway.until_in_line(ROUTER_LANE, &clock, 1).await;
     let lowered = gateway.lane_view(ROUTER_LANE);
     clock.advance(Duration::from_secs(60));
     gateway

@@ -241,6 +241,28 @@ async fn a_session_that_was_turned_stays_past_the_router_for_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_comes_back_to_its_memory_when_its_while_is_over() {
+    let edge = two_hosts().await;
+    let clock = ManualClock::default();
+    let gateway = before(&edge, "bypass: provider, bypass_sticky: 5m");
+    let gateway = gateway.clock(Arc::new(clock.clone())).start().await;
+    edge.script([full().retry_after(60)]);
+    gateway.message_of("s-1", "one").await;
+
+    clock.advance(Duration::from_secs(299));
+    let within = gateway.message_of("s-1", "two").await;
+    clock.advance(Duration::from_secs(1));
+    let after = gateway.message_of("s-1", "three").await;
+
+    assert_eq!(route(&within), (200, "bypass"));
+    assert_eq!(
+        route(&after),
+        (200, "direct"),
+        "what is sticky is not prolonged"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_without_a_session_come_back_as_soon_as_the_lane_is_open() {
     let edge = two_hosts().await;
     let gateway = with_bypass(&edge).await;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use memgate::sim::cloudflare::{CookieGate, Gates};
-use memgate::sim::{Alpn, Edge, EdgeOptions, SeenRequest, Stats};
+use memgate::sim::cloudflare::{self, CookieGate, Gates};
+use memgate::sim::{Alpn, Answer, Edge, EdgeOptions, SeenRequest, Stats, answer};
 use tokio::task::JoinHandle;
 
 use crate::harness::*;
@@ -202,5 +202,54 @@ async fn cookies_that_the_edge_withdraws_cost_those_who_are_on_their_way_one_mor
     assert!(
         last_old < first_new,
         "{last_old:?} {first_new:?}: nobody goes without a cookie that is there"
+    );
+}
+
+/// 1200 of the router's own edge that sets this cookie.
+fn with_cookie(value: &str) -> Answer {
+    let line = cloudflare::set_cookie("__cf_bm", value, Some(".supermemory.ai"), Some(LONG));
+    full().retry_after(60).header("set-cookie", line)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_sent_again_for_its_cookies_once_and_no_more() {
+    let edge = two_hosts().await;
+    let gateway = with_bypass(&edge).await;
+    edge.script([with_cookie("first"), with_cookie("second")]);
+
+    let answer = gateway.message("hello").await;
+
+    assert_eq!(
+        route(&answer),
+        (200, "bypass"),
+        "the second one is a refusal as any other"
+    );
+    let seen = edge.requests();
+    let cookies: Vec<_> = seen.iter().map(|seen| seen.cookie("__cf_bm")).collect();
+    assert_eq!(cookies, [None, Some("first")]);
+    assert!(gateway.is_paused(ROUTER_LANE));
+    let fresh = [("reason", "fresh_cookies")];
+    assert_eq!(gateway.metric("retries_total", &fresh).await, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_sets_what_was_sent_already_is_no_demand_for_cookies() {
+    let edge = two_hosts().await;
+    let gateway = with_bypass(&edge).await;
+    let line = cloudflare::set_cookie("__cf_bm", "known", Some(".supermemory.ai"), Some(LONG));
+    edge.script([
+        answer::usual().header("set-cookie", line),
+        with_cookie("known"),
+    ]);
+
+    let warm = gateway.message("brings the cookie").await;
+    let refused = gateway.message("sends it").await;
+
+    assert_eq!(route(&warm), (200, "direct"));
+    assert_eq!(route(&refused), (200, "bypass"));
+    assert_eq!(
+        edge.stats().posts,
+        2,
+        "no second try with the very same cookie"
     );
 }

@@ -33,7 +33,7 @@ async fn a_change_of_its_state_is_one_line_however_many_requests_meet_it() {
     gateway.message("warm").await;
     edge.script([full()
         .retry_after(1)
-        .delay(Duration::from_millis(200))
+        .delay(Duration::from_millis(500))
         .times(5)]);
 
     let clients: Vec<_> = (0..20)

@@ -14,7 +14,9 @@ use crate::two_ways::*;
 /// A gateway on a clock that the test moves.
 async fn on_a_clock(edge: &Edge, direct: &str) -> (TestGateway, ManualClock) {
     let clock = ManualClock::default();
-    let gateway = before(edge, direct).clock(Arc::new(clock.clone()));
+    let gateway = before(edge, direct)
+        .own(LITTLE_JITTER)
+        .clock(Arc::new(clock.clone()));
     (gateway.start().await, clock)
 }
 
@@ -78,7 +80,6 @@ async fn a_date_in_retry_after_is_as_good_as_seconds() {
 async fn sixty_seconds_are_waited_out_to_the_last_and_then_one_goes() {
     let edge = two_hosts().await;
     let (gateway, clock) = on_a_clock(&edge, "bypass: none, queue: {timeout: 90s}").await;
-    let others = clock.sleepers();
     edge.script([
         full().retry_after(60),
         answer::usual().delay(Duration::from_millis(300)),
@@ -93,19 +94,10 @@ async fn sixty_seconds_are_waited_out_to_the_last_and_then_one_goes() {
             )
         })
         .collect();
-    // Nine in line and their watch, and the one that was refused, which waits a jitter of its own first.
-    let asleep = async {
-        while clock.sleepers() < others + 11 {
-            tokio::task::yield_now().await;
-        }
-    };
-    soon(asleep).await;
-    clock.advance(Duration::from_millis(5));
-    gateway
-        .until_lane(ROUTER_LANE, |view| view.queued == 10)
-        .await;
+    gateway.until_in_line(ROUTER_LANE, &clock, 10).await;
 
-    clock.advance(Duration::from_millis(59_994));
+    let left = gateway.lane_view(ROUTER_LANE).pause_remaining();
+    clock.advance(left - Duration::from_millis(1));
     let still = gateway.is_paused(ROUTER_LANE);
     let before = edge.stats().posts;
     clock.advance(Duration::from_millis(1));
@@ -114,6 +106,7 @@ async fn sixty_seconds_are_waited_out_to_the_last_and_then_one_goes() {
         .await;
     let probing = gateway.lane_view(ROUTER_LANE);
 
+    assert!(left > Duration::from_secs(55), "{left:?}");
     assert!(still && probe);
     assert_eq!(before, 1, "the scout of a lane that nobody had tried");
     assert_eq!(
@@ -207,7 +200,7 @@ async fn a_longer_one_extends_it_and_a_shorter_one_never_cuts_it() {
     let (gateway, clock) = on_a_clock(&edge, "bypass: provider").await;
     gateway.message("the lane is open").await;
     // All go before the first of them is refused; the refusals come one after the other.
-    for (delay, seconds) in [(150, 20), (400, 50), (650, 5)] {
+    for (delay, seconds) in [(500, 20), (800, 50), (1_100, 5)] {
         let refusal = full().retry_after(seconds);
         edge.script([refusal.delay(Duration::from_millis(delay))]);
     }

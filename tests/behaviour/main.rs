@@ -37,6 +37,7 @@ mod failures;
 mod http2;
 mod keyless;
 mod keys;
+mod lane_limits;
 mod lane_log;
 mod lane_pauses;
 mod lane_reach;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use memgate::sim::cloudflare::CapacityGate;
-use memgate::sim::{Edge, EdgeOptions, Rule, answer, cloudflare};
+use memgate::sim::{Edge, EdgeOptions, Rule, answer};
 
 use crate::harness::*;
 use crate::two_ways::*;
@@ -137,11 +137,7 @@ async fn attempts_used_up_are_an_overload_in_words_of_the_dialect() {
         .own("retry: {attempts: 2, initial_delay: 1ms, max_delay: 1s}")
         .start()
         .await;
-    for (refusal, should_retry) in [
-        (full(), "true"),
-        (full_behind(), "false"),
-        (cloudflare::rate_limited().zone(ROUTER), "true"),
-    ] {
+    for (refusal, should_retry) in [(full(), "true"), (full_behind(), "false")] {
         edge.reset();
         edge.script([refusal.retry_after(1).times(2)]);
 

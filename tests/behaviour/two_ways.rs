@@ -1,9 +1,12 @@
 //! A world with two ways to the provider: by the router, and past it to the provider's own host.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use memgate::clock::ManualClock;
 use memgate::gateway::DirectUpstream;
 use memgate::sim::{Answer, Console, DirectHost, Edge, EdgeOptions, cloudflare};
 use memgate::upstream::lane::{GateView, LaneView};
-use std::sync::Arc;
 
 use crate::harness::*;
 
@@ -12,6 +15,9 @@ pub const PROVIDER: &str = "api.anthropic.com";
 pub const ROUTER_LANE: &str = "api.supermemory.ai → api.anthropic.com";
 /// The lane past the router.
 pub const PROVIDER_LANE: &str = PROVIDER;
+
+/// The least: on a clock that stands, each wait needs a push.
+pub const LITTLE_JITTER: &str = "retry: {attempts: 3, initial_delay: 1ms, max_delay: 1s}";
 
 /// Both hosts at one address, each behind an edge of its own.
 pub async fn two_hosts() -> Edge {
@@ -107,6 +113,18 @@ impl TestGateway {
         if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
             panic!("{name} stands otherwise: {:?}", lane.lane.view());
         }
+    }
+
+    /// Moves the clock until the jitter of those who were refused is over and so many stand in line.
+    pub async fn until_in_line(&self, lane: &str, clock: &ManualClock, queued: usize) {
+        const LOOK: Duration = Duration::from_millis(20);
+        let stand = || self.until_lane(lane, |view| view.queued == queued);
+        let pushed = async {
+            while tokio::time::timeout(LOOK, stand()).await.is_err() {
+                clock.advance(Duration::from_millis(1));
+            }
+        };
+        soon(pushed).await;
     }
 
     /// A turn of one of Claude Code's sessions.

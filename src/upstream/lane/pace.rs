@@ -55,3 +55,28 @@ impl Pace {
         Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What eight slots that came free this far apart tell of the next one.
+    fn after_slots(apart: Duration) -> Duration {
+        let (mut pace, mut now) = (Pace::default(), Instant::now());
+        pace.starts(now);
+        for _ in 0..8 {
+            now += apart;
+            pace.freed(true, now);
+        }
+        pace.wait(1)
+    }
+
+    #[test]
+    fn slots_that_come_free_seldom_have_a_pace_as_those_that_come_often() {
+        for apart in [1, 100, 3_000, 20_000, 300_000].map(Duration::from_millis) {
+            let told = after_slots(apart).as_secs_f64() / apart.as_secs_f64();
+
+            assert!((0.99..=1.01).contains(&told), "{apart:?}: {told}");
+        }
+    }
+}

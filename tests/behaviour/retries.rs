@@ -186,7 +186,9 @@ async fn a_refusal_of_the_edge_that_is_not_waited_out_is_said_as_overload() {
         ),
         (
             "no zone at all, behind which there is a router",
-            cloudflare::queue_full().form(Form::Plain).retry_after(45),
+            cloudflare::queue_full()
+                .form(cloudflare::Form::Plain)
+                .retry_after(45),
             45,
             "false",
         ),

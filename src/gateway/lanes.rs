@@ -40,6 +40,11 @@ impl DirectUpstream {
         &self.server.origin.host
     }
 
+    /// Tried and not reached: a way that leads nowhere.
+    pub fn is_out_of_reach(&self) -> bool {
+        *self.reachable.lock() == Some(false)
+    }
+
     pub fn name(&self) -> &str {
         self.lane.name()
     }

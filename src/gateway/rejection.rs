@@ -199,7 +199,7 @@ impl Failure {
                 Answer::new(502, "upstream_unresolved", "the upstream's name could not be resolved yet").again_after(5)
             }
             Self::Connect => Answer::new(502, "upstream_connect", "no connection to the upstream could be made").again_after(1),
-            Self::Tls => Answer::new(502, "upstream_tls", "the upstream's TLS identity could not be verified").never_again(),
+            Self::Tls => Answer::new(502, "upstream_tls", "the upstream's TLS identity could not be verified").again_after(1),
             Self::Unprocessed => Answer::new(
                 502,
                 "upstream_unprocessed",

@@ -12,7 +12,7 @@ use pingora_proxy::Session;
 use super::Door;
 use super::body::{self, Unread};
 use super::context::{Admitted, DirectWay, RequestCtx, Way, names};
-use super::detour::Detour;
+use super::detour::{self, Detour};
 use super::errand::Errand;
 use super::parcel::{self, Parcel};
 use super::passage::Fairness;
@@ -65,11 +65,7 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx, door: Doo
     match decided {
         Ok(Some(admitted)) => {
             ctx.admitted = Some(admitted);
-            let now = ctx.snapshot.clock.now();
-            let session = ctx.direct().and_then(|way| way.fairness.session);
-            if session.is_some_and(|session| ctx.snapshot.sticky.holds(session, now)) {
-                super::detour::keep(ctx);
-            }
+            detour::keep(ctx);
             Ok(false)
         }
         Ok(None) => Ok(true),
@@ -153,7 +149,12 @@ async fn route(
     let way = match way {
         Some(mut way) => {
             let headers = &session.req_header().headers;
-            way.fairness = Fairness::of(headers, caller.as_ref(), user.as_ref());
+            // A shared key is told apart by the people whose memories it means.
+            let person = (
+                caller.as_ref().map(Caller::name),
+                user.as_ref().map(MemoryUser::as_str),
+            );
+            way.fairness = Fairness::of(headers, person);
             way.detour = detour(snapshot, &route, &parcel, &envelope);
             Way::Direct(way)
         }
@@ -184,6 +185,7 @@ fn detour(
     match snapshot.config.direct.bypass {
         Bypass::Provider => snapshot
             .bypass_of(model)
+            .filter(|upstream| !upstream.is_out_of_reach())
             .map(|upstream| Detour::Provider(Arc::clone(upstream))),
         Bypass::LiteLlm if model.target.router && !snapshot.config.litellm.urls.is_empty() => {
             Some(Detour::LiteLlm(parcel.original(envelope, &route.name)))

@@ -200,6 +200,13 @@ impl RequestCtx {
         }
     }
 
+    /// The answer is final: the body that another way would have needed is let go.
+    pub(super) fn forget_detour(&mut self) {
+        if let Some(Way::Direct(way)) = self.admitted.as_mut().map(|admitted| &mut admitted.way) {
+            way.detour = None;
+        }
+    }
+
     pub(super) fn feed(&self) -> Option<&SharedFeed> {
         self.admitted.as_ref()?.feed.as_ref()
     }

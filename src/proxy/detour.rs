@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::context::{BodyMode, RequestCtx, Way};
+use super::context::{BodyMode, DirectWay, RequestCtx, Way};
+use super::passage;
 use crate::body::Envelope;
 use crate::gateway::DirectUpstream;
 
@@ -35,7 +36,7 @@ impl Original {
 /// Turns the request to its other way; `false` where it has none. A session that was turned stays there for a
 /// while: its prompt cache is not to be lost twice.
 pub(super) fn take(ctx: &mut RequestCtx, reason: &'static str) -> bool {
-    let session = ctx.direct().and_then(|way| way.fairness.session);
+    let session = ctx.direct().and_then(DirectWay::sticky_key);
     let taken = turn(ctx, reason);
     if let (true, Some(session)) = (taken, session) {
         let now = ctx.snapshot.clock.now();
@@ -44,9 +45,34 @@ pub(super) fn take(ctx: &mut RequestCtx, reason: &'static str) -> bool {
     taken
 }
 
-/// As [`take`], for a session that was turned before.
-pub(super) fn keep(ctx: &mut RequestCtx) -> bool {
-    turn(ctx, "sticky")
+/// Turns a session that was turned before, as long as its other way is open.
+pub(super) fn keep(ctx: &mut RequestCtx) {
+    let now = ctx.snapshot.clock.now();
+    let Some(way) = ctx.direct() else { return };
+    let stays = |session| ctx.snapshot.sticky.holds(session, now);
+    if !way.sticky_key().is_some_and(stays) {
+        return;
+    }
+    let open = match &way.detour {
+        Some(Detour::Provider(upstream)) => upstream.lane.view().pause_remaining().is_zero(),
+        Some(Detour::LiteLlm(_)) => true,
+        None => false,
+    };
+    if open {
+        turn(ctx, "sticky");
+    }
+}
+
+impl DirectWay {
+    /// One session of one caller, on the lane that it would take.
+    fn sticky_key(&self) -> Option<u64> {
+        let session = self.fairness.session?;
+        Some(passage::hash((
+            self.upstream.name(),
+            self.fairness.caller,
+            session,
+        )))
+    }
 }
 
 fn turn(ctx: &mut RequestCtx, reason: &'static str) -> bool {

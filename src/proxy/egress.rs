@@ -31,7 +31,7 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result
     target::inspect(head)?;
     refuse_two_framings(session)?;
     let snapshot = Arc::clone(&ctx.snapshot);
-    let fairness = Fairness::of(&head.headers, None, None);
+    let fairness = Fairness::of(&head.headers, head.headers.get("x-sm-user-id"));
     let way = way(&head.uri, fairness, &snapshot)?;
     let lane = way.upstream.metrics.enter();
     let mut asked = None;

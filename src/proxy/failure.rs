@@ -43,7 +43,8 @@ pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BE
             let another = ctx.snapshot.litellm.backends.choose(tried).is_some();
             another && at_once_elsewhere(ctx)
         }
-        _ => failure != Failure::Tls && judge::transport(ctx, Phase::Connect) && take_finding(ctx),
+        _ if failure == Failure::Tls => goes_on(ctx, Phase::Unusable),
+        _ => goes_on(ctx, Phase::Connect),
     };
     error.set_retry(again);
     error
@@ -90,7 +91,7 @@ pub(super) fn broke(
         _ => Failure::Broken,
     });
     let again = if unprocessed {
-        judge::transport(ctx, Phase::Unprocessed) && take_finding(ctx)
+        goes_on(ctx, Phase::Unprocessed)
     } else if is_stale_and_harmless(session, ctx, reused) {
         // The connection was old, not the replica dead: it may be asked again.
         if let Some(Way::LiteLlm { tried }) =
@@ -134,6 +135,11 @@ fn at_once_elsewhere(ctx: &mut RequestCtx) -> bool {
     ctx.snapshot.metrics.retried("other_replica");
     record::note_attempt(ctx);
     true
+}
+
+/// Whether another attempt follows one that ended in this phase.
+pub(super) fn goes_on(ctx: &mut RequestCtx, phase: Phase) -> bool {
+    judge::transport(ctx, phase) && take_finding(ctx)
 }
 
 /// Takes over what was judged: whether another attempt follows.

@@ -10,8 +10,9 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::context::{RequestCtx, Way};
-use super::{passage, relay};
+use super::{failure, passage, relay};
 use crate::gateway::Failure;
+use crate::upstream::Phase;
 use crate::upstream::peer::litellm_peer;
 
 /// How long an upload waits for an early answer beyond the round trip, and at most.
@@ -40,8 +41,15 @@ pub(super) async fn next_attempt(
         ..Default::default()
     };
     ctx.answered.head_at = None;
-    passage::pass(session, ctx).await?;
-    let peer = choose_peer(ctx).await?;
+    let peer = loop {
+        passage::pass(session, ctx).await?;
+        match choose_peer(ctx).await {
+            Ok(peer) => break peer,
+            // Without an address the other way is left, if there is one.
+            Err(error) if !unresolved_goes_on(ctx) => return Err(error),
+            Err(_) => {}
+        }
+    };
     ctx.attempt.address = peer._address.as_inet().copied();
     if let Some(feed) = ctx.feed() {
         feed.lock().rewind(Duration::ZERO, ctx.snapshot.clock.now());
@@ -50,6 +58,10 @@ pub(super) async fn next_attempt(
         }
     }
     Ok(Box::new(peer))
+}
+
+fn unresolved_goes_on(ctx: &mut RequestCtx) -> bool {
+    ctx.answered.failure == Some(Failure::Unresolved) && failure::goes_on(ctx, Phase::Unusable)
 }
 
 /// A client that leaves ends the wait.
@@ -102,6 +114,7 @@ async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
     };
     chosen.map_err(|failure| {
         ctx.answered.failure = Some(failure);
+        ctx.answered.outcome = Some(failure.as_str());
         Error::explain(ErrorType::ConnectError, failure.as_str())
     })
 }

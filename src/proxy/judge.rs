@@ -10,11 +10,12 @@ use pingora_core::Result;
 use pingora_http::ResponseHeader;
 
 use super::context::{RequestCtx, names};
+use super::passage;
 use super::relay::{Decision, Judge, Rest};
 use super::reply::{self, JSON};
 use crate::gateway::{Answer, DirectUpstream, EdgeErrorNote, Rejection, Snapshot};
-use crate::upstream::edge_error::{self, EdgeError};
-use crate::upstream::lane::Permit;
+use crate::upstream::edge_error::{self, EdgeError, Whose};
+use crate::upstream::lane::{Permit, Sign};
 use crate::upstream::verdict::Attempt;
 use crate::upstream::{Called, Effect, Outcome, Phase, Reach, Reason, Verdict};
 use crate::wire::{Dialect, ErrorKind, error_body};
@@ -138,11 +139,15 @@ impl Tried {
     /// Answers with the pause that the lane now keeps, where the outcome is a reason for one.
     fn tell_lanes(&self, outcome: &Outcome, snapshot: &Snapshot) -> Option<Duration> {
         let effect = Effect::of(outcome, &self.attempt());
-        let pause = self.permit.as_ref()?.sign(&effect.sign)?;
-        if effect.reach == Reach::Host {
+        let kept = self.permit.as_ref()?.sign(&effect.sign)?;
+        if let (Reach::Host, Sign::Refused { pause }) = (effect.reach, effect.sign) {
             snapshot.pause_beside(&self.upstream, pause);
         }
-        Some(pause)
+        Some(kept)
+    }
+
+    fn whose(&self, error: &EdgeError) -> Whose {
+        error.whose(self.upstream.host(), &self.provider)
     }
 }
 
@@ -175,7 +180,7 @@ impl Case {
         *self.finding.lock() = Finding {
             outcome: Some(outcome.as_str()),
             next,
-            behind: Effect::of(&outcome, &attempt).is_refusal_behind(),
+            behind: edge.is_some_and(|edge| self.tried.whose(edge) != Whose::Host),
         };
         match (verdict, edge) {
             _ if next.is_some() => Decision::Again,
@@ -185,10 +190,26 @@ impl Case {
                     certain,
                 },
                 _,
-            ) => self.refuse(&head, pause.unwrap_or(retry_after), certain),
+            ) => self.refuse(
+                &head,
+                passage::spread(pause.unwrap_or(retry_after)),
+                certain,
+            ),
             (_, None) if rest == Rest::Nothing => Decision::Deliver(head, body),
             (_, None) if rest == Rest::Follows => Decision::Begin(head, body),
-            (_, edge) => self.say(head, edge, outcome.may_have_been_processed()),
+            (_, edge) => {
+                let processed = outcome.may_have_been_processed();
+                let unseen = !processed
+                    && edge.is_some_and(|edge| {
+                        self.tried.whose(edge) == Whose::Host && edge.class().turned_away()
+                    });
+                let again = if processed {
+                    Some(false)
+                } else {
+                    unseen.then_some(true)
+                };
+                self.say(head, edge, again)
+            }
         }
     }
 
@@ -229,7 +250,7 @@ impl Case {
         &self,
         mut head: Box<ResponseHeader>,
         edge: Option<&EdgeError>,
-        processed: bool,
+        again: Option<bool>,
     ) -> Decision {
         let status = head.status.as_u16();
         let (code, message) = match edge {
@@ -247,7 +268,7 @@ impl Case {
             &self.request_id,
         );
         let retry_after = edge.and_then(|edge| edge.retry_after);
-        if let Err(error) = reframe(&mut head, body.len(), retry_after, processed) {
+        if let Err(error) = reframe(&mut head, body.len(), retry_after, again) {
             log::error!(target: "memgate::proxy", "an upstream error could not be said: {}", error.etype().as_str());
         }
         Decision::Deliver(head, body)
@@ -270,7 +291,7 @@ fn reframe(
     head: &mut ResponseHeader,
     length: usize,
     retry_after: Option<Duration>,
-    processed: bool,
+    again: Option<bool>,
 ) -> Result<()> {
     for name in [
         header::CONTENT_ENCODING,
@@ -284,8 +305,8 @@ fn reframe(
     if let Some(wait) = retry_after {
         head.insert_header(header::RETRY_AFTER, reply::seconds(wait))?;
     }
-    if processed {
-        head.insert_header(names::SHOULD_RETRY, "false")?;
+    if let Some(again) = again {
+        head.insert_header(names::SHOULD_RETRY, if again { "true" } else { "false" })?;
     }
     Ok(())
 }

@@ -10,19 +10,16 @@ use pingora_proxy::Session;
 
 use super::context::{DirectWay, RequestCtx, TurnedAway};
 use super::{detour, forward};
-use crate::auth::Caller;
 use crate::cookies::Site;
-use crate::identity::MemoryUser;
 use crate::upstream::lane::{Asker, Entry, Patience, Permit, Refusal};
 
-/// Spread over those who are told to come back, so that they do not come back together.
 const JITTER: f64 = 0.2;
 const JITTER_MAX: Duration = Duration::from_secs(5);
 
 /// What makes a queue fair; read once of each request.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Fairness {
-    caller: u64,
+    pub caller: u64,
     /// `None`: the client speaks of none.
     pub session: Option<u64>,
     background: bool,
@@ -31,12 +28,8 @@ pub(super) struct Fairness {
 }
 
 impl Fairness {
-    /// A shared key is told apart by the people whose memories it means.
-    pub(super) fn of(
-        headers: &HeaderMap,
-        caller: Option<&Caller>,
-        user: Option<&MemoryUser>,
-    ) -> Self {
+    /// `caller` is whoever shall have a turn of his own.
+    pub(super) fn of(headers: &HeaderMap, caller: impl Hash) -> Self {
         let is = |name, value: &[u8]| {
             headers
                 .get(name)
@@ -44,7 +37,7 @@ impl Fairness {
         };
         let count = headers.get("x-stainless-retry-count");
         Self {
-            caller: hash((caller.map(Caller::name), user.map(MemoryUser::as_str))),
+            caller: hash(caller),
             session: session_of(headers),
             background: is("x-app", b"cli-bg"),
             repeated: count.is_some_and(|count| count.as_bytes() != b"0"),
@@ -58,7 +51,7 @@ fn session_of(headers: &HeaderMap) -> Option<u64> {
     Some(hash((id, headers.get("x-claude-code-agent-id"))))
 }
 
-fn hash(of: impl Hash) -> u64 {
+pub(super) fn hash(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
     hasher.finish()
@@ -143,15 +136,19 @@ async fn stand_in_line(
 
 /// Nothing went up this time.
 fn turn_away(ctx: &mut RequestCtx, refusal: Refusal) -> Result<()> {
-    let wait = refusal.retry_after();
-    let spread = wait.mul_f64(JITTER).min(JITTER_MAX);
     ctx.attempt.number -= 1;
     ctx.answered.turned_away = Some(TurnedAway {
-        retry_after: wait + spread.mul_f64(fastrand::f64()),
+        retry_after: spread(refusal.retry_after()),
         certain: !ctx.answered.may_have_been_written,
     });
     ctx.answered.outcome = Some(word(refusal));
     Error::e_explain(ErrorType::ConnectError, word(refusal))
+}
+
+/// A wait and up to a fifth of it, so that those who are told together do not come back together.
+pub(super) fn spread(wait: Duration) -> Duration {
+    let most = wait.mul_f64(JITTER).min(JITTER_MAX);
+    wait + most.mul_f64(fastrand::f64())
 }
 
 fn word(refusal: Refusal) -> &'static str {

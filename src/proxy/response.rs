@@ -65,6 +65,9 @@ pub(super) fn arrived(
         permit.sign(&Sign::Head);
     }
     let judge = is_error.then(|| judge::of(ctx)).flatten();
+    if judge.is_none() {
+        ctx.forget_detour();
+    }
     if let Some(feed) = ctx.feed() {
         let mut feed = feed.lock();
         if status.is_success() {

@@ -38,7 +38,7 @@ async fn until_reached(
         };
         *bypass.reachable.lock() = Some(false);
         if !told {
-            log::warn!(target: "memgate::lane", "the bypass {host} cannot be reached ({why}): while its router is closed, requests would fail there; set `direct.bypass: none` where it is out of bounds");
+            log::warn!(target: "memgate::lane", "the bypass {host} cannot be reached ({why}): while its router is closed, requests wait until it can be");
             told = true;
         }
         snapshot.clock.sleep(AGAIN).await;

@@ -46,6 +46,18 @@ impl EdgeClass {
         }
     }
 
+    /// The request was turned away before the server that the error is about saw it.
+    pub fn turned_away(self) -> bool {
+        matches!(
+            self,
+            Self::QueueFull
+                | Self::RateLimited
+                | Self::PlanUsedUp
+                | Self::Unreachable
+                | Self::OriginDown
+        )
+    }
+
     /// What Cloudflare asks for with these errors since 2026, for pages that lack it.
     pub(super) fn usual_pause(self) -> Duration {
         Duration::from_secs(match self {

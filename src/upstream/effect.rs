@@ -45,7 +45,7 @@ impl Effect {
                     Whose::Behind => Reach::Lane,
                 },
             },
-            Outcome::Transport(Phase::Connect) => Self {
+            Outcome::Transport(Phase::Connect | Phase::Unusable) => Self {
                 sign: Sign::Failed,
                 reach: Reach::Host,
             },
@@ -56,13 +56,6 @@ impl Effect {
             | Outcome::Truncated
             | Outcome::Transport(_) => lane(Sign::Neutral),
         }
-    }
-}
-
-impl Effect {
-    /// An edge behind the host called refused: what stands between has seen the request.
-    pub fn is_refusal_behind(&self) -> bool {
-        self.reach == Reach::Lane && matches!(self.sign, Sign::Refused { .. })
     }
 }
 

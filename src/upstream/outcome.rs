@@ -56,8 +56,10 @@ pub enum ProviderError {
 /// How far an attempt had come when the connection failed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// DNS, TCP or TLS: nothing of the request was written.
+    /// No connection came to be: nothing of the request was written.
     Connect,
+    /// No address, or no TLS identity that can be trusted: the same way once more would not help.
+    Unusable,
     /// HTTP/2 says that it was not worked on: REFUSED_STREAM, or GOAWAY below our stream.
     Unprocessed,
     /// Some of the request was written, or all of it, and the connection broke.
@@ -120,7 +122,9 @@ impl Outcome {
                 EdgeClass::WorkerFailed | EdgeClass::OriginFailed | EdgeClass::Other
             ),
             Self::Unproved { status, .. } => *status >= 500,
-            Self::Transport(phase) => !matches!(phase, Phase::Connect | Phase::Unprocessed),
+            Self::Transport(phase) => {
+                !matches!(phase, Phase::Connect | Phase::Unusable | Phase::Unprocessed)
+            }
         }
     }
 
@@ -223,6 +227,7 @@ impl Phase {
     fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect_failed",
+            Self::Unusable => "unusable",
             Self::Unprocessed => "unprocessed",
             Self::Written => "connection_lost",
             Self::Silent => "first_byte_timeout",

@@ -157,7 +157,7 @@ async fn refused_by_tls(edge: &Edge, gateway: &TestGateway) {
     let answer = gateway.message("hi").await;
 
     assert_eq!(answer.status(), 502);
-    assert_eq!(answer.headers()["x-should-retry"], "false");
+    assert_eq!(answer.headers()["x-should-retry"], "true");
     let error: serde_json::Value = answer.json().await.unwrap();
     assert_eq!(error["type"], "error");
     let said = error.to_string();

@@ -75,7 +75,7 @@ async fn an_upstream_with_another_certificate_is_a_502_and_gets_nothing() {
 
     let answer = soon(gateway.message("x")).await;
 
-    assert_eq!(answer.headers()["x-should-retry"], "false");
+    assert_eq!(answer.headers()["x-should-retry"], "true");
     check(answer, MESSAGES, 502, "api_error", "upstream_tls").await;
     assert_eq!(stranger.stats().requests, 0);
 }

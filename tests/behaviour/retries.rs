@@ -184,6 +184,14 @@ async fn a_refusal_of_the_edge_that_is_not_waited_out_is_said_as_overload() {
             60,
             "false",
         ),
+        (
+            "no zone at all, behind which there is a router",
+            cloudflare::queue_full()
+                .form(cloudflare::Form::Plain)
+                .retry_after(45),
+            45,
+            "false",
+        ),
         ("at the last attempt", of_host(1200).times(3), 1, "true"),
     ] {
         let edge = Edge::answering([]).await.unwrap();

@@ -109,6 +109,11 @@ impl Edge {
         below || self.gate.is_open() && self.limit.may_go(self.flight.all, now)
     }
 
+    /// Whoever waits now waits for the lane's first opening alone.
+    pub fn opens_the_first_time(&self) -> bool {
+        self.gate.is_untried() && self.flight.all < self.limit.now()
+    }
+
     pub fn go(&mut self, retry: bool, now: Instant) -> Ticket {
         self.flight.last_id += 1;
         self.flight.all += 1;

@@ -197,6 +197,50 @@ fn cookies_are_demanded_once_a_refusal_named_them() {
     assert!(!lane.demands(|| vec!["_cfuvid", "__cf_bm"]));
 }
 
+#[tokio::test]
+async fn nobody_goes_another_way_because_a_lane_is_cold() {
+    let clock = ManualClock::default();
+    let lane = Lane::new("router".to_owned(), policy(), Arc::new(clock.clone()));
+    let (let_go, sent_away) = (Arc::default(), Arc::default());
+    let hurried = Asker {
+        patience: Patience::Bypass,
+        ..asker(1)
+    };
+    for _ in 0..200 {
+        let (lane, clock) = (Arc::clone(&lane), clock.clone());
+        let (let_go, sent_away): (Arc<AtomicUsize>, Arc<AtomicUsize>) =
+            (Arc::clone(&let_go), Arc::clone(&sent_away));
+        tokio::spawn(async move {
+            let permit = match lane.enter(hurried) {
+                Entry::Go(permit) => Ok(permit),
+                Entry::Wait(place) => place.granted().await,
+                Entry::Refused(refusal) => Err(refusal),
+            };
+            let Ok(permit) = permit else {
+                return sent_away.fetch_add(1, Ordering::Relaxed);
+            };
+            let_go.fetch_add(1, Ordering::Relaxed);
+            clock.sleep(SECOND * 2).await;
+            permit.sign(&Sign::Head);
+            std::future::pending().await
+        });
+    }
+
+    let step = Duration::from_millis(50);
+    for _ in 0..50 {
+        settle().await;
+        clock.advance(step);
+    }
+    settle().await;
+
+    assert_eq!(sent_away.load(Ordering::Relaxed), 0);
+    assert_eq!(
+        let_go.load(Ordering::Relaxed),
+        200,
+        "within two and a half seconds"
+    );
+}
+
 /// An edge that takes fifty, and refuses the others for a minute.
 #[derive(Default)]
 struct Edge {

@@ -1,7 +1,8 @@
 //! Is the lane open, shut, or on its way from the one to the other?
 //!
 //! A pause ends with one probe. Its head lets two go at a time, and each further head one more, so that the lane doubles
-//! with each round trip until the limit is what holds it. A lane that nobody has tried yet opens the same way.
+//! with each round trip until the limit is what holds it. A lane that nobody has tried yet opens the same way, from a larger
+//! window in smaller steps. Silence doubles either: no news is no refusal.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,8 @@ use super::view::Pauses;
 
 /// An edge refuses at once: who was not refused in this time has passed, however long its answer takes.
 pub const SILENCE: Duration = Duration::from_secs(1);
+/// The first answer ever has shown that the way is quick: a refusal on it would be here.
+const SILENCE_UNTRIED: Duration = Duration::from_millis(250);
 /// A failure takes longer to show: connecting has its own patience.
 const SILENCE_AFTER_FAILURES: Duration = Duration::from_secs(10);
 /// How many go at a time after the first answer ever, and how many answers allow one more: nothing is known against them,
@@ -45,8 +48,10 @@ struct Opening {
     awaiting: usize,
     /// When the last one went.
     last: Instant,
-    /// Of the pause that ended; none before the first answer.
+    /// Of the pause that ended; none the first time.
     cause: Option<Cause>,
+    /// Somebody had an answer since it began.
+    answered: bool,
 }
 
 impl Opening {
@@ -56,23 +61,37 @@ impl Opening {
             awaiting: 0,
             last: now,
             cause,
+            answered: false,
         }
     }
 
     fn silent_at(&self, silence: Duration) -> Option<Instant> {
         let patience = match self.cause {
             Some(Cause::Circuit) => SILENCE_AFTER_FAILURES,
-            _ if self.is_probing() => SILENCE,
-            _ => silence,
+            Some(_) if self.is_probing() => SILENCE,
+            Some(_) => silence,
+            None if self.answered => SILENCE_UNTRIED,
+            None => SILENCE,
         };
         (self.awaiting >= self.window()).then(|| self.last + patience)
     }
 
     /// How many may be on their way: one, until the first head.
     fn window(&self) -> usize {
-        let (first, each) = self.cause.map_or(COLD, |_| PAUSED);
+        let (first, each) = self.steps();
         let more = self.heads.checked_sub(1);
         more.map_or(1, |more| first + more / each)
+    }
+
+    /// Nobody was refused: as if all in a window twice as large had had their heads.
+    fn double(&mut self) {
+        let (_, each) = self.steps();
+        self.heads += self.window() * each;
+        self.awaiting = 0;
+    }
+
+    fn steps(&self) -> (usize, usize) {
+        self.cause.map_or(COLD, |_| PAUSED)
     }
 
     fn is_probing(&self) -> bool {
@@ -118,6 +137,11 @@ impl Gate {
     /// Waits for the first answer ever.
     pub fn is_cold(&self) -> bool {
         matches!(self.phase, Phase::Opening(opening) if opening.is_probing() && opening.cause.is_none())
+    }
+
+    /// Nothing was ever held against this lane: it only opens step by step.
+    pub fn is_untried(&self) -> bool {
+        matches!(self.phase, Phase::Opening(opening) if opening.cause.is_none())
     }
 
     /// A longer pause extends the one that is kept, a shorter one never cuts it. Is it a new one?
@@ -168,6 +192,7 @@ impl Gate {
         let Phase::Opening(opening) = &mut self.phase else {
             return false;
         };
+        opening.answered = true;
         if epoch != self.epoch {
             return false;
         }
@@ -201,8 +226,7 @@ impl Gate {
                     return false;
                 }
                 let ended = opening.is_probing() && opening.cause.is_some();
-                opening.heads += opening.awaiting;
-                opening.awaiting = 0;
+                opening.double();
                 self.epoch += 1;
                 self.open_at(limit);
                 ended

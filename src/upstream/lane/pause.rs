@@ -32,6 +32,8 @@ pub struct Gate {
     /// Who went before this one says nothing about the time after the pause.
     burst: u64,
     pauses: Pauses,
+    /// The end of the pause moved away, and nobody has asked yet.
+    prolonged: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +109,7 @@ impl Gate {
             epoch: 0,
             burst: 0,
             pauses: Pauses::default(),
+            prolonged: false,
         }
     }
 
@@ -150,14 +153,21 @@ impl Gate {
         if let Phase::Shut { until, cause: kept } = &mut self.phase {
             if end > *until {
                 (*until, *kept) = (end, cause);
+                self.prolonged = true;
             }
             return false;
         }
         self.phase = Phase::Shut { until: end, cause };
+        self.prolonged = true;
         self.epoch += 1;
         self.burst = self.epoch;
         self.pauses.count(cause);
         true
+    }
+
+    /// Must those who wait be told of a longer pause?
+    pub fn take_prolonged(&mut self) -> bool {
+        std::mem::take(&mut self.prolonged)
     }
 
     pub fn may_go(&self) -> bool {

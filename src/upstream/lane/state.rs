@@ -37,7 +37,7 @@ pub enum Decision {
 /// What others must be told.
 pub struct News<W> {
     pub grants: Vec<(W, Ticket)>,
-    /// Those who waited for a lane that is down now.
+    /// Those who would wait in vain: the lane is down, or paused beyond their patience.
     pub dismissed: Vec<W>,
     pub notes: Vec<Note>,
 }
@@ -131,6 +131,7 @@ impl<W> State<W> {
 
     pub fn pause(&mut self, wait: Duration, cause: Cause, now: Instant) {
         self.edge.pause(wait, cause, now);
+        self.drain(now);
     }
 
     /// Lets time do its part.
@@ -232,11 +233,8 @@ impl<W> State<W> {
     }
 
     fn drain(&mut self, now: Instant) {
-        if let (true, Some(Refusal::Down { .. })) = (self.anybody_waits(), self.shut(now)) {
-            // A pause has its end; nobody knows whether a failure has.
-            while let Some(waiter) = self.queue.pop(true) {
-                self.dismissed.push(waiter.told);
-            }
+        if self.edge.gate.take_prolonged() {
+            self.dismiss(now);
         }
         while self.anybody_waits() && self.edge.may_go(now) {
             let retries = self.budget.has_room(self.carried());
@@ -245,6 +243,23 @@ impl<W> State<W> {
             };
             let ticket = self.go(waiter.retry, now);
             self.grants.push((waiter.told, ticket));
+        }
+    }
+
+    /// Better told now than after the wait.
+    fn dismiss(&mut self, now: Instant) {
+        let Some(refusal) = self.shut(now) else {
+            return;
+        };
+        // A pause has its end; nobody knows whether a failure has.
+        let down = matches!(refusal, Refusal::Down { .. });
+        for (patience, allows) in [
+            (Patience::Queue, self.policy.queue_timeout),
+            (Patience::Bypass, self.policy.before_bypass),
+        ] {
+            if down || refusal.wait() > allows {
+                self.dismissed.extend(self.queue.dismiss(patience));
+            }
         }
     }
 

@@ -607,6 +607,38 @@ fn a_pause_beyond_all_patience_is_told_at_once() {
 }
 
 #[test]
+fn a_pause_beyond_their_patience_is_told_at_once_to_those_who_wait() {
+    let mut world = World::warm(Policy {
+        max_concurrency: 1,
+        ..policy()
+    });
+    let hurried = Asker {
+        patience: Patience::Bypass,
+        ..asker(1)
+    };
+    world.come(4);
+    world.ask(&hurried).unwrap();
+    world.ask(&hurried).unwrap();
+
+    world.lane.pause(SECOND / 2, Cause::Host, world.now);
+    world.news();
+    assert_eq!(world.dismissed, 0, "everybody can wait so long");
+    world.refuse(MINUTE);
+    assert_eq!(
+        (world.dismissed, world.view().queued),
+        (2, 3),
+        "those who have another way take it"
+    );
+    world.lane.pause(MINUTE * 2, Cause::Host, world.now);
+    world.news();
+    assert_eq!((world.dismissed, world.view().queued), (5, 0));
+    assert!(matches!(
+        world.lane.refusal(world.now),
+        Refusal::Paused { remaining } if remaining == MINUTE * 2
+    ));
+}
+
+#[test]
 fn the_queue_is_bounded() {
     let mut world = World::with(Policy {
         queue_max: 3,

@@ -1,6 +1,6 @@
 //! Is the lane open, shut, or on its way from the one to the other?
 //!
-//! A pause ends with one probe. Its head lets two go at a time, and each further head one more, so that the lane doubles
+//! A pause ends with one probe. Its head, or very long silence, lets two go at a time, and each further head one more, so that the lane doubles
 //! with each round trip until the limit is what holds it. A lane that nobody has tried yet opens the same way, from a larger
 //! window in smaller steps. Silence doubles either: no news is no refusal.
 
@@ -13,8 +13,9 @@ use super::view::Pauses;
 pub const SILENCE: Duration = Duration::from_secs(1);
 /// The first answer ever has shown that the way is quick: a refusal on it would be here.
 const SILENCE_UNTRIED: Duration = Duration::from_millis(250);
-/// A failure takes longer to show: connecting has its own patience.
-const SILENCE_AFTER_FAILURES: Duration = Duration::from_secs(10);
+/// What ends a pause is a head, and connecting alone may take seconds. But a head may also take half a minute of thought,
+/// and by then everybody would have waited for nothing: nothing refuses as late as this.
+const SILENCE_OF_A_PROBE: Duration = Duration::from_secs(10);
 /// How many go at a time after the first answer ever, and how many answers allow one more: nothing is known against them,
 /// and what the edge takes is found with few refusals.
 const COLD: (usize, usize) = (32, 4);
@@ -69,8 +70,9 @@ impl Opening {
 
     fn silent_at(&self, silence: Duration) -> Option<Instant> {
         let patience = match self.cause {
-            Some(Cause::Circuit) => SILENCE_AFTER_FAILURES,
-            Some(_) if self.is_probing() => SILENCE,
+            // A failure shows as late at every step.
+            Some(Cause::Circuit) => SILENCE_OF_A_PROBE,
+            Some(_) if self.is_probing() => SILENCE_OF_A_PROBE,
             Some(_) => silence,
             None if self.answered => SILENCE_UNTRIED,
             None => SILENCE,

@@ -348,13 +348,16 @@ fn a_probe_that_ends_without_a_refusal_frees_its_place_for_the_next() {
 }
 
 #[test]
-fn a_silent_probe_holds_the_others_back_for_a_second() {
+fn a_silent_probe_holds_the_others_back_until_no_refusal_can_come() {
     let mut world = World::warm(policy());
     world.lane.pause(MINUTE, Cause::Host, world.now);
     world.come(10);
     world.pass_time(MINUTE);
     world.granted();
 
+    world.pass_time(SECOND * 9);
+    assert_eq!(world.granted(), [0; 0], "it may still be on its way");
+    assert_eq!(world.notes.len(), 1, "the pause is not over");
     world.pass_time(SECOND);
 
     assert_eq!(

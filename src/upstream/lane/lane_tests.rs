@@ -191,6 +191,7 @@ fn cookies_are_demanded_once_a_refusal_named_them() {
     go(&lane).sign(&Sign::CookiesDemanded {
         names: vec!["__cf_bm".to_owned(), "_cfuvid".to_owned()],
         captured: true,
+        pause: SECOND,
     });
 
     assert!(lane.demands(|| vec!["__cf_bm"]));

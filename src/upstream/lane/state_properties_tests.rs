@@ -28,7 +28,7 @@ fn sign() -> impl Strategy<Value = Sign> {
         6 => Just(Sign::Head),
         2 => (0..5_u64).prop_map(|seconds| Sign::Refused { pause: Duration::from_secs(seconds) }),
         1 => any::<bool>().prop_map(move |captured| {
-            Sign::CookiesDemanded { names: names.clone(), captured }
+            Sign::CookiesDemanded { names: names.clone(), captured, pause: Duration::from_secs(2) }
         }),
         1 => Just(Sign::Failed),
         1 => Just(Sign::Neutral),

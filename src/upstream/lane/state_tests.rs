@@ -181,6 +181,7 @@ fn cookies(captured: bool) -> Sign {
     Sign::CookiesDemanded {
         names: vec!["__cf_bm".to_owned()],
         captured,
+        pause: MINUTE,
     }
 }
 
@@ -793,4 +794,70 @@ fn who_passes_without_cookies_shows_that_they_are_demanded_no_more() {
     world.sign(&Sign::Head);
 
     assert!(!world.lane.demands(|_| false));
+}
+
+#[test]
+fn cookies_that_come_with_each_refusal_and_do_not_help_keep_no_pause_away() {
+    let mut world = World::warm(policy());
+    world.come(2);
+    assert_eq!(
+        world.sign(&cookies(true)),
+        None,
+        "they may be what it wants"
+    );
+    world.leave();
+    let mut early = world.going.pop().unwrap();
+
+    world.come(1);
+    assert_eq!(world.refuse(MINUTE), Some(MINUTE), "sent again with them");
+
+    world.lane.sign(&mut early, &cookies(true), world.now);
+    assert_eq!(world.view().in_flight, 0);
+    world.pass_time(MINUTE);
+    world.come(3);
+    assert_eq!(world.sign(&cookies(true)), Some(MINUTE), "and the probe");
+    assert_eq!(
+        world.granted(),
+        [0; 0],
+        "nobody runs into it after the probe"
+    );
+    assert_eq!(world.view().pauses.all(), 2);
+}
+
+#[test]
+fn who_carries_new_cookies_and_is_offered_newer_ones_was_refused_for_another_reason() {
+    let mut world = World::warm(policy());
+    world.come(1);
+    world.sign(&cookies(true));
+
+    world.come(1);
+
+    assert_eq!(world.sign(&cookies(true)), Some(MINUTE));
+}
+
+#[test]
+fn cookies_are_fetched_again_once_they_have_helped() {
+    let mut world = World::warm(policy());
+    for _ in 0..3 {
+        world.come(1);
+        assert_eq!(world.sign(&cookies(true)), None);
+        world.leave();
+        world.come(1);
+        world.sign(&Sign::Head);
+        world.leave();
+    }
+
+    assert_eq!(world.view().gate, GateView::Open);
+}
+
+#[test]
+fn a_probe_that_is_offered_cookies_ends_no_pause() {
+    let mut world = World::warm(policy());
+    world.lane.pause(MINUTE, Cause::Host, world.now);
+    world.come(3);
+    world.pass_time(MINUTE);
+
+    assert_eq!(world.sign(&cookies(true)), Some(MINUTE));
+    assert_eq!(world.granted().len(), 1, "nobody but the probe went");
+    assert!(world.lane.demands(|_| false), "though they are known now");
 }

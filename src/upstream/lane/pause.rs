@@ -21,9 +21,9 @@ const SILENCE_OF_A_PROBE: Duration = Duration::from_secs(10);
 const COLD: (usize, usize) = (32, 4);
 /// After a pause the limit is known, and the way to it is short.
 const PAUSED: (usize, usize) = (2, 1);
-/// Whoever asks for more, or for none, does not mean it.
+/// Whoever asks for more, or for none, does not mean it: probes at the pace of the network would be refused one by one.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-const SHORTEST: Duration = Duration::from_millis(1);
+const SHORTEST: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub struct Gate {

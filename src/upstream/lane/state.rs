@@ -170,9 +170,12 @@ impl<W> State<W> {
 
     pub fn view(&self, now: Instant) -> LaneView {
         let gate = match self.edge.gate.shut(now) {
-            Some((remaining, cause)) => GateView::Paused { remaining, cause },
+            Some((remaining, cause)) if !remaining.is_zero() => {
+                GateView::Paused { remaining, cause }
+            }
             None if self.edge.gate.is_open() => GateView::Open,
-            None => GateView::Opening,
+            // Nobody came since the pause ran out, so nobody looked.
+            Some(_) | None => GateView::Opening,
         };
         LaneView {
             limit: self.edge.limit.now(),

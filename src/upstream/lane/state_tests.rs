@@ -312,6 +312,29 @@ fn a_longer_pause_extends_and_a_shorter_one_never_cuts() {
 }
 
 #[test]
+fn a_pause_that_asks_for_no_time_is_a_short_one() {
+    let mut world = World::warm(policy());
+
+    world.lane.pause(Duration::ZERO, Cause::Refused, world.now);
+
+    assert_eq!(
+        world.view().pause_remaining(),
+        Duration::from_millis(50),
+        "or probes would follow one another at the pace of the network"
+    );
+}
+
+#[test]
+fn a_pause_that_ran_out_unseen_is_shown_as_over() {
+    let mut world = World::warm(policy());
+    world.lane.pause(MINUTE, Cause::Host, world.now);
+
+    world.now += MINUTE;
+
+    assert_eq!(world.view().gate, GateView::Opening);
+}
+
+#[test]
 fn after_a_pause_one_probe_goes_and_the_lane_doubles_with_the_heads() {
     let mut world = World::warm(policy());
     world.lane.pause(MINUTE, Cause::Host, world.now);

@@ -184,9 +184,10 @@ async fn a_refusal_says_how_long_the_lanes_beside_it_shall_be_quiet() {
 }
 
 #[test]
-fn cookies_are_demanded_once_a_refusal_named_them() {
+fn cookies_are_demanded_once_a_refusal_named_them_and_until_somebody_passes_without() {
     let (lane, _clock) = lane(10);
-    assert!(!lane.demands(Vec::<&str>::new));
+    let nobody_asks = || -> fn(&str) -> bool { panic!("nothing is demanded") };
+    assert!(!lane.demands(nobody_asks));
 
     go(&lane).sign(&Sign::CookiesDemanded {
         names: vec!["__cf_bm".to_owned(), "_cfuvid".to_owned()],
@@ -194,8 +195,18 @@ fn cookies_are_demanded_once_a_refusal_named_them() {
         pause: SECOND,
     });
 
-    assert!(lane.demands(|| vec!["__cf_bm"]));
-    assert!(!lane.demands(|| vec!["_cfuvid", "__cf_bm"]));
+    assert!(lane.demands(|| |name: &str| name == "__cf_bm"));
+    assert!(!lane.demands(|| |name: &str| ["_cfuvid", "__cf_bm"].contains(&name)));
+
+    let without = Asker {
+        lacks_cookies: true,
+        ..asker(1)
+    };
+    let Entry::Go(permit) = lane.enter(without) else {
+        panic!("one goes to fetch them");
+    };
+    permit.sign(&Sign::Head);
+    assert!(!lane.demands(nobody_asks));
 }
 
 #[tokio::test]

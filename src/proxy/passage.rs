@@ -104,16 +104,18 @@ fn asker(ctx: &RequestCtx, way: &DirectWay) -> Asker {
 }
 
 fn lacks_cookies(ctx: &RequestCtx, way: &DirectWay) -> bool {
-    let at_hand = || {
+    way.upstream.lane.demands(|| {
         let site = Site {
             host: way.upstream.host(),
             path: way.uri.path(),
             secure: true,
         };
         let cookies = way.upstream.jar.header(&site, ctx.snapshot.clock.wall());
-        cookies.map(|cookies| cookies.names.to_vec())
-    };
-    way.upstream.lane.demands(|| at_hand().unwrap_or_default())
+        move |name: &str| {
+            let sent = cookies.as_ref().map(|cookies| &cookies.names);
+            sent.is_some_and(|sent| sent.iter().any(|sent| sent == name))
+        }
+    })
 }
 
 async fn stand_in_line(

@@ -31,10 +31,11 @@ impl Effect {
         };
         match outcome {
             Outcome::Answered => lane(Sign::Head),
-            Outcome::Edge(_) if attempt.wants_cookies(outcome) => Self {
+            Outcome::Edge(error) if attempt.wants_cookies(outcome) => Self {
                 sign: Sign::CookiesDemanded {
                     names: attempt.fresh_cookies.to_vec(),
                     captured: true,
+                    pause: error.pause(),
                 },
                 reach: Reach::Host,
             },

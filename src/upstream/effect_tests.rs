@@ -82,6 +82,7 @@ fn a_refusal_that_brings_cookies_demands_them_once() {
     let demanded = Sign::CookiesDemanded {
         names: cookies.to_vec(),
         captured: true,
+        pause: Duration::from_secs(60),
     };
     assert_eq!(Effect::of(&own, &first).sign, demanded);
     assert_eq!(Effect::of(&own, &second).sign, refused(60));

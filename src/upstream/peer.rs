@@ -97,11 +97,10 @@ impl Opener {
         self.turn.lock().take();
     }
 
-    pub fn failed(&self) {
+    /// The attempt has none. Was it its own connection that failed, and not one that it waited for?
+    pub fn failed(&self) -> bool {
         let turn = self.turn.lock().take();
-        if let Some(turn) = turn {
-            turn.failed();
-        }
+        turn.map(Turn::failed).is_some()
     }
 }
 
@@ -235,9 +234,10 @@ mod tests {
 
         let (waited, ()) = tokio::join!(second.connect(&address), async { first.opened() });
         let _stream = second.connect(&address).await.unwrap();
-        let (failed, ()) = tokio::join!(third.connect(&address), async { second.failed() });
+        let (failed, own) = tokio::join!(third.connect(&address), async { second.failed() });
 
         assert_eq!(*waited.err().unwrap().etype(), LOOK_AGAIN);
         assert_eq!(*failed.err().unwrap().etype(), ErrorType::ConnectError);
+        assert!(own && !third.failed(), "one connection failed, not two");
     }
 }

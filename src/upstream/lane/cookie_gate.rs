@@ -14,6 +14,10 @@ pub struct CookieGate {
     /// Somebody came without, and nobody fetched them yet.
     wanting: bool,
     scout: Option<(u64, Instant)>,
+    /// The last one that went before new cookies were captured: those after it carry them, and none of these has passed yet.
+    captured_after: Option<u64>,
+    /// One that carried them was refused all the same.
+    useless: bool,
 }
 
 impl CookieGate {
@@ -58,8 +62,35 @@ impl CookieGate {
         self.scout = None;
     }
 
-    /// Who passes without them shows that they are demanded no more.
+    /// An edge set some with its refusal, when so many had gone.
+    pub fn captured(&mut self, last_id: u64) {
+        self.captured_after.get_or_insert(last_id);
+        self.fetched();
+    }
+
+    /// Is it for want of cookies that an edge, which sets some with each refusal, refused this one?
+    pub fn may_help(&self, id: u64) -> bool {
+        !self.useless && !self.carries_new(id)
+    }
+
+    pub fn refused(&mut self, id: u64) {
+        self.useless |= self.carries_new(id);
+    }
+
+    fn carries_new(&self, id: u64) -> bool {
+        self.captured_after.is_some_and(|last| id > last)
+    }
+
+    /// It had a head.
     pub fn passed(&mut self, id: u64) {
+        if self.carries_new(id) {
+            (self.captured_after, self.useless) = (None, false);
+        }
+        self.not_refused(id);
+    }
+
+    /// Who passes without them shows that they are demanded no more.
+    fn not_refused(&mut self, id: u64) {
         if self.settled(id) {
             self.names.clear();
             self.wanting = false;
@@ -75,7 +106,7 @@ impl CookieGate {
         if let Some((id, _)) = self.scout
             && self.alarm().is_some_and(|silent| silent <= now)
         {
-            self.passed(id);
+            self.not_refused(id);
         }
     }
 

@@ -109,6 +109,11 @@ impl Edge {
         below || self.gate.is_open() && self.limit.may_go(self.flight.all, now)
     }
 
+    /// Whoever waits now waits for the lane's first opening alone.
+    pub fn opens_the_first_time(&self) -> bool {
+        self.gate.is_untried() && self.flight.all < self.limit.now()
+    }
+
     pub fn go(&mut self, retry: bool, now: Instant) -> Ticket {
         self.flight.last_id += 1;
         self.flight.all += 1;
@@ -134,7 +139,17 @@ impl Edge {
         match sign {
             Sign::Head => self.passed(ticket, now),
             Sign::Refused { pause } => return self.refused(ticket, *pause, now),
-            Sign::CookiesDemanded { names, captured } => self.demanded(ticket, names, *captured),
+            Sign::CookiesDemanded {
+                names,
+                captured,
+                pause,
+            } => {
+                self.cookies.learn(names);
+                if self.gate.probing().is_some() || !self.cookies.may_help(ticket.id) {
+                    return self.refused(ticket, *pause, now);
+                }
+                self.demanded(ticket, *captured);
+            }
             Sign::Failed => return self.failed(ticket, now),
             Sign::Neutral => {
                 self.circuit.worked(now);
@@ -200,6 +215,7 @@ impl Edge {
         ticket.stage = Stage::Back;
         let time = now.saturating_duration_since(ticket.went);
         self.refusals.learn(time);
+        self.cookies.refused(ticket.id);
         self.flight.all = self.flight.all.saturating_sub(1);
         let shut = self.gate.shut(now).is_some();
         let old = self.gate.is_old(ticket.epoch);
@@ -229,10 +245,9 @@ impl Edge {
         self.gate.shut(now).map(|(remaining, _)| remaining)
     }
 
-    fn demanded(&mut self, ticket: &Ticket, names: &[String], captured: bool) {
-        self.cookies.learn(names);
+    fn demanded(&mut self, ticket: &Ticket, captured: bool) {
         if captured {
-            self.cookies.fetched();
+            self.cookies.captured(self.flight.last_id);
             self.answered(ticket);
         } else {
             self.settled(ticket);

@@ -184,17 +184,73 @@ async fn a_refusal_says_how_long_the_lanes_beside_it_shall_be_quiet() {
 }
 
 #[test]
-fn cookies_are_demanded_once_a_refusal_named_them() {
+fn cookies_are_demanded_once_a_refusal_named_them_and_until_somebody_passes_without() {
     let (lane, _clock) = lane(10);
-    assert!(!lane.demands(Vec::<&str>::new));
+    let nobody_asks = || -> fn(&str) -> bool { panic!("nothing is demanded") };
+    assert!(!lane.demands(nobody_asks));
 
     go(&lane).sign(&Sign::CookiesDemanded {
         names: vec!["__cf_bm".to_owned(), "_cfuvid".to_owned()],
         captured: true,
+        pause: SECOND,
     });
 
-    assert!(lane.demands(|| vec!["__cf_bm"]));
-    assert!(!lane.demands(|| vec!["_cfuvid", "__cf_bm"]));
+    assert!(lane.demands(|| |name: &str| name == "__cf_bm"));
+    assert!(!lane.demands(|| |name: &str| ["_cfuvid", "__cf_bm"].contains(&name)));
+
+    let without = Asker {
+        lacks_cookies: true,
+        ..asker(1)
+    };
+    let Entry::Go(permit) = lane.enter(without) else {
+        panic!("one goes to fetch them");
+    };
+    permit.sign(&Sign::Head);
+    assert!(!lane.demands(nobody_asks));
+}
+
+#[tokio::test]
+async fn nobody_goes_another_way_because_a_lane_is_cold() {
+    let clock = ManualClock::default();
+    let lane = Lane::new("router".to_owned(), policy(), Arc::new(clock.clone()));
+    let (let_go, sent_away) = (Arc::default(), Arc::default());
+    let hurried = Asker {
+        patience: Patience::Bypass,
+        ..asker(1)
+    };
+    for _ in 0..200 {
+        let (lane, clock) = (Arc::clone(&lane), clock.clone());
+        let (let_go, sent_away): (Arc<AtomicUsize>, Arc<AtomicUsize>) =
+            (Arc::clone(&let_go), Arc::clone(&sent_away));
+        tokio::spawn(async move {
+            let permit = match lane.enter(hurried) {
+                Entry::Go(permit) => Ok(permit),
+                Entry::Wait(place) => place.granted().await,
+                Entry::Refused(refusal) => Err(refusal),
+            };
+            let Ok(permit) = permit else {
+                return sent_away.fetch_add(1, Ordering::Relaxed);
+            };
+            let_go.fetch_add(1, Ordering::Relaxed);
+            clock.sleep(SECOND * 2).await;
+            permit.sign(&Sign::Head);
+            std::future::pending().await
+        });
+    }
+
+    let step = Duration::from_millis(50);
+    for _ in 0..50 {
+        settle().await;
+        clock.advance(step);
+    }
+    settle().await;
+
+    assert_eq!(sent_away.load(Ordering::Relaxed), 0);
+    assert_eq!(
+        let_go.load(Ordering::Relaxed),
+        200,
+        "within two and a half seconds"
+    );
 }
 
 /// An edge that takes fifty, and refuses the others for a minute.

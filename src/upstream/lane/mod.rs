@@ -69,7 +69,7 @@ pub struct Lane {
     name: String,
     clock: Arc<dyn Clock>,
     inner: Mutex<Inner>,
-    /// So that lanes which never demanded a cookie are not locked to ask.
+    /// So that lanes which demand no cookie are not locked to ask.
     demanding: AtomicBool,
     /// One of those who wait keeps the watch over what comes by time alone. It is bound to no task and no runtime: who
     /// leaves hands it on.
@@ -125,11 +125,11 @@ impl Lane {
         self.publish(inner, now);
     }
 
-    /// Would a request that carries these cookies lack one that the edge demanded?
-    pub fn demands<S: AsRef<str>>(&self, sent: impl FnOnce() -> Vec<S>) -> bool {
+    /// Would a request lack a cookie that the edge demanded? `sent` looks up what it carries, and is asked only where any is
+    /// demanded.
+    pub fn demands<C: Fn(&str) -> bool>(&self, sent: impl FnOnce() -> C) -> bool {
         self.demanding.load(Ordering::Relaxed) && {
-            let sent = sent();
-            let carries = |name: &str| sent.iter().any(|sent| sent.as_ref() == name);
+            let carries = sent();
             self.inner.lock().state.demands(carries)
         }
     }
@@ -143,9 +143,6 @@ impl Lane {
         let now = self.clock.now();
         let mut inner = self.inner.lock();
         let paused = inner.state.sign(ticket, sign, now);
-        if let Sign::CookiesDemanded { .. } = sign {
-            self.demanding.store(true, Ordering::Relaxed);
-        }
         self.publish(inner, now);
         paused
     }
@@ -222,6 +219,8 @@ impl Lane {
             dismissed,
             notes,
         } = inner.state.news();
+        let demanding = inner.state.demands(|_| false);
+        self.demanding.store(demanding, Ordering::Relaxed);
         let sooner = inner.state.anybody_waits() && {
             let alarm = inner.state.alarm(now);
             alarm.is_some_and(|alarm| inner.alarm.is_none_or(|set| alarm < set))

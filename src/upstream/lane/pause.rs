@@ -1,7 +1,8 @@
 //! Is the lane open, shut, or on its way from the one to the other?
 //!
-//! A pause ends with one probe. Its head lets two go at a time, and each further head one more, so that the lane doubles
-//! with each round trip until the limit is what holds it. A lane that nobody has tried yet opens the same way.
+//! A pause ends with one probe. Its head, or very long silence, lets two go at a time, and each further head one more, so that the lane doubles
+//! with each round trip until the limit is what holds it. A lane that nobody has tried yet opens the same way, from a larger
+//! window in smaller steps. Silence doubles either: no news is no refusal.
 
 use std::time::{Duration, Instant};
 
@@ -10,16 +11,19 @@ use super::view::Pauses;
 
 /// An edge refuses at once: who was not refused in this time has passed, however long its answer takes.
 pub const SILENCE: Duration = Duration::from_secs(1);
-/// A failure takes longer to show: connecting has its own patience.
-const SILENCE_AFTER_FAILURES: Duration = Duration::from_secs(10);
+/// The first answer ever has shown that the way is quick: a refusal on it would be here.
+const SILENCE_UNTRIED: Duration = Duration::from_millis(250);
+/// What ends a pause is a head, and connecting alone may take seconds. But a head may also take half a minute of thought,
+/// and by then everybody would have waited for nothing: nothing refuses as late as this.
+const SILENCE_OF_A_PROBE: Duration = Duration::from_secs(10);
 /// How many go at a time after the first answer ever, and how many answers allow one more: nothing is known against them,
 /// and what the edge takes is found with few refusals.
 const COLD: (usize, usize) = (32, 4);
 /// After a pause the limit is known, and the way to it is short.
 const PAUSED: (usize, usize) = (2, 1);
-/// Whoever asks for more, or for none, does not mean it.
+/// Whoever asks for more, or for none, does not mean it: probes at the pace of the network would be refused one by one.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-const SHORTEST: Duration = Duration::from_millis(1);
+const SHORTEST: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub struct Gate {
@@ -29,6 +33,8 @@ pub struct Gate {
     /// Who went before this one says nothing about the time after the pause.
     burst: u64,
     pauses: Pauses,
+    /// The end of the pause moved away, and nobody has asked yet.
+    prolonged: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +51,10 @@ struct Opening {
     awaiting: usize,
     /// When the last one went.
     last: Instant,
-    /// Of the pause that ended; none before the first answer.
+    /// Of the pause that ended; none the first time.
     cause: Option<Cause>,
+    /// Somebody had an answer since it began.
+    answered: bool,
 }
 
 impl Opening {
@@ -56,23 +64,38 @@ impl Opening {
             awaiting: 0,
             last: now,
             cause,
+            answered: false,
         }
     }
 
     fn silent_at(&self, silence: Duration) -> Option<Instant> {
         let patience = match self.cause {
-            Some(Cause::Circuit) => SILENCE_AFTER_FAILURES,
-            _ if self.is_probing() => SILENCE,
-            _ => silence,
+            // A failure shows as late at every step.
+            Some(Cause::Circuit) => SILENCE_OF_A_PROBE,
+            Some(_) if self.is_probing() => SILENCE_OF_A_PROBE,
+            Some(_) => silence,
+            None if self.answered => SILENCE_UNTRIED,
+            None => SILENCE,
         };
         (self.awaiting >= self.window()).then(|| self.last + patience)
     }
 
     /// How many may be on their way: one, until the first head.
     fn window(&self) -> usize {
-        let (first, each) = self.cause.map_or(COLD, |_| PAUSED);
+        let (first, each) = self.steps();
         let more = self.heads.checked_sub(1);
         more.map_or(1, |more| first + more / each)
+    }
+
+    /// Nobody was refused: as if all in a window twice as large had had their heads.
+    fn double(&mut self) {
+        let (_, each) = self.steps();
+        self.heads += self.window() * each;
+        self.awaiting = 0;
+    }
+
+    fn steps(&self) -> (usize, usize) {
+        self.cause.map_or(COLD, |_| PAUSED)
     }
 
     fn is_probing(&self) -> bool {
@@ -88,6 +111,7 @@ impl Gate {
             epoch: 0,
             burst: 0,
             pauses: Pauses::default(),
+            prolonged: false,
         }
     }
 
@@ -120,20 +144,32 @@ impl Gate {
         matches!(self.phase, Phase::Opening(opening) if opening.is_probing() && opening.cause.is_none())
     }
 
+    /// Nothing was ever held against this lane: it only opens step by step.
+    pub fn is_untried(&self) -> bool {
+        matches!(self.phase, Phase::Opening(opening) if opening.cause.is_none())
+    }
+
     /// A longer pause extends the one that is kept, a shorter one never cuts it. Is it a new one?
     pub fn pause(&mut self, wait: Duration, cause: Cause, now: Instant) -> bool {
         let end = now + wait.clamp(SHORTEST, LONGEST);
         if let Phase::Shut { until, cause: kept } = &mut self.phase {
             if end > *until {
                 (*until, *kept) = (end, cause);
+                self.prolonged = true;
             }
             return false;
         }
         self.phase = Phase::Shut { until: end, cause };
+        self.prolonged = true;
         self.epoch += 1;
         self.burst = self.epoch;
         self.pauses.count(cause);
         true
+    }
+
+    /// Must those who wait be told of a longer pause?
+    pub fn take_prolonged(&mut self) -> bool {
+        std::mem::take(&mut self.prolonged)
     }
 
     pub fn may_go(&self) -> bool {
@@ -168,6 +204,7 @@ impl Gate {
         let Phase::Opening(opening) = &mut self.phase else {
             return false;
         };
+        opening.answered = true;
         if epoch != self.epoch {
             return false;
         }
@@ -201,8 +238,7 @@ impl Gate {
                     return false;
                 }
                 let ended = opening.is_probing() && opening.cause.is_some();
-                opening.heads += opening.awaiting;
-                opening.awaiting = 0;
+                opening.double();
                 self.epoch += 1;
                 self.open_at(limit);
                 ended

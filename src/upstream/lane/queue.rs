@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::asker::Asker;
+use super::asker::{Asker, Patience};
 
 /// Everybody who waits. What is emptied leaves no trace.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct Spot {
 pub struct Waiter<W> {
     id: u64,
     pub retry: bool,
+    patience: Patience,
     pub told: W,
 }
 
@@ -57,6 +58,7 @@ impl<W> FairQueue<W> {
         let waiter = Waiter {
             id: spot.id,
             retry: asker.retry,
+            patience: asker.patience,
             told,
         };
         self.class(spot.background).push(&spot.path, waiter);
@@ -71,6 +73,14 @@ impl<W> FairQueue<W> {
 
     pub fn remove(&mut self, spot: Spot) -> Option<Waiter<W>> {
         self.class(spot.background).remove(&spot.path, spot.id)
+    }
+
+    /// All whose patience this is leave.
+    pub fn dismiss(&mut self, patience: Patience) -> Vec<W> {
+        let mut gone = Vec::new();
+        self.interactive.dismiss(patience, &mut gone);
+        self.background.dismiss(patience, &mut gone);
+        gone.into_iter().map(|waiter| waiter.told).collect()
     }
 
     /// How many go before a newcomer, if nobody else comes: of each other caller at most as many as of its own.
@@ -104,6 +114,7 @@ trait Line<W>: Default {
     fn push(&mut self, path: &[u64], waiter: Waiter<W>);
     fn pop(&mut self, retries: bool) -> Option<Waiter<W>>;
     fn remove(&mut self, path: &[u64], id: u64) -> Option<Waiter<W>>;
+    fn dismiss(&mut self, patience: Patience, gone: &mut Vec<Waiter<W>>);
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -186,6 +197,18 @@ impl<W, L: Line<W>> Line<W> for Turns<L> {
         self.count.went(waiter.retry);
         Some(waiter)
     }
+
+    fn dismiss(&mut self, patience: Patience, gone: &mut Vec<Waiter<W>>) {
+        let before = gone.len();
+        self.by_key.retain(|_, line| {
+            line.dismiss(patience, gone);
+            line.count().all > 0
+        });
+        self.order.retain(|turn| self.by_key.contains_key(turn));
+        for waiter in gone.iter().skip(before) {
+            self.count.went(waiter.retry);
+        }
+    }
 }
 
 /// Retries stand in front.
@@ -233,5 +256,13 @@ impl<W> Line<W> for Session<W> {
         let waiter = self.waiting.remove(place)?;
         self.retries -= usize::from(waiter.retry);
         Some(waiter)
+    }
+
+    fn dismiss(&mut self, patience: Patience, gone: &mut Vec<Waiter<W>>) {
+        let leaves = |waiter: &Waiter<W>| waiter.patience == patience;
+        let (leaving, staying) = self.waiting.drain(..).partition::<VecDeque<_>, _>(leaves);
+        self.retries = staying.iter().filter(|waiter| waiter.retry).count();
+        self.waiting = staying;
+        gone.extend(leaving);
     }
 }

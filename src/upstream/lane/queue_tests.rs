@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
-use super::asker::Asker;
+use super::asker::{Asker, Patience};
 use super::queue::FairQueue;
 use super::state_tests::asker;
 
@@ -83,21 +83,24 @@ enum Step {
         session: u64,
         background: bool,
         retry: bool,
+        hurried: bool,
     },
     Pop {
         retries: bool,
     },
     Remove(prop::sample::Index),
+    DismissHurried,
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let push = (0..4_u64, 0..3_u64, any::<bool>(), any::<bool>());
+    let push = (0..4_u64, 0..3_u64, any::<[bool; 3]>());
     prop_oneof![
-        3 => push.prop_map(|(caller, session, background, retry)| Step::Push {
-            caller, session, background, retry
+        6 => push.prop_map(|(caller, session, [background, retry, hurried])| Step::Push {
+            caller, session, background, retry, hurried
         }),
-        2 => any::<bool>().prop_map(|retries| Step::Pop { retries }),
-        1 => any::<prop::sample::Index>().prop_map(Step::Remove),
+        4 => any::<bool>().prop_map(|retries| Step::Pop { retries }),
+        2 => any::<prop::sample::Index>().prop_map(Step::Remove),
+        1 => Just(Step::DismissHurried),
     ]
 }
 
@@ -108,8 +111,9 @@ proptest! {
         let mut inside = Vec::new();
         for (number, step) in steps.into_iter().enumerate() {
             match step {
-                Step::Push { caller, session, background, retry } => {
-                    let asker = Asker { session, background, retry, ..asker(caller) };
+                Step::Push { caller, session, background, retry, hurried } => {
+                    let patience = if hurried { Patience::Bypass } else { Patience::Queue };
+                    let asker = Asker { session, background, retry, patience, ..asker(caller) };
                     inside.push((queue.push(&asker, number), asker, number));
                 }
                 Step::Pop { retries } => {
@@ -127,6 +131,12 @@ proptest! {
                     let (spot, _, number) = inside.remove(index.index(inside.len()));
                     prop_assert_eq!(queue.remove(spot).map(|waiter| waiter.told), Some(number));
                     prop_assert!(queue.remove(spot).is_none());
+                }
+                Step::DismissHurried => {
+                    let mut gone = queue.dismiss(Patience::Bypass);
+                    gone.sort_unstable();
+                    let leave = inside.extract_if(.., |(_, asker, _)| asker.patience == Patience::Bypass);
+                    prop_assert_eq!(gone, leave.map(|(_, _, number)| number).collect::<Vec<_>>());
                 }
                 Step::Remove(_) => {}
             }

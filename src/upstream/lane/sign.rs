@@ -9,8 +9,13 @@ pub enum Sign {
     Head,
     /// The edge turned it away and asked for silence. Its slot is free at once.
     Refused { pause: Duration },
-    /// The edge turned it away for want of cookies; `captured`: it set them with the refusal.
-    CookiesDemanded { names: Vec<String>, captured: bool },
+    /// The edge turned it away for want of cookies; `captured`: it set them with the refusal. Where cookies were fetched and did
+    /// not help, it is a refusal like any other, with its `pause`.
+    CookiesDemanded {
+        names: Vec<String>,
+        captured: bool,
+        pause: Duration,
+    },
     /// Counts for the circuit: the lane did not do its work.
     Failed,
     /// An answer that says nothing about the lane.

@@ -37,7 +37,7 @@ pub enum Decision {
 /// What others must be told.
 pub struct News<W> {
     pub grants: Vec<(W, Ticket)>,
-    /// Those who waited for a lane that is down now.
+    /// Those who would wait in vain: the lane is down, or paused beyond their patience.
     pub dismissed: Vec<W>,
     pub notes: Vec<Note>,
 }
@@ -131,6 +131,7 @@ impl<W> State<W> {
 
     pub fn pause(&mut self, wait: Duration, cause: Cause, now: Instant) {
         self.edge.pause(wait, cause, now);
+        self.drain(now);
     }
 
     /// Lets time do its part.
@@ -169,9 +170,12 @@ impl<W> State<W> {
 
     pub fn view(&self, now: Instant) -> LaneView {
         let gate = match self.edge.gate.shut(now) {
-            Some((remaining, cause)) => GateView::Paused { remaining, cause },
+            Some((remaining, cause)) if !remaining.is_zero() => {
+                GateView::Paused { remaining, cause }
+            }
             None if self.edge.gate.is_open() => GateView::Open,
-            None => GateView::Opening,
+            // Nobody came since the pause ran out, so nobody looked.
+            Some(_) | None => GateView::Opening,
         };
         LaneView {
             limit: self.edge.limit.now(),
@@ -208,9 +212,11 @@ impl<W> State<W> {
     }
 
     fn patience(&self, asker: &Asker) -> Duration {
-        let scouting = self.edge.gate.is_cold() || self.edge.cookies.is_scouting();
+        let scouting = self.edge.cookies.is_scouting();
         match asker.patience {
             Patience::Queue => self.policy.queue_timeout,
+            // Nothing is wrong, and it is quick: no reason to go another way, and to stay there.
+            Patience::Bypass if self.edge.opens_the_first_time() => self.policy.queue_timeout,
             // A scout is back in a second: no reason to go without memory.
             Patience::Bypass if scouting => self.policy.before_bypass + SILENCE,
             Patience::Bypass => self.policy.before_bypass,
@@ -230,11 +236,8 @@ impl<W> State<W> {
     }
 
     fn drain(&mut self, now: Instant) {
-        if let (true, Some(Refusal::Down { .. })) = (self.anybody_waits(), self.shut(now)) {
-            // A pause has its end; nobody knows whether a failure has.
-            while let Some(waiter) = self.queue.pop(true) {
-                self.dismissed.push(waiter.told);
-            }
+        if self.edge.gate.take_prolonged() {
+            self.dismiss(now);
         }
         while self.anybody_waits() && self.edge.may_go(now) {
             let retries = self.budget.has_room(self.carried());
@@ -243,6 +246,23 @@ impl<W> State<W> {
             };
             let ticket = self.go(waiter.retry, now);
             self.grants.push((waiter.told, ticket));
+        }
+    }
+
+    /// Better told now than after the wait.
+    fn dismiss(&mut self, now: Instant) {
+        let Some(refusal) = self.shut(now) else {
+            return;
+        };
+        // A pause has its end; nobody knows whether a failure has.
+        let down = matches!(refusal, Refusal::Down { .. });
+        for (patience, allows) in [
+            (Patience::Queue, self.policy.queue_timeout),
+            (Patience::Bypass, self.policy.before_bypass),
+        ] {
+            if down || refusal.wait() > allows {
+                self.dismissed.extend(self.queue.dismiss(patience));
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use super::Policy;
 use super::asker::{Asker, Patience};
 use super::queue::Spot;
 use super::sign::{Cause, Sign};
-use super::state::{Decision, State, Ticket};
+use super::state::{Decision, News, State, Ticket};
 use super::state_tests::{asker, policy};
 use super::view::GateView;
 
@@ -28,7 +28,7 @@ fn sign() -> impl Strategy<Value = Sign> {
         6 => Just(Sign::Head),
         2 => (0..5_u64).prop_map(|seconds| Sign::Refused { pause: Duration::from_secs(seconds) }),
         1 => any::<bool>().prop_map(move |captured| {
-            Sign::CookiesDemanded { names: names.clone(), captured }
+            Sign::CookiesDemanded { names: names.clone(), captured, pause: Duration::from_secs(2) }
         }),
         1 => Just(Sign::Failed),
         1 => Just(Sign::Neutral),
@@ -67,7 +67,7 @@ fn event() -> impl Strategy<Value = Event> {
         5 => (index(), sign()).prop_map(|(index, sign)| Event::Sign(index, sign)),
         4 => index().prop_map(Event::Leave),
         1 => index().prop_map(Event::GiveUp),
-        1 => (0..3_000_u64).prop_map(|ms| Event::Pause(Duration::from_millis(ms))),
+        1 => prop_oneof![0..3_000_u64, 80_000..100_000_u64].prop_map(|ms| Event::Pause(Duration::from_millis(ms))),
         3 => (0..2_000_u64).prop_map(|ms| Event::Time(Duration::from_millis(ms))),
     ]
 }
@@ -136,7 +136,11 @@ impl Held {
     }
 
     fn news(&mut self) -> usize {
-        let grants = self.lane.news().grants;
+        let News {
+            grants, dismissed, ..
+        } = self.lane.news();
+        self.waiting
+            .retain(|(number, _)| !dismissed.contains(number));
         let many = grants.len();
         for (number, ticket) in grants {
             let at = self

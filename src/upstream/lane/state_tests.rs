@@ -181,6 +181,7 @@ fn cookies(captured: bool) -> Sign {
     Sign::CookiesDemanded {
         names: vec!["__cf_bm".to_owned()],
         captured,
+        pause: MINUTE,
     }
 }
 
@@ -311,6 +312,29 @@ fn a_longer_pause_extends_and_a_shorter_one_never_cuts() {
 }
 
 #[test]
+fn a_pause_that_asks_for_no_time_is_a_short_one() {
+    let mut world = World::warm(policy());
+
+    world.lane.pause(Duration::ZERO, Cause::Refused, world.now);
+
+    assert_eq!(
+        world.view().pause_remaining(),
+        Duration::from_millis(50),
+        "or probes would follow one another at the pace of the network"
+    );
+}
+
+#[test]
+fn a_pause_that_ran_out_unseen_is_shown_as_over() {
+    let mut world = World::warm(policy());
+    world.lane.pause(MINUTE, Cause::Host, world.now);
+
+    world.now += MINUTE;
+
+    assert_eq!(world.view().gate, GateView::Opening);
+}
+
+#[test]
 fn after_a_pause_one_probe_goes_and_the_lane_doubles_with_the_heads() {
     let mut world = World::warm(policy());
     world.lane.pause(MINUTE, Cause::Host, world.now);
@@ -348,13 +372,16 @@ fn a_probe_that_ends_without_a_refusal_frees_its_place_for_the_next() {
 }
 
 #[test]
-fn a_silent_probe_holds_the_others_back_for_a_second() {
+fn a_silent_probe_holds_the_others_back_until_no_refusal_can_come() {
     let mut world = World::warm(policy());
     world.lane.pause(MINUTE, Cause::Host, world.now);
     world.come(10);
     world.pass_time(MINUTE);
     world.granted();
 
+    world.pass_time(SECOND * 9);
+    assert_eq!(world.granted(), [0; 0], "it may still be on its way");
+    assert_eq!(world.notes.len(), 1, "the pause is not over");
     world.pass_time(SECOND);
 
     assert_eq!(
@@ -607,6 +634,38 @@ fn a_pause_beyond_all_patience_is_told_at_once() {
 }
 
 #[test]
+fn a_pause_beyond_their_patience_is_told_at_once_to_those_who_wait() {
+    let mut world = World::warm(Policy {
+        max_concurrency: 1,
+        ..policy()
+    });
+    let hurried = Asker {
+        patience: Patience::Bypass,
+        ..asker(1)
+    };
+    world.come(4);
+    world.ask(&hurried).unwrap();
+    world.ask(&hurried).unwrap();
+
+    world.lane.pause(SECOND / 2, Cause::Host, world.now);
+    world.news();
+    assert_eq!(world.dismissed, 0, "everybody can wait so long");
+    world.refuse(MINUTE);
+    assert_eq!(
+        (world.dismissed, world.view().queued),
+        (2, 3),
+        "those who have another way take it"
+    );
+    world.lane.pause(MINUTE * 2, Cause::Host, world.now);
+    world.news();
+    assert_eq!((world.dismissed, world.view().queued), (5, 0));
+    assert!(matches!(
+        world.lane.refusal(world.now),
+        Refusal::Paused { remaining } if remaining == MINUTE * 2
+    ));
+}
+
+#[test]
 fn the_queue_is_bounded() {
     let mut world = World::with(Policy {
         queue_max: 3,
@@ -758,4 +817,70 @@ fn who_passes_without_cookies_shows_that_they_are_demanded_no_more() {
     world.sign(&Sign::Head);
 
     assert!(!world.lane.demands(|_| false));
+}
+
+#[test]
+fn cookies_that_come_with_each_refusal_and_do_not_help_keep_no_pause_away() {
+    let mut world = World::warm(policy());
+    world.come(2);
+    assert_eq!(
+        world.sign(&cookies(true)),
+        None,
+        "they may be what it wants"
+    );
+    world.leave();
+    let mut early = world.going.pop().unwrap();
+
+    world.come(1);
+    assert_eq!(world.refuse(MINUTE), Some(MINUTE), "sent again with them");
+
+    world.lane.sign(&mut early, &cookies(true), world.now);
+    assert_eq!(world.view().in_flight, 0);
+    world.pass_time(MINUTE);
+    world.come(3);
+    assert_eq!(world.sign(&cookies(true)), Some(MINUTE), "and the probe");
+    assert_eq!(
+        world.granted(),
+        [0; 0],
+        "nobody runs into it after the probe"
+    );
+    assert_eq!(world.view().pauses.all(), 2);
+}
+
+#[test]
+fn who_carries_new_cookies_and_is_offered_newer_ones_was_refused_for_another_reason() {
+    let mut world = World::warm(policy());
+    world.come(1);
+    world.sign(&cookies(true));
+
+    world.come(1);
+
+    assert_eq!(world.sign(&cookies(true)), Some(MINUTE));
+}
+
+#[test]
+fn cookies_are_fetched_again_once_they_have_helped() {
+    let mut world = World::warm(policy());
+    for _ in 0..3 {
+        world.come(1);
+        assert_eq!(world.sign(&cookies(true)), None);
+        world.leave();
+        world.come(1);
+        world.sign(&Sign::Head);
+        world.leave();
+    }
+
+    assert_eq!(world.view().gate, GateView::Open);
+}
+
+#[test]
+fn a_probe_that_is_offered_cookies_ends_no_pause() {
+    let mut world = World::warm(policy());
+    world.lane.pause(MINUTE, Cause::Host, world.now);
+    world.come(3);
+    world.pass_time(MINUTE);
+
+    assert_eq!(world.sign(&cookies(true)), Some(MINUTE));
+    assert_eq!(world.granted().len(), 1, "nobody but the probe went");
+    assert!(world.lane.demands(|_| false), "though they are known now");
 }

@@ -27,8 +27,14 @@ pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BE
         error.set_retry(true);
         return error;
     }
-    if let Some(opener) = &ctx.attempt.opener {
-        opener.failed();
+    if ctx
+        .attempt
+        .opener
+        .as_ref()
+        .is_some_and(|opener| !opener.failed())
+    {
+        // It waited for another's connection, of whose failure the lane hears once.
+        ctx.attempt.permit = None;
     }
     let failure = match error.etype() {
         ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert => Failure::Tls,

@@ -2,7 +2,7 @@
 //!
 //! A pause ends with one probe. Its head, or very long silence, lets two go at a time, and each further head one more, so that the lane doubles
 //! with each round trip until the limit is what holds it. A lane that nobody has tried yet opens the same way, from a larger
-//! window in smaller steps. Silence doubles either: no news is no refusal.
+//! window in smaller steps. Silence widens either: no news is no refusal.
 
 use std::time::{Duration, Instant};
 
@@ -87,10 +87,11 @@ impl Opening {
         more.map_or(1, |more| first + more / each)
     }
 
-    /// Nobody was refused: as if all in a window twice as large had had their heads.
-    fn double(&mut self) {
+    /// Nobody was refused: as if so many had had their heads that the window is larger by half, and doubled after a pause.
+    fn widen(&mut self) {
         let (_, each) = self.steps();
-        self.heads += self.window() * each;
+        let more = self.window() * each;
+        self.heads += self.cause.map_or((more / 2).max(1), |_| more);
         self.awaiting = 0;
     }
 
@@ -238,7 +239,7 @@ impl Gate {
                     return false;
                 }
                 let ended = opening.is_probing() && opening.cause.is_some();
-                opening.double();
+                opening.widen();
                 self.epoch += 1;
                 self.open_at(limit);
                 ended

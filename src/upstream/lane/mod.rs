@@ -1,6 +1,6 @@
 //! May this request go now, by this way? One lane is a host that is called plus the provider behind it.
 //!
-//! The rules are pure and live in [`state`]: events in, grants out, time as a parameter. Here they meet threads, clocks and
+//! The rules are pure and live in `state`: events in, grants out, time as a parameter. Here they meet threads, clocks and
 //! those who wait. Nothing is awaited under the lock, and nobody is told anything under it.
 
 mod asker;

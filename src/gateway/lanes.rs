@@ -313,7 +313,6 @@ mod tests {
     use crate::clock::ManualClock;
     use crate::config::{Env, Sources};
     use crate::gateway::Snapshot;
-    use crate::upstream::lane::Cause;
 
     /// `here` is called by the gateway itself, `there` by LiteLLM through the egress port.
     const MODELS: &str = "model_list:
@@ -438,15 +437,18 @@ user_id_mappings: {default_user_id: team}
     }
 
     #[test]
-    fn a_pause_of_a_host_is_one_of_every_lane_through_it() {
+    fn a_pause_of_a_host_is_one_of_every_other_lane_through_it() {
         let snapshot = snapshot("egress: {}\n");
+        let lanes = snapshot.lanes();
+        let through = |upstream: &DirectUpstream| upstream.host() == "api.supermemory.ai";
+        let told = lanes.iter().find(|upstream| through(upstream)).unwrap();
 
-        snapshot.pause_host("api.supermemory.ai", Duration::from_secs(9), Cause::Host);
+        snapshot.pause_beside(told, Duration::from_secs(9));
 
-        for upstream in snapshot.lanes() {
+        for upstream in &lanes {
             let paused = upstream.lane.view().pause_remaining();
-            let through = upstream.host() == "api.supermemory.ai";
-            assert_eq!(paused.as_secs(), if through { 9 } else { 0 });
+            let beside = through(upstream) && !Arc::ptr_eq(upstream, told);
+            assert_eq!(paused.as_secs(), if beside { 9 } else { 0 });
         }
     }
 }

@@ -162,19 +162,10 @@ impl Snapshot {
         self.lanes.egress_bypass(provider)
     }
 
-    /// The edge in front of a host wants silence: on every lane through it.
-    pub fn pause_host(&self, called: &str, wait: Duration, cause: Cause) {
+    /// The edge in front of a host wants silence: also on the lanes beside the one that it told.
+    pub fn pause_beside(&self, told: &DirectUpstream, wait: Duration) {
         for upstream in self.lanes.all() {
-            if upstream.host() == called {
-                upstream.lane.pause(wait, cause);
-            }
-        }
-    }
-
-    /// As [`Self::pause_host`], for the lanes beside the one that keeps this pause already.
-    pub fn pause_beside(&self, paused: &DirectUpstream, wait: Duration) {
-        for upstream in self.lanes.all() {
-            if upstream.host() == paused.host() && upstream.name() != paused.name() {
+            if upstream.host() == told.host() && upstream.name() != told.name() {
                 upstream.lane.pause(wait, Cause::Host);
             }
         }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use memgate::clock::ManualClock;
 use memgate::sim::cloudflare::{self, Form};
 use memgate::sim::{Answer, At, Encoding, How, LiteLlm, answer};
-use memgate::upstream::lane::Cause;
 use serde_json::Value;
 
 use crate::harness::*;
@@ -350,9 +349,8 @@ async fn a_full_lane_is_waited_for_a_moment_and_then_bypassed() {
 async fn a_pause_of_the_provider_itself_leaves_the_router_alone() {
     let edge = two_hosts().await;
     let gateway = with_bypass(&edge).await;
-    let snapshot = gateway.gateway().snapshot();
 
-    snapshot.pause_host(PROVIDER, Duration::from_secs(60), Cause::Host);
+    gateway.pause_host(PROVIDER, Duration::from_secs(60));
 
     assert_eq!(route(&gateway.message("hello").await), (200, "direct"));
     assert!(!gateway.is_paused(ROUTER_LANE));

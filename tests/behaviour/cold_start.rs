@@ -43,16 +43,7 @@ async fn hundreds_who_come_at_once_meet_three_refusals_at_most_and_are_all_serve
         let gateway = before(&edge, &format!("bypass: {bypass}, {queue}"));
         let gateway = gateway.start().await;
 
-        let clients: Vec<_> = (0..300)
-            .map(|n| {
-                tokio::spawn(
-                    gateway
-                        .post("/v1/messages")
-                        .json(&turn(&n.to_string()))
-                        .send(),
-                )
-            })
-            .collect();
+        let clients = gateway.at_once(300);
         for client in clients {
             let answer = client.await.unwrap().unwrap();
             assert_eq!(route(&answer), (200, "direct"), "{bypass}");
@@ -78,22 +69,9 @@ async fn the_way_past_the_router_fetches_cookies_of_its_own() {
     let edge = gated(LONG).await;
     let gateway = with_bypass(&edge).await;
     gateway.message("the lane is open").await;
-    gateway.gateway().snapshot().pause_host(
-        ROUTER,
-        Duration::from_secs(60),
-        memgate::upstream::lane::Cause::Host,
-    );
+    gateway.pause_host(ROUTER, Duration::from_secs(60));
 
-    let clients: Vec<_> = (0..100)
-        .map(|n| {
-            tokio::spawn(
-                gateway
-                    .post("/v1/messages")
-                    .json(&turn(&n.to_string()))
-                    .send(),
-            )
-        })
-        .collect();
+    let clients = gateway.at_once(100);
     for client in clients {
         assert_eq!(route(&client.await.unwrap().unwrap()), (200, "bypass"));
     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use memgate::sim::cloudflare::set_cookie;
 use memgate::sim::{DirectHost, Edge, EdgeOptions, answer, cloudflare};
-use memgate::upstream::lane::Cause;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
@@ -310,8 +309,7 @@ async fn a_body_is_held_so_that_an_attempt_can_be_made_again() {
 async fn while_its_lane_is_paused_it_goes_to_the_provider_without_anything_of_the_routers() {
     let edge = two_hosts().await;
     let gateway = started(&edge).await;
-    let snapshot = gateway.gateway().snapshot();
-    snapshot.pause_host("api.supermemory.ai", Duration::from_secs(60), Cause::Host);
+    gateway.pause_host("api.supermemory.ai", Duration::from_secs(60));
 
     let answer = litellms(&gateway, &format!("{MESSAGES}?beta=true&userId=alice"))
         .json(&turn("hello"))
@@ -367,14 +365,13 @@ async fn a_provider_that_no_configuration_names_is_not_called_past_the_router() 
     let gateway = with_egress(&edge, direct, "api.supermemory.ai")
         .start()
         .await;
-    let snapshot = gateway.gateway().snapshot();
     let path = "/v3/localhost.localdomain/v1/messages";
     let before = litellms(&gateway, path)
         .json(&turn("x"))
         .send()
         .await
         .unwrap();
-    snapshot.pause_host("api.supermemory.ai", Duration::from_secs(60), Cause::Host);
+    gateway.pause_host("api.supermemory.ai", Duration::from_secs(60));
 
     let answer = litellms(&gateway, path)
         .json(&turn("x"))

@@ -10,6 +10,7 @@ use memgate::config::{Config, Env, Sources};
 use memgate::gateway::Gateway;
 use memgate::server::{Bound, Running};
 use memgate::sim::{Console, Edge, LiteLlm, SeenRequest};
+use memgate::upstream::lane::Cause;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -154,6 +155,14 @@ impl TestGateway {
             .text()
             .await
             .unwrap()
+    }
+
+    /// As if the edge in front of this host had asked for silence: on every lane through it.
+    pub fn pause_host(&self, host: &str, wait: Duration) {
+        let lanes = self.gateway().snapshot().lanes();
+        for upstream in lanes.iter().filter(|upstream| upstream.host() == host) {
+            upstream.lane.pause(wait, Cause::Host);
+        }
     }
 
     /// Stops as SIGTERM does, and waits for the end.

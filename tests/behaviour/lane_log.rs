@@ -36,16 +36,7 @@ async fn a_change_of_its_state_is_one_line_however_many_requests_meet_it() {
         .delay(Duration::from_millis(500))
         .times(5)]);
 
-    let clients: Vec<_> = (0..20)
-        .map(|n| {
-            tokio::spawn(
-                gateway
-                    .post("/v1/messages")
-                    .json(&turn(&n.to_string()))
-                    .send(),
-            )
-        })
-        .collect();
+    let clients = gateway.at_once(20);
     for client in clients {
         assert_eq!(soon(client).await.unwrap().unwrap().status(), 200);
     }

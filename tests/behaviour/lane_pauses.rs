@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use memgate::clock::ManualClock;
 use memgate::sim::{Answer, Edge, Rule, answer, cloudflare};
-use memgate::upstream::lane::{Cause, GateView};
+use memgate::upstream::lane::GateView;
 use serde_json::Value;
 
 use crate::harness::*;
@@ -88,16 +88,7 @@ async fn sixty_seconds_are_waited_out_to_the_last_and_then_one_goes() {
         full().retry_after(60),
         answer::usual().delay(Duration::from_millis(300)),
     ]);
-    let clients: Vec<_> = (0..10)
-        .map(|n| {
-            tokio::spawn(
-                gateway
-                    .post("/v1/messages")
-                    .json(&turn(&n.to_string()))
-                    .send(),
-            )
-        })
-        .collect();
+    let clients = gateway.at_once(10);
     gateway.until_in_line(ROUTER_LANE, &clock, 10).await;
 
     let left = gateway.lane_view(ROUTER_LANE).pause_remaining();
@@ -140,8 +131,7 @@ async fn it_opens_gradually_and_by_heads_not_by_streams_that_end() {
         )
         .method("POST"),
     );
-    let snapshot = gateway.gateway().snapshot();
-    snapshot.pause_host(ROUTER, Duration::from_secs(60), Cause::Host);
+    gateway.pause_host(ROUTER, Duration::from_secs(60));
     let clients: Vec<_> = (0..12)
         .map(|n| {
             let request = gateway
@@ -283,8 +273,7 @@ async fn one_that_outlasts_the_queue_is_told_at_once_in_the_dialect_with_what_re
 async fn those_who_are_told_to_come_back_are_told_different_times() {
     let edge = two_hosts().await;
     let gateway = without_bypass(&edge, "queue: {timeout: 1s}").await;
-    let snapshot = gateway.gateway().snapshot();
-    snapshot.pause_host(ROUTER, Duration::from_secs(60), Cause::Host);
+    gateway.pause_host(ROUTER, Duration::from_secs(60));
 
     let mut said = Vec::new();
     for _ in 0..24 {

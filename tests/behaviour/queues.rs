@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use memgate::clock::ManualClock;
 use memgate::sim::{Answer, At, Edge, How, Rule, answer};
-use memgate::upstream::lane::Cause;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -181,10 +180,7 @@ async fn a_client_that_leaves_while_its_lane_pauses_costs_nothing_either() {
     let clock = ManualClock::default();
     let gateway = before(&edge, "bypass: none, queue: {timeout: 90s}").with_h2c();
     let gateway = gateway.clock(Arc::new(clock.clone())).start().await;
-    gateway
-        .gateway()
-        .snapshot()
-        .pause_host(ROUTER, Duration::from_secs(60), Cause::Host);
+    gateway.pause_host(ROUTER, Duration::from_secs(60));
     for down in Down::BOTH {
         let client = down.client();
         let request = client.post(gateway.url("/v1/messages")).bearer_auth(MASTER);
@@ -308,10 +304,7 @@ async fn in_openais_dialect_a_refusal_is_a_503() {
         gateway.http().post(url).json(&body).send().await.unwrap()
     };
     let pause = Duration::from_secs(60);
-    gateway
-        .gateway()
-        .snapshot()
-        .pause_host(ROUTER, pause, Cause::Host);
+    gateway.pause_host(ROUTER, pause);
 
     let answer = ask().await;
 

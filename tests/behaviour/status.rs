@@ -4,7 +4,6 @@ use std::time::{Duration, SystemTime};
 
 use memgate::gateway::EdgeErrorNote;
 use memgate::sim::{Answer, Edge, answer};
-use memgate::upstream::lane::Cause;
 use serde_json::Value;
 
 use crate::harness::*;
@@ -47,10 +46,9 @@ async fn with_bypass(router: &Edge, provider: &Edge) -> TestGateway {
 async fn a_paused_lane_says_for_how_long_and_why() {
     let edge = Edge::answering([]).await.unwrap();
     let gateway = with_bypass(&edge, &edge).await;
-    let snapshot = gateway.gateway().snapshot();
     let before = status(&gateway).await;
 
-    snapshot.pause_host("api.supermemory.ai", Duration::from_secs(60), Cause::Host);
+    gateway.pause_host("api.supermemory.ai", Duration::from_secs(60));
 
     let after = status(&gateway).await;
     assert_eq!(

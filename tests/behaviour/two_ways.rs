@@ -7,6 +7,7 @@ use memgate::clock::ManualClock;
 use memgate::gateway::DirectUpstream;
 use memgate::sim::{Answer, Console, DirectHost, Edge, EdgeOptions, cloudflare};
 use memgate::upstream::lane::{GateView, LaneView};
+use tokio::task::JoinHandle;
 
 use crate::harness::*;
 
@@ -125,6 +126,15 @@ impl TestGateway {
             }
         };
         soon(pushed).await;
+    }
+
+    /// So many turns in the same moment, each with a text of its own.
+    pub fn at_once(&self, turns: usize) -> Vec<JoinHandle<reqwest::Result<reqwest::Response>>> {
+        let asked = (0..turns).map(|n| {
+            let request = self.post("/v1/messages").json(&turn(&n.to_string()));
+            tokio::spawn(request.send())
+        });
+        asked.collect()
     }
 
     /// A turn of one of Claude Code's sessions.

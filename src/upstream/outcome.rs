@@ -104,14 +104,6 @@ impl Outcome {
         Self::Transport(phase)
     }
 
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Provider { retry_after, .. } | Self::Unproved { retry_after, .. } => *retry_after,
-            Self::Edge(error) => error.retry_after,
-            Self::Answered | Self::ErrorEvent { .. } | Self::Truncated | Self::Transport(_) => None,
-        }
-    }
-
     /// Whether the request may have been billed or written to memory.
     pub fn may_have_been_processed(&self) -> bool {
         match self {

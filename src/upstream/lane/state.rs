@@ -118,6 +118,7 @@ impl<W> State<W> {
         }
         self.back(ticket);
         if ticket.has_passed() {
+            self.edge.freed(now);
             self.pace.freed(self.edge.gate.is_open(), now);
         }
         self.drain(now);

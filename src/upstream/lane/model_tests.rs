@@ -175,6 +175,7 @@ impl Model {
             retry,
             lacks_cookies: false,
             patience: Patience::Queue,
+            waited: Duration::ZERO,
         };
         match self.lane.enter(&asker, now) {
             Decision::Go(ticket) => self.goes(client, self.now, ticket),

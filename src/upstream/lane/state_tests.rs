@@ -36,6 +36,7 @@ pub fn asker(caller: u64) -> Asker {
         retry: false,
         lacks_cookies: false,
         patience: Patience::Queue,
+        waited: Duration::ZERO,
     }
 }
 
@@ -653,6 +654,20 @@ fn who_would_wait_too_long_is_told_at_once() {
         "{expected:?}"
     );
     assert_eq!(world.ask(&asker(9)), Ok(false), "patience is enough");
+}
+
+#[test]
+fn who_stood_in_line_before_has_only_the_rest_of_the_time() {
+    let mut world = World::limited_to(1, policy());
+    world.come(1);
+    let waited = policy().queue_timeout - SECOND;
+
+    let decision = world.lane.enter(&Asker { waited, ..asker(1) }, world.now);
+
+    let Decision::Wait { until } = decision else {
+        panic!("a second is left: {decision:?}");
+    };
+    assert_eq!(until, world.now + SECOND);
 }
 
 #[test]

@@ -85,6 +85,9 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
             match &way.errand {
                 Errand::Model(model) => {
                     strip_private(&mut head.headers);
+                    if let Some(name) = ctx.snapshot.identity.custom_header() {
+                        head.headers.remove(name);
+                    }
                     write_direct_headers(&mut head.headers, model, way)?;
                 }
                 Errand::LiteLlms(_) => egress::write(&mut head.headers, way),

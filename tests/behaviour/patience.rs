@@ -1,11 +1,16 @@
 //! Waiting for what a busy machine may do late: it comes, or the test fails and says what was missing.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use memgate::clock::ManualClock;
+use memgate::sim::Edge;
 use tokio::net::TcpSocket;
+use tokio::task::JoinHandle;
 
 use crate::harness::TestGateway;
+use crate::two_ways::before;
 
 /// What must happen, happens within this time, on the busiest machine too.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,6 +58,35 @@ pub async fn becomes_true(is_so: impl Fn() -> bool) -> bool {
         }
     };
     tokio::time::timeout(PATIENCE, waiting).await.is_ok()
+}
+
+/// Time that goes on as fast as the gateway answers, so that a busy machine gets as much done in a second of it as an
+/// idle one. It stands still when this is dropped.
+pub struct OwnTime {
+    pub clock: ManualClock,
+    ticking: JoinHandle<()>,
+}
+
+/// A gateway that lives in such a time.
+pub async fn in_its_own_time(edge: &Edge, direct: &str) -> (TestGateway, OwnTime) {
+    let clock = ManualClock::at(SystemTime::now());
+    let gateway = before(edge, direct).clock(Arc::new(clock.clone()));
+    let gateway = gateway.start().await;
+    let health = gateway.http().get(gateway.url("/health"));
+    let time = clock.clone();
+    let ticking = tokio::spawn(async move {
+        while health.try_clone().unwrap().send().await.is_ok() {
+            time.advance(Duration::from_millis(2));
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+    (gateway, OwnTime { clock, ticking })
+}
+
+impl Drop for OwnTime {
+    fn drop(&mut self) {
+        self.ticking.abort();
+    }
 }
 
 /// An address where nobody listens, and nobody can as long as this lives.

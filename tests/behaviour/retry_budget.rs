@@ -94,7 +94,7 @@ async fn a_crowd_before_a_narrow_edge_is_served_whole_with_few_pauses_and_few_re
         ..EdgeOptions::default()
     })
     .await;
-    let gateway = without_bypass(&edge, "queue: {timeout: 60s}").await;
+    let (gateway, _time) = in_its_own_time(&edge, "bypass: none, queue: {timeout: 60s}").await;
     let ask = |n: usize| {
         let request = gateway
             .post("/v1/messages")

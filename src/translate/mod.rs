@@ -24,7 +24,7 @@ pub struct Model<'a> {
     pub alias: &'a str,
     pub capabilities: &'a Capabilities,
     pub defaults: &'a Defaults,
-    pub choices: Translation,
+    pub choices: &'a Translation,
 }
 
 /// A request in Anthropic's words.

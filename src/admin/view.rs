@@ -118,7 +118,7 @@ mod tests {
     use crate::config::{
         Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
         Identity, Limits, LiteLlm, ModelGroup, Models, Origin, ProviderDialect, Queue, Retry,
-        Server,
+        Server, Translation,
     };
 
     use super::*;
@@ -220,6 +220,7 @@ mod tests {
             },
             limits: limits(),
             trusted_proxies: Vec::new(),
+            translation: Translation::default(),
             server: Server {
                 threads: 1,
                 work_stealing: false,

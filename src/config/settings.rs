@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use regex::Regex;
 
-use super::Secret;
+use super::{Secret, Translation};
 
 /// Everything one `memgate.yaml` and the LiteLLM file it names say.
 #[derive(Clone)]
@@ -28,6 +28,7 @@ pub struct Config {
     pub limits: Limits,
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
+    pub translation: Translation,
     /// LiteLLM's own way out; `None` is none.
     pub egress: Option<Egress>,
     /// `model_list` and what belongs to it, as LiteLLM would read it.

@@ -1,5 +1,6 @@
 //! How is an OpenAI chat completion asked of a model that speaks Anthropic Messages, and its answer told back?
 
+mod answer;
 mod capabilities;
 mod defaults;
 mod names;
@@ -11,6 +12,7 @@ use thiserror::Error;
 
 use crate::config::Translation;
 
+pub use answer::{ChunkStream, Unreadable, answer, error, rate_limit_header};
 pub use capabilities::{Accepts, Capabilities};
 pub use defaults::Defaults;
 pub use names::ToolNames;

@@ -18,7 +18,7 @@ use crate::upstream::edge_error::{self, EdgeError, Whose};
 use crate::upstream::lane::{Permit, Sign};
 use crate::upstream::verdict::Attempt;
 use crate::upstream::{Called, Effect, Outcome, Phase, Reach, Reason, Verdict};
-use crate::wire::{Dialect, ErrorKind, error_body};
+use crate::wire::{Dialect, ErrorKind, Said, error_body};
 
 /// What the judge of a kept answer found; the hooks read it after the attempt.
 #[derive(Default)]
@@ -234,13 +234,7 @@ impl Case {
             certain,
         }
         .answer(self.dialect);
-        let body = error_body(
-            self.dialect,
-            answer.kind,
-            answer.code,
-            &answer.message,
-            &self.request_id,
-        );
+        let body = error_body(self.dialect, &answer.said(), &self.request_id);
         let head = refusal_head(&answer, theirs, body.len());
         Decision::Deliver(Box::new(head), body)
     }
@@ -260,13 +254,13 @@ impl Case {
                 "the upstream's error answer could not be read whole".to_owned(),
             ),
         };
-        let body = error_body(
-            self.dialect,
-            ErrorKind::of_status(status),
+        let said = Said {
+            kind: ErrorKind::of_status(status),
             code,
-            &message,
-            &self.request_id,
-        );
+            message: &message,
+            param: None,
+        };
+        let body = error_body(self.dialect, &said, &self.request_id);
         let retry_after = edge.and_then(|edge| edge.retry_after);
         if let Err(error) = reframe(&mut head, body.len(), retry_after, again) {
             log::error!(target: "memgate::proxy", "an upstream error could not be said: {}", error.etype().as_str());

@@ -5,6 +5,7 @@ mod bad_head;
 mod body;
 mod context;
 mod detour;
+mod direct;
 mod egress;
 mod errand;
 mod failure;
@@ -20,6 +21,7 @@ mod reply;
 mod response;
 mod stream;
 mod target;
+mod untouched;
 mod upstream_head;
 
 use std::any::Any;

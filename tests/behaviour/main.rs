@@ -47,6 +47,7 @@ mod model_names;
 mod names;
 mod oddities;
 mod operators;
+mod other_providers;
 mod passing;
 mod pipelining;
 mod queues;

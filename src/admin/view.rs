@@ -143,6 +143,7 @@ mod tests {
             extra_headers: Vec::new(),
             router: true,
             bypass: None,
+            defaults: serde_json::Map::new(),
         };
         let deployment = Deployment {
             id: None,

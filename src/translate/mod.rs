@@ -1,5 +1,6 @@
 //! How is an OpenAI chat completion asked of a model that speaks Anthropic Messages, and its answer told back?
 
+mod answer;
 mod anthropic;
 mod capabilities;
 mod defaults;
@@ -14,6 +15,7 @@ use thiserror::Error;
 
 use crate::config::Translation;
 
+pub use answer::{ChunkStream, Unreadable, answer, error, rate_limit_header};
 pub use capabilities::{Accepts, Capabilities};
 pub use defaults::{Defaults, Unusable};
 pub use names::ToolNames;

@@ -1,14 +1,12 @@
-//! Each `openai_request.json` becomes its `anthropic_request.json`, or is refused as `refused.json` says.
+//! Does each `openai_request.json` become its `anthropic_request.json`, or is it refused as `refused.json` says?
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use memgate::config::Translation;
 use memgate::translate::{self, Capabilities, Defaults, Model, Translated, Unsupported};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-
-use super::cases_with;
 
 /// `case.json`: the model and the operator's words, and what comes out beside the body.
 #[derive(Default, Deserialize)]
@@ -76,9 +74,21 @@ impl Case {
     }
 }
 
+/// The folders that hold a request.
+fn cases() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/translation");
+    let folders = fs::read_dir(root).unwrap();
+    let folders = folders.map(|entry| entry.unwrap().path());
+    let mut cases: Vec<PathBuf> = folders
+        .filter(|folder| folder.join("openai_request.json").exists())
+        .collect();
+    cases.sort();
+    cases
+}
+
 #[test]
 fn every_request_comes_out_as_its_case_says() {
-    let folders = cases_with("openai_request.json");
+    let folders = cases();
     assert!(!folders.is_empty(), "the cases were found");
 
     for folder in folders {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::auth::Refusal;
 use crate::body::{DecodeError, ScanError};
 use crate::config::ProviderDialect;
+use crate::translate::Unsupported;
 use crate::wire::{Dialect, ErrorKind, Said};
 
 const NOT_EXPOSED: &str = "this path is not open here: the gateway passes LiteLLM's inference paths only; `litellm.expose: all` in its configuration opens the rest";
@@ -33,6 +34,8 @@ pub enum Rejection {
     Caller(Refusal),
     NoMemoryUser,
     MemorySwitch,
+    /// What cannot be said to the model in its provider's dialect.
+    Parameter(Unsupported),
     /// A direct model, by its public name, that has no such endpoint in this dialect.
     Endpoint {
         model: String,
@@ -59,6 +62,8 @@ pub enum Failure {
     Unprocessed,
     /// It answered what HTTP does not allow.
     Invalid,
+    /// Its answer could not be told in the other dialect.
+    Unreadable,
     FirstByteTimeout,
     LiteLlmDown,
     Internal,
@@ -123,6 +128,12 @@ impl Answer {
         let mut answer = Self::new(dialect.overloaded(), "upstream_overloaded", message);
         answer.retry_after = Some(retry_after);
         answer.should_retry = Some(certain);
+        answer
+    }
+
+    fn unsupported(what: &Unsupported) -> Self {
+        let mut answer = Self::new(400, "unsupported_parameter", &*what.message);
+        answer.param.clone_from(&what.param);
         answer
     }
 
@@ -200,6 +211,7 @@ impl Rejection {
                 "memory_switch",
                 "x-memgate-memory is not supported in this version: send the request without it",
             ),
+            Self::Parameter(unsupported) => Answer::unsupported(unsupported),
             Self::Endpoint { model, speaks } => Answer::no_endpoint(model, *speaks),
             Self::Upstream(failure) => failure.answer(),
             Self::Lane {
@@ -219,6 +231,7 @@ impl Failure {
             Self::Broken => "broken",
             Self::Unprocessed => "unprocessed",
             Self::Invalid => "invalid_answer",
+            Self::Unreadable => "unreadable_answer",
             Self::FirstByteTimeout => "first_byte_timeout",
             Self::LiteLlmDown => "litellm_down",
             Self::Internal => "internal",
@@ -245,6 +258,12 @@ impl Failure {
             )
             .never_again(),
             Self::Invalid => Answer::new(502, "upstream_invalid", "the upstream's answer is not valid HTTP").never_again(),
+            Self::Unreadable => Answer::new(
+                502,
+                "upstream_unreadable",
+                "the upstream's answer could not be translated; the request was processed",
+            )
+            .never_again(),
             Self::FirstByteTimeout => Answer::new(
                 504,
                 "upstream_timeout",

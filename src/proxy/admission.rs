@@ -14,6 +14,7 @@ use super::detour::{self, Detour};
 use super::parcel::Parcel;
 use super::passage::Fairness;
 use super::target::Target;
+use super::translation::Asked;
 use super::{direct, egress, local, relay, reply, untouched};
 use crate::auth::{Caller, Presented};
 use crate::body::Envelope;
@@ -136,11 +137,6 @@ async fn route(
     };
     let way = direct::way(session, ctx, target, &route)?;
     let user = direct::memory_user(session, ctx, &route, caller.as_ref())?;
-    let rename = match way {
-        // LiteLLM has the model under its public name.
-        None if route.direct().is_some() => Some(&*route.name),
-        _ => route.model.as_deref(),
-    };
     let lane = way
         .as_ref()
         .map_or(&snapshot.litellm.metrics, |way| &way.upstream.metrics)
@@ -159,7 +155,14 @@ async fn route(
         }
         None => Way::LiteLlm { tried: Vec::new() },
     };
-    let (feed, held) = parcel.hold(ctx, &envelope, rename);
+    let ((feed, held), translation) = match (route.direct(), &way) {
+        (Some(model), Way::Direct(way)) if direct::is_translated(model, target) => {
+            let asked = Asked::new(&route, model, &envelope);
+            let (held, translation) = asked.translate(ctx, parcel, way.detour.as_ref()).await?;
+            (held, Some(translation))
+        }
+        _ => (parcel.hold(ctx, &envelope, route.model.as_deref()), None),
+    };
     Ok(Admitted {
         lane,
         way,
@@ -170,6 +173,7 @@ async fn route(
         stream: envelope.stream,
         model: Some(envelope.model),
         betas: route.betas,
+        translation,
     })
 }
 

@@ -129,6 +129,8 @@ fn turn(ctx: &mut RequestCtx, reason: &'static str) -> bool {
                 held.mode = mode;
                 feed.lock().replace(bytes);
             }
+            // LiteLLM translates by itself.
+            admitted.translation = None;
             admitted.lane = ctx.snapshot.litellm.metrics.enter();
             admitted.way = Way::LiteLlm { tried: Vec::new() };
         }

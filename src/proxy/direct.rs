@@ -31,7 +31,8 @@ pub(super) fn way(
         (ProviderDialect::Anthropic, Target::Messages | Target::CountTokens) => {
             uri(model, asked.path(), asked.query())?
         }
-        (ProviderDialect::Anthropic, Target::ChatCompletions) => return Ok(None),
+        // The query was meant for the other dialect.
+        (ProviderDialect::Anthropic, Target::ChatCompletions) => uri(model, "/v1/messages", None)?,
         (ProviderDialect::OpenAi, Target::ChatCompletions) => {
             uri(model, "/chat/completions", asked.query())?
         }
@@ -46,6 +47,11 @@ pub(super) fn way(
         detour: None,
         bypassed: false,
     }))
+}
+
+/// The model's provider is to be asked in another dialect than the client speaks.
+pub(super) fn is_translated(model: &DirectModel, target: &Target) -> bool {
+    model.target.dialect == ProviderDialect::Anthropic && *target == Target::ChatCompletions
 }
 
 /// The gateway itself does not speak to this model in the dialect of this path.

@@ -55,6 +55,7 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result
         lane,
         feed: Some(feed),
         held,
+        translation: None,
     })
 }
 

@@ -19,8 +19,10 @@ mod record;
 mod relay;
 mod reply;
 mod response;
+mod retelling;
 mod stream;
 mod target;
+mod translation;
 mod untouched;
 mod upstream_head;
 

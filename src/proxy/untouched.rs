@@ -58,7 +58,7 @@ pub(super) async fn held(session: &mut Session, ctx: &RequestCtx) -> Result<Admi
         return Err(direct::no_endpoint(route, direct).into());
     }
     let caller = caller(session, ctx).await?;
-    let (feed, held) = parcel.as_it_came(ctx);
+    let (feed, held) = parcel.unchanged(ctx);
     Ok(Admitted {
         stream: envelope.as_ref().is_some_and(|envelope| envelope.stream),
         model: envelope.map(|envelope| envelope.model),
@@ -91,5 +91,6 @@ fn to_litellm(ctx: &RequestCtx, caller: Option<Caller>) -> Admitted {
         betas: Vec::new(),
         feed: None,
         held: None,
+        translation: None,
     }
 }

@@ -3,3 +3,5 @@
 
 #[path = "translation/answers.rs"]
 mod answers;
+#[path = "translation/requests.rs"]
+mod requests;

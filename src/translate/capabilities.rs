@@ -1,14 +1,17 @@
 //! What does a model accept that others refuse?
 
-use crate::config::{CapabilityOverrides, EffortLevels, ThinkingKind};
+use std::borrow::Cow;
+
+use crate::config::{Effort, ThinkingKind, Traits};
 
 /// One model's abilities: by its id, and as the operator corrected them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     pub thinking: ThinkingKind,
-    pub effort: EffortLevels,
+    /// The levels of `output_config.effort`, rising; none where the field is not known.
+    pub efforts: Cow<'static, [Effort]>,
     /// `max_tokens` where nobody says one.
-    pub max_output: u32,
+    pub max_tokens: u32,
     pub accepts: Accepts,
 }
 
@@ -22,217 +25,396 @@ pub struct Accepts {
     /// A conversation that ends with an assistant turn.
     pub prefill: bool,
     /// `output_config.format`, and `strict` tools.
-    pub structured_output: bool,
+    pub structured_outputs: bool,
     /// `role: system` among the messages.
-    pub system_in_place: bool,
-}
-
-/// The models that behave alike, by the beginnings of their ids.
-struct Generation {
-    prefixes: &'static [&'static str],
-    capabilities: Capabilities,
+    pub system_in_messages: bool,
 }
 
 const LEGACY: Accepts = Accepts {
     sampling: true,
     forced_tool_choice: true,
     prefill: true,
-    structured_output: false,
-    system_in_place: false,
+    structured_outputs: false,
+    system_in_messages: false,
 };
-
-const MODERN: Accepts = Accepts {
-    sampling: false,
-    forced_tool_choice: true,
+const FROM_4_5: Accepts = Accepts {
+    structured_outputs: true,
+    ..LEGACY
+};
+const FROM_4_6: Accepts = Accepts {
     prefill: false,
-    structured_output: true,
-    system_in_place: true,
+    ..FROM_4_5
+};
+const FROM_4_7: Accepts = Accepts {
+    sampling: false,
+    ..FROM_4_6
+};
+const FROM_4_8: Accepts = Accepts {
+    system_in_messages: true,
+    ..FROM_4_7
+};
+const UNFORCED: Accepts = Accepts {
+    forced_tool_choice: false,
+    ..FROM_4_8
 };
 
-const fn able(
-    thinking: ThinkingKind,
-    effort: EffortLevels,
-    max_output: u32,
-    accepts: Accepts,
-) -> Capabilities {
-    Capabilities {
-        thinking,
-        effort,
-        max_output,
-        accepts,
-    }
-}
-
-/// The longest prefix that matches decides.
-const GENERATIONS: &[Generation] = &[
-    Generation {
-        prefixes: &["claude-3-opus", "claude-3-sonnet", "claude-3-haiku"],
-        capabilities: able(ThinkingKind::None, EffortLevels::None, 4_096, LEGACY),
-    },
-    Generation {
-        prefixes: &["claude-3-5"],
-        capabilities: able(ThinkingKind::None, EffortLevels::None, 8_192, LEGACY),
-    },
-    Generation {
-        prefixes: &[
-            "claude-opus-4",
-            "claude-opus-4-0",
-            "claude-opus-4-1",
-            "claude-4-opus",
-        ],
-        capabilities: able(ThinkingKind::Budget, EffortLevels::None, 32_000, LEGACY),
-    },
-    Generation {
-        prefixes: &[
-            "claude-3-7",
-            "claude-sonnet-4",
-            "claude-sonnet-4-0",
-            "claude-4-sonnet",
-        ],
-        capabilities: able(ThinkingKind::Budget, EffortLevels::None, 64_000, LEGACY),
-    },
-    Generation {
-        prefixes: &["claude-haiku-4-5", "claude-sonnet-4-5"],
-        capabilities: able(
-            ThinkingKind::Budget,
-            EffortLevels::None,
-            64_000,
-            Accepts {
-                structured_output: true,
-                ..LEGACY
-            },
-        ),
-    },
-    Generation {
-        prefixes: &["claude-opus-4-5"],
-        capabilities: able(
-            ThinkingKind::Budget,
-            EffortLevels::High,
-            64_000,
-            Accepts {
-                structured_output: true,
-                ..LEGACY
-            },
-        ),
-    },
-    Generation {
-        prefixes: &["claude-opus-4-6", "claude-sonnet-4-6"],
-        capabilities: able(
-            ThinkingKind::Adaptive,
-            EffortLevels::Max,
-            128_000,
-            Accepts {
-                sampling: true,
-                system_in_place: false,
-                ..MODERN
-            },
-        ),
-    },
-    Generation {
-        prefixes: &["claude-opus-4-7"],
-        capabilities: able(
-            ThinkingKind::Adaptive,
-            EffortLevels::XHigh,
-            128_000,
-            Accepts {
-                system_in_place: false,
-                ..MODERN
-            },
-        ),
-    },
-    Generation {
-        prefixes: &[
-            "claude-opus-4-8",
-            "claude-opus-5",
-            "claude-sonnet-5",
-            "claude-haiku-5-5",
-        ],
-        capabilities: able(ThinkingKind::Adaptive, EffortLevels::XHigh, 128_000, MODERN),
-    },
-    Generation {
-        prefixes: &["claude-fable-5", "claude-mythos-5"],
-        capabilities: able(ThinkingKind::Always, EffortLevels::XHigh, 128_000, MODERN),
-    },
-    Generation {
-        prefixes: &[
-            "claude-opus-5-1",
-            "claude-sonnet-5-1",
-            "claude-haiku-5-1",
-            "claude-fable-5-1",
-            "claude-mythos-5-1",
-            "claude-sonnet-5-5",
-            "claude-opus-5-5",
-        ],
-        capabilities: able(
-            ThinkingKind::Always,
-            EffortLevels::XHigh,
-            128_000,
-            Accepts {
-                forced_tool_choice: false,
-                ..MODERN
-            },
-        ),
-    },
+const TO_HIGH: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High];
+const WITHOUT_XHIGH: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High, Effort::Max];
+const ALL: &[Effort] = &[
+    Effort::Low,
+    Effort::Medium,
+    Effort::High,
+    Effort::XHigh,
+    Effort::Max,
 ];
 
+/// Models that behave alike.
+type Generation = (ThinkingKind, &'static [Effort], u32, Accepts);
+
+const OPUS_4: Generation = (ThinkingKind::Budget, &[], 32_000, LEGACY);
+const SONNET_4: Generation = (ThinkingKind::Budget, &[], 64_000, LEGACY);
+const V4_5: Generation = (ThinkingKind::Budget, &[], 64_000, FROM_4_5);
+const V4_6: Generation = (ThinkingKind::Adaptive, WITHOUT_XHIGH, 128_000, FROM_4_6);
+const V4_8: Generation = (ThinkingKind::Adaptive, ALL, 128_000, FROM_4_8);
+const V5_ALWAYS: Generation = (ThinkingKind::Always, ALL, 128_000, FROM_4_8);
+const V5_1: Generation = (ThinkingKind::Always, ALL, 128_000, UNFORCED);
 /// A Claude we have not heard of: taken for a modern one, but asked for little.
-const UNHEARD_OF: Capabilities = able(
+const UNHEARD_OF: Generation = (
     ThinkingKind::Adaptive,
-    EffortLevels::Max,
+    WITHOUT_XHIGH,
     8_192,
     Accepts {
         prefill: true,
-        system_in_place: false,
-        ..MODERN
+        ..FROM_4_7
     },
 );
-
 /// Something else that speaks Anthropic's dialect: taken for what the dialect first was.
-const STRANGER: Capabilities = able(ThinkingKind::Budget, EffortLevels::None, 8_192, LEGACY);
+const STRANGER: Generation = (ThinkingKind::Budget, &[], 8_192, LEGACY);
+
+/// By the beginnings of ids; the longest that fits decides.
+const MODELS: &[(&str, Generation)] = &[
+    ("claude-", UNHEARD_OF),
+    ("claude-3", (ThinkingKind::None, &[], 4_096, LEGACY)),
+    ("claude-3-5", (ThinkingKind::None, &[], 8_192, LEGACY)),
+    ("claude-3-7", SONNET_4),
+    ("claude-4-sonnet", SONNET_4),
+    ("claude-sonnet-4", SONNET_4),
+    ("claude-4-opus", OPUS_4),
+    ("claude-opus-4", OPUS_4),
+    ("claude-haiku-4-5", V4_5),
+    ("claude-sonnet-4-5", V4_5),
+    (
+        "claude-opus-4-5",
+        (ThinkingKind::Budget, TO_HIGH, 64_000, FROM_4_5),
+    ),
+    ("claude-opus-4-6", V4_6),
+    ("claude-sonnet-4-6", V4_6),
+    (
+        "claude-opus-4-7",
+        (ThinkingKind::Adaptive, ALL, 128_000, FROM_4_7),
+    ),
+    ("claude-opus-4-8", V4_8),
+    ("claude-opus-5", V4_8),
+    ("claude-sonnet-5", V4_8),
+    ("claude-haiku-5-5", V4_8),
+    ("claude-fable-5", V5_ALWAYS),
+    ("claude-mythos-5", V5_ALWAYS),
+    ("claude-opus-5-1", V5_1),
+    ("claude-sonnet-5-1", V5_1),
+    ("claude-haiku-5-1", V5_1),
+    ("claude-fable-5-1", V5_1),
+    ("claude-mythos-5-1", V5_1),
+    ("claude-sonnet-5-5", V5_1),
+    ("claude-opus-5-5", V5_1),
+];
 
 impl Capabilities {
     /// The built-in answer for the provider's model `id`, corrected by what the operator says.
-    pub fn of(id: &str, overrides: &CapabilityOverrides) -> Self {
+    pub fn of(id: &str, traits: Option<&Traits>) -> Self {
         let built_in = Self::built_in(id);
+        let Some(traits) = traits else {
+            return built_in;
+        };
         let accepts = built_in.accepts;
         Self {
-            thinking: overrides.thinking.unwrap_or(built_in.thinking),
-            effort: overrides.effort.unwrap_or(built_in.effort),
-            max_output: overrides.max_output.unwrap_or(built_in.max_output),
+            thinking: traits.thinking.unwrap_or(built_in.thinking),
+            efforts: match &traits.efforts {
+                Some(efforts) => Cow::Owned(efforts.clone()),
+                None => built_in.efforts,
+            },
+            max_tokens: traits.max_tokens.unwrap_or(built_in.max_tokens),
             accepts: Accepts {
-                sampling: overrides.sampling.unwrap_or(accepts.sampling),
-                forced_tool_choice: overrides
+                sampling: traits.sampling.unwrap_or(accepts.sampling),
+                forced_tool_choice: traits
                     .forced_tool_choice
                     .unwrap_or(accepts.forced_tool_choice),
-                prefill: overrides.prefill.unwrap_or(accepts.prefill),
-                structured_output: overrides
-                    .structured_output
-                    .unwrap_or(accepts.structured_output),
-                system_in_place: overrides.system_in_place.unwrap_or(accepts.system_in_place),
+                prefill: traits.prefill.unwrap_or(accepts.prefill),
+                structured_outputs: traits
+                    .structured_outputs
+                    .unwrap_or(accepts.structured_outputs),
+                system_in_messages: traits
+                    .system_in_messages
+                    .unwrap_or(accepts.system_in_messages),
             },
         }
     }
 
-    fn built_in(id: &str) -> &'static Self {
-        let known = GENERATIONS
-            .iter()
-            .flat_map(|generation| {
-                let capabilities = &generation.capabilities;
-                let prefixes = generation.prefixes.iter();
-                prefixes.map(move |prefix| (*prefix, capabilities))
-            })
-            .filter(|(prefix, _)| begins(id, prefix))
-            .max_by_key(|(prefix, _)| prefix.len());
-        match known {
-            Some((_, capabilities)) => capabilities,
-            None if id.starts_with("claude-") => &UNHEARD_OF,
-            None => &STRANGER,
+    fn built_in(id: &str) -> Self {
+        let fitting = MODELS.iter().filter(|(start, _)| begins(id, start));
+        let longest = fitting.max_by_key(|(start, _)| start.len());
+        let (thinking, efforts, max_tokens, accepts) =
+            longest.map_or(STRANGER, |(_, generation)| *generation);
+        Self {
+            thinking,
+            efforts: Cow::Borrowed(efforts),
+            max_tokens,
+            accepts,
         }
+    }
+
+    /// The highest level the model has that is not above `wish`, else its lowest.
+    pub(super) fn effort(&self, wish: Effort) -> Option<Effort> {
+        let below = self.efforts.iter().filter(|level| **level <= wish).max();
+        below.or(self.efforts.iter().min()).copied()
     }
 }
 
 /// `claude-opus-5` begins `claude-opus-5-20260801`, and not `claude-opus-50`.
-fn begins(id: &str, prefix: &str) -> bool {
-    id.strip_prefix(prefix)
-        .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
+fn begins(id: &str, start: &str) -> bool {
+    id.strip_prefix(start).is_some_and(|rest| {
+        start.ends_with('-') || !rest.starts_with(|next: char| next.is_ascii_alphanumeric())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(id: &str) -> Capabilities {
+        Capabilities::of(id, None)
+    }
+
+    #[test]
+    fn a_dated_id_is_its_models_and_a_longer_version_is_another() {
+        assert_eq!(of("claude-opus-5-20260801"), of("claude-opus-5"));
+        assert_eq!(of("claude-sonnet-4-20250514").max_tokens, 64_000);
+        assert!(of("claude-opus-5").accepts.forced_tool_choice);
+        assert!(!of("claude-opus-5-1").accepts.forced_tool_choice);
+        assert_eq!(of("claude-opus-50"), of("claude-unheard-of"));
+    }
+
+    #[test]
+    fn each_generation_has_what_its_row_says() {
+        use ThinkingKind::{Adaptive, Always, Budget};
+        let rows = [
+            // id, thinking, sampling, forced, xhigh, prefill, system in place, max
+            (
+                "claude-haiku-4-5",
+                Budget,
+                true,
+                true,
+                false,
+                true,
+                false,
+                64_000,
+            ),
+            (
+                "claude-sonnet-4-5-20250929",
+                Budget,
+                true,
+                true,
+                false,
+                true,
+                false,
+                64_000,
+            ),
+            (
+                "claude-opus-4-5",
+                Budget,
+                true,
+                true,
+                false,
+                true,
+                false,
+                64_000,
+            ),
+            (
+                "claude-opus-4-6",
+                Adaptive,
+                true,
+                true,
+                false,
+                false,
+                false,
+                128_000,
+            ),
+            (
+                "claude-sonnet-4-6",
+                Adaptive,
+                true,
+                true,
+                false,
+                false,
+                false,
+                128_000,
+            ),
+            (
+                "claude-opus-4-7",
+                Adaptive,
+                false,
+                true,
+                true,
+                false,
+                false,
+                128_000,
+            ),
+            (
+                "claude-opus-4-8",
+                Adaptive,
+                false,
+                true,
+                true,
+                false,
+                true,
+                128_000,
+            ),
+            (
+                "claude-opus-5",
+                Adaptive,
+                false,
+                true,
+                true,
+                false,
+                true,
+                128_000,
+            ),
+            (
+                "claude-sonnet-5",
+                Adaptive,
+                false,
+                true,
+                true,
+                false,
+                true,
+                128_000,
+            ),
+            (
+                "claude-haiku-5-5",
+                Adaptive,
+                false,
+                true,
+                true,
+                false,
+                true,
+                128_000,
+            ),
+            (
+                "claude-fable-5",
+                Always,
+                false,
+                true,
+                true,
+                false,
+                true,
+                128_000,
+            ),
+            (
+                "claude-mythos-5",
+                Always,
+                false,
+                true,
+                true,
+                false,
+                true,
+                128_000,
+            ),
+            (
+                "claude-fable-5-1",
+                Always,
+                false,
+                false,
+                true,
+                false,
+                true,
+                128_000,
+            ),
+            (
+                "claude-sonnet-5-5",
+                Always,
+                false,
+                false,
+                true,
+                false,
+                true,
+                128_000,
+            ),
+            (
+                "claude-opus-5-5",
+                Always,
+                false,
+                false,
+                true,
+                false,
+                true,
+                128_000,
+            ),
+        ];
+        for (id, thinking, sampling, forced, xhigh, prefill, in_place, max_tokens) in rows {
+            let model = of(id);
+
+            assert_eq!(model.thinking, thinking, "{id}");
+            assert_eq!(model.accepts.sampling, sampling, "{id}");
+            assert_eq!(model.accepts.forced_tool_choice, forced, "{id}");
+            assert_eq!(model.efforts.contains(&Effort::XHigh), xhigh, "{id}");
+            assert_eq!(model.accepts.prefill, prefill, "{id}");
+            assert_eq!(model.accepts.system_in_messages, in_place, "{id}");
+            assert_eq!(model.max_tokens, max_tokens, "{id}");
+            assert!(model.accepts.structured_outputs, "{id}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_gets_a_careful_limit() {
+        assert_eq!(of("claude-next-7").max_tokens, 8_192);
+        assert!(
+            !of("claude-next-7").accepts.sampling,
+            "no later model took it"
+        );
+        assert_eq!(of("some-other-model").max_tokens, 8_192);
+        assert!(of("some-other-model").accepts.sampling);
+    }
+
+    #[test]
+    fn the_operators_word_beats_the_table_and_only_where_it_is_given() {
+        let traits = Traits {
+            sampling: Some(true),
+            efforts: Some(vec![Effort::Low]),
+            max_tokens: Some(77),
+            ..Traits::default()
+        };
+
+        let model = Capabilities::of("claude-opus-5", Some(&traits));
+
+        assert!(model.accepts.sampling);
+        assert_eq!(model.effort(Effort::Max), Some(Effort::Low));
+        assert_eq!(model.max_tokens, 77);
+        assert_eq!(model.thinking, of("claude-opus-5").thinking);
+    }
+
+    #[test]
+    fn an_effort_the_model_lacks_becomes_the_next_below() {
+        assert_eq!(
+            of("claude-opus-4-6").effort(Effort::XHigh),
+            Some(Effort::High)
+        );
+        assert_eq!(
+            of("claude-opus-4-7").effort(Effort::XHigh),
+            Some(Effort::XHigh)
+        );
+        assert_eq!(
+            of("claude-opus-4-5").effort(Effort::Max),
+            Some(Effort::High)
+        );
+        assert_eq!(of("claude-haiku-4-5").effort(Effort::Low), None);
+    }
 }

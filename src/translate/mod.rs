@@ -1,9 +1,12 @@
 //! How is an OpenAI chat completion asked of a model that speaks Anthropic Messages, and its answer told back?
 
 mod answer;
+mod anthropic;
 mod capabilities;
 mod defaults;
 mod names;
+mod openai;
+mod request;
 
 use std::sync::Arc;
 
@@ -14,8 +17,9 @@ use crate::config::Translation;
 
 pub use answer::{ChunkStream, Unreadable, answer, error, rate_limit_header};
 pub use capabilities::{Accepts, Capabilities};
-pub use defaults::Defaults;
+pub use defaults::{Defaults, Unusable};
 pub use names::ToolNames;
+pub use request::request;
 
 /// The model that will answer, as far as a request must be shaped for it.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +30,7 @@ pub struct Model<'a> {
     pub alias: &'a str,
     pub capabilities: &'a Capabilities,
     pub defaults: &'a Defaults,
-    pub choices: Translation,
+    pub choices: &'a Translation,
 }
 
 /// A request in Anthropic's words.
@@ -59,4 +63,13 @@ pub struct Reply {
 pub struct Unsupported {
     pub param: Option<String>,
     pub message: String,
+}
+
+impl Unsupported {
+    fn new(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            param: Some(param.into()),
+            message: message.into(),
+        }
+    }
 }

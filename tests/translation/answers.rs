@@ -5,7 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
-use memgate::translate::{ChunkStream, Reply, ToolNames, answer};
+use memgate::config::Translation;
+use memgate::translate::{
+    self, Capabilities, ChunkStream, Defaults, Model, Reply, ToolNames, answer,
+};
 use serde_json::{Value, json};
 
 /// The folders that have this file.
@@ -26,11 +29,25 @@ fn reply(case: &Path) -> Reply {
     let said: Value = serde_json::from_str(&said).unwrap();
     Reply {
         alias: said["model"].as_str().unwrap_or("sonnet").into(),
-        names: ToolNames::default(),
+        names: fs::read(case.join("openai_request.json"))
+            .map_or(ToolNames::default(), |body| names(&body)),
         stream: true,
         include_usage: said["include_usage"] == json!(true),
         created: 1_760_000_000,
     }
+}
+
+/// The names that the request's tools were sent under.
+fn names(request: &[u8]) -> ToolNames {
+    let id = "claude-sonnet-4-5";
+    let model = Model {
+        id,
+        alias: "sonnet",
+        capabilities: &Capabilities::of(id, None),
+        defaults: &Defaults::default(),
+        choices: &Translation::default(),
+    };
+    translate::request(request, &model, 0).unwrap().reply.names
 }
 
 fn told(pieces: &[&[u8]], reply: Reply) -> String {

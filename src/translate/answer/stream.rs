@@ -105,7 +105,7 @@ impl Telling {
                     .stop(part(event.index)?, &mut chunks(self.frame.as_ref(), out)?);
                 Ok(())
             }
-            "message_start" => self.start(part(event.message)?, out),
+            "message_start" => self.start(&part(event.message)?, out),
             "message_delta" => self.note(event.usage, part(event.delta)?),
             "message_stop" => self.stop(out),
             "ping" => {
@@ -121,7 +121,7 @@ impl Telling {
         }
     }
 
-    fn start(&mut self, message: Start<'_>, out: &mut BytesMut) -> Result<(), Unreadable> {
+    fn start(&mut self, message: &Start<'_>, out: &mut BytesMut) -> Result<(), Unreadable> {
         if self.frame.is_none() {
             let frame = Frame::new(json::inner(message.id)?, &self.reply);
             frame

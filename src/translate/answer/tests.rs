@@ -351,20 +351,9 @@ fn assert_well_formed(told: &str, include_usage: bool) {
             at == 0,
             "the role comes first, and once"
         );
-        for call in choice["delta"]["tool_calls"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
-            let index = call["index"].as_u64().unwrap();
-            match call.get("id") {
-                Some(_) => {
-                    assert_eq!(index, calls, "calls are numbered without gaps");
-                    calls += 1;
-                }
-                None => assert!(index < calls, "a fragment belongs to a call"),
-            }
-            assert!(call["function"]["arguments"].is_string());
+        let more = choice["delta"]["tool_calls"].as_array();
+        for call in more.into_iter().flatten() {
+            calls += assert_call_in_order(call, calls);
         }
     }
     assert_eq!(
@@ -375,6 +364,19 @@ fn assert_well_formed(told: &str, include_usage: bool) {
     if !finished {
         let error: Value = serde_json::from_str(last).unwrap();
         assert!(error["error"]["message"].is_string(), "{last}");
+    }
+}
+
+/// How many calls it adds to those that were seen.
+fn assert_call_in_order(call: &Value, seen: u64) -> u64 {
+    let index = call["index"].as_u64().unwrap();
+    assert!(call["function"]["arguments"].is_string());
+    if call.get("id").is_some() {
+        assert_eq!(index, seen, "calls are numbered without gaps");
+        1
+    } else {
+        assert!(index < seen, "a fragment belongs to a call");
+        0
     }
 }
 

@@ -235,6 +235,90 @@ async fn provider_errors_are_in_anthropics_form() {
 }
 
 #[tokio::test]
+async fn a_strict_provider_refuses_what_anthropic_refuses() {
+    let edge = edge_with(EdgeOptions {
+        provider: Provider {
+            strict: true,
+            ..Provider::default()
+        },
+        ..EdgeOptions::default()
+    })
+    .await;
+    let client = browser(&edge);
+    let call = json!({"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}]});
+    let result = json!({"type": "tool_result", "tool_use_id": "t1", "content": "done"});
+    let text = json!({"type": "text", "text": "and then"});
+    let user = |content: Value| json!({"role": "user", "content": content});
+    let tool = json!({"name": "f", "input_schema": {"type": "object"}});
+    let with = |field: &str, value: Value| {
+        let mut body = ask("x");
+        body[field] = value;
+        body
+    };
+    let sound = [
+        ask("x"),
+        with("messages", json!([call, user(json!([result, text]))])),
+        with("tools", json!([tool])),
+    ];
+    let wrong = [
+        (with("n", json!(1)), "n: Extra inputs"),
+        (
+            with(
+                "messages",
+                json!([user(json!([{"type": "text", "text": " "}]))]),
+            ),
+            "non-empty",
+        ),
+        (
+            with("messages", json!([call, user(json!([text]))])),
+            "tool_result",
+        ),
+        (
+            with("messages", json!([call, user(json!([text, result]))])),
+            "tool_result",
+        ),
+        (
+            with(
+                "tools",
+                json!([{"name": "a.b", "input_schema": {"type": "object"}}]),
+            ),
+            "pattern",
+        ),
+        (
+            with("tools", json!([{"name": "f", "input_schema": {}}])),
+            "input_schema",
+        ),
+        (
+            with("tool_choice", json!({"type": "auto"})),
+            "while providing tools",
+        ),
+        (
+            with(
+                "thinking",
+                json!({"type": "enabled", "budget_tokens": 9000}),
+            ),
+            "max_tokens",
+        ),
+        (with("temperature", json!(1.5)), "temperature"),
+        (with("stop_sequences", json!(["\n"])), "non-whitespace"),
+    ];
+
+    for body in sound {
+        assert_eq!(
+            post(&client, &edge, &body).send().await.unwrap().status(),
+            200,
+            "{body}"
+        );
+    }
+    for (body, reason) in wrong {
+        let refused = post(&client, &edge, &body).send().await.unwrap();
+        assert_eq!(refused.status(), 400, "{body}");
+        let said = refused.text().await.unwrap();
+        assert!(said.contains(reason), "{reason}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn a_compressed_body_is_understood_and_digested_both_ways() {
     let edge = edge().await;
     let plain = ask("packed").to_string();

@@ -234,87 +234,76 @@ async fn provider_errors_are_in_anthropics_form() {
     assert_eq!(stranger.status(), 401);
 }
 
+/// A turn with one field set to this.
+fn with(field: &str, value: Value) -> Value {
+    let mut body = ask("x");
+    body[field] = value;
+    body
+}
+
+/// Turns of which some break a rule of Anthropic's: what is said of it then.
+fn turns_and_faults() -> Vec<(Value, Option<&'static str>)> {
+    let call = json!({"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}]});
+    let result = json!({"type": "tool_result", "tool_use_id": "t1", "content": "done"});
+    let text = json!({"type": "text", "text": "and then"});
+    let after_call = |content: Value| {
+        with(
+            "messages",
+            json!([call, {"role": "user", "content": content}]),
+        )
+    };
+    let tool =
+        |name: &str, schema: Value| with("tools", json!([{"name": name, "input_schema": schema}]));
+    let object = || json!({"type": "object"});
+    let blank = json!([{"role": "user", "content": [{"type": "text", "text": " "}]}]);
+    let thought = json!({"type": "enabled", "budget_tokens": 9000});
+    vec![
+        (ask("x"), None),
+        (after_call(json!([result, text])), None),
+        (tool("f", object()), None),
+        (with("n", json!(1)), Some("n: Extra inputs")),
+        (with("messages", blank), Some("non-empty")),
+        (after_call(json!([text])), Some("tool_result")),
+        (after_call(json!([text, result])), Some("tool_result")),
+        (tool("a.b", object()), Some("pattern")),
+        (tool("f", json!({})), Some("input_schema")),
+        (
+            with("tool_choice", json!({"type": "auto"})),
+            Some("while providing tools"),
+        ),
+        (with("thinking", thought), Some("max_tokens")),
+        (with("temperature", json!(1.5)), Some("temperature")),
+        (
+            with("stop_sequences", json!(["\n"])),
+            Some("non-whitespace"),
+        ),
+    ]
+}
+
 #[tokio::test]
 async fn a_strict_provider_refuses_what_anthropic_refuses() {
+    let provider = Provider {
+        strict: true,
+        ..Provider::default()
+    };
     let edge = edge_with(EdgeOptions {
-        provider: Provider {
-            strict: true,
-            ..Provider::default()
-        },
+        provider,
         ..EdgeOptions::default()
     })
     .await;
     let client = browser(&edge);
-    let call = json!({"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}]});
-    let result = json!({"type": "tool_result", "tool_use_id": "t1", "content": "done"});
-    let text = json!({"type": "text", "text": "and then"});
-    let user = |content: Value| json!({"role": "user", "content": content});
-    let tool = json!({"name": "f", "input_schema": {"type": "object"}});
-    let with = |field: &str, value: Value| {
-        let mut body = ask("x");
-        body[field] = value;
-        body
-    };
-    let sound = [
-        ask("x"),
-        with("messages", json!([call, user(json!([result, text]))])),
-        with("tools", json!([tool])),
-    ];
-    let wrong = [
-        (with("n", json!(1)), "n: Extra inputs"),
-        (
-            with(
-                "messages",
-                json!([user(json!([{"type": "text", "text": " "}]))]),
-            ),
-            "non-empty",
-        ),
-        (
-            with("messages", json!([call, user(json!([text]))])),
-            "tool_result",
-        ),
-        (
-            with("messages", json!([call, user(json!([text, result]))])),
-            "tool_result",
-        ),
-        (
-            with(
-                "tools",
-                json!([{"name": "a.b", "input_schema": {"type": "object"}}]),
-            ),
-            "pattern",
-        ),
-        (
-            with("tools", json!([{"name": "f", "input_schema": {}}])),
-            "input_schema",
-        ),
-        (
-            with("tool_choice", json!({"type": "auto"})),
-            "while providing tools",
-        ),
-        (
-            with(
-                "thinking",
-                json!({"type": "enabled", "budget_tokens": 9000}),
-            ),
-            "max_tokens",
-        ),
-        (with("temperature", json!(1.5)), "temperature"),
-        (with("stop_sequences", json!(["\n"])), "non-whitespace"),
-    ];
 
-    for body in sound {
+    for (body, fault) in turns_and_faults() {
+        let answer = post(&client, &edge, &body).send().await.unwrap();
+
+        let status = answer.status();
+        let said = answer.text().await.unwrap();
         assert_eq!(
-            post(&client, &edge, &body).send().await.unwrap().status(),
-            200,
-            "{body}"
+            status,
+            if fault.is_some() { 400 } else { 200 },
+            "{body} {said}"
         );
-    }
-    for (body, reason) in wrong {
-        let refused = post(&client, &edge, &body).send().await.unwrap();
-        assert_eq!(refused.status(), 400, "{body}");
-        let said = refused.text().await.unwrap();
-        assert!(said.contains(reason), "{reason}: {said}");
+        assert!(said.contains(fault.unwrap_or_default()), "{fault:?} {said}");
     }
 }
 

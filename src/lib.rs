@@ -18,5 +18,6 @@ pub mod routing;
 pub mod server;
 pub mod sim;
 pub mod telemetry;
+pub mod translate;
 pub mod upstream;
 pub mod wire;

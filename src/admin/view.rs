@@ -118,7 +118,7 @@ mod tests {
     use crate::config::{
         Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
         Identity, Limits, LiteLlm, ModelGroup, Models, Origin, ProviderDialect, Queue, Retry,
-        Server,
+        Server, Translation,
     };
 
     use super::*;
@@ -143,6 +143,7 @@ mod tests {
             extra_headers: Vec::new(),
             router: true,
             bypass: None,
+            defaults: serde_json::Map::new(),
         };
         let deployment = Deployment {
             id: None,
@@ -220,6 +221,7 @@ mod tests {
             },
             limits: limits(),
             trusted_proxies: Vec::new(),
+            translation: Translation::default(),
             server: Server {
                 threads: 1,
                 work_stealing: false,

@@ -127,6 +127,7 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         limits: own.limits,
         trusted_proxies: own.trusted_proxies,
         server: own.server,
+        translation: own.translation,
         models: file.models,
         identity: file.identity,
     };

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use regex::Regex;
 
-use super::Secret;
+use super::{Secret, Translation};
 
 /// Everything one `memgate.yaml` and the LiteLLM file it names say.
 #[derive(Clone)]
@@ -28,6 +28,7 @@ pub struct Config {
     pub limits: Limits,
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
+    pub translation: Translation,
     /// LiteLLM's own way out; `None` is none.
     pub egress: Option<Egress>,
     /// `model_list` and what belongs to it, as LiteLLM would read it.
@@ -216,6 +217,7 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Server {
     pub threads: usize,
+    /// Whether threads share their tasks, or each keeps the connections that it was given.
     pub work_stealing: bool,
     pub pid_file: Option<PathBuf>,
     pub upstream_keepalive_pool_size: usize,
@@ -261,7 +263,8 @@ pub struct Deployment {
 /// How the gateway itself calls a deployment.
 #[derive(Clone)]
 pub struct DirectTarget {
-    /// `api_base` without a trailing `/v1` or `/v1/messages`.
+    /// `api_base` without a trailing `/v1` or `/v1/messages`; in OpenAI's dialect without `/chat/completions`
+    /// alone, as LiteLLM has it.
     pub base: BaseUrl,
     /// Host of the provider behind the router (`/v3/<provider URL>`), else the host called.
     pub provider_host: String,
@@ -273,6 +276,8 @@ pub struct DirectTarget {
     pub router: bool,
     /// The same provider without the router; `None` where there is no router to go past.
     pub bypass: Option<BypassTarget>,
+    /// `litellm_params` that stand in a translated body where the client is silent.
+    pub defaults: serde_json::Map<String, serde_json::Value>,
 }
 
 /// How the provider behind the router is called itself: without anything that is Supermemory's.

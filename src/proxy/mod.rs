@@ -5,6 +5,7 @@ mod bad_head;
 mod body;
 mod context;
 mod detour;
+mod direct;
 mod egress;
 mod errand;
 mod failure;
@@ -18,8 +19,11 @@ mod record;
 mod relay;
 mod reply;
 mod response;
+mod retelling;
 mod stream;
 mod target;
+mod translation;
+mod untouched;
 mod upstream_head;
 
 use std::any::Any;
@@ -39,7 +43,6 @@ use pingora_core::{BError, Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-pub(crate) use admission::KEEPALIVE;
 pub(crate) use bad_head::refuse as refuse_head;
 pub use context::RequestCtx;
 pub(crate) use relay::{Custody, carry};

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use memchr::memchr2;
 
 use crate::upstream::ProviderError;
-use crate::wire::{Dialect, ErrorKind, error_body};
+use crate::wire::sse::{Lines, data, field};
+use crate::wire::{Dialect, ErrorKind, Said, error_body};
 
 /// As much of a line that two pieces share is kept as tells an error.
 const LINE_KEPT: usize = 4096;
@@ -14,12 +14,15 @@ const LINE_KEPT: usize = 4096;
 pub(super) struct Tail {
     /// A whole stream on this path says when it is over.
     says_its_end: bool,
+    lines: Lines,
+    seen: Seen,
+}
+
+/// What the lines said.
+struct Seen {
     event: Event,
     /// A part of an event has passed, and no blank line after it.
     within_event: bool,
-    /// The beginning of a line whose end has not come.
-    line: Vec<u8>,
-    after_cr: bool,
     finished: bool,
     error: Option<ProviderError>,
 }
@@ -46,42 +49,29 @@ impl Tail {
             && !headers.contains_key(header::CONTENT_LENGTH);
         (is_events && plain).then_some(Self {
             says_its_end: says_its_end(path),
-            event: Event::Unnamed,
-            within_event: false,
-            line: Vec::new(),
-            after_cr: false,
-            finished: false,
-            error: None,
+            lines: Lines::new(LINE_KEPT),
+            seen: Seen {
+                event: Event::Unnamed,
+                within_event: false,
+                finished: false,
+                error: None,
+            },
         })
     }
 
     /// Takes note of a piece on its way. A line break cannot stand in a JSON string, so that no text of a model
     /// looks like a line of its own.
     pub(super) fn pass(&mut self, mut bytes: &[u8]) {
-        while let Some((&first, after)) = bytes.split_first() {
-            if std::mem::take(&mut self.after_cr) && first == b'\n' {
-                bytes = after;
-                continue;
-            }
-            let Some(end) = memchr2(b'\n', b'\r', bytes) else {
-                return self.keep(bytes);
-            };
-            let (line, rest) = bytes.split_at(end);
-            if self.line.is_empty() {
-                self.end_line(line);
-            } else {
-                self.keep(line);
-                let line = std::mem::take(&mut self.line);
-                self.end_line(&line);
-            }
-            self.after_cr = rest.starts_with(b"\r");
-            bytes = rest.get(1..).unwrap_or_default();
+        while let Some(line) = self.lines.next(&mut bytes) {
+            self.seen.end_line(line);
         }
     }
 
     /// Whether the dialect's last event has passed, an error or not: SDKs close the connection then, and nothing is missing.
     pub(super) fn is_finished(&self) -> bool {
-        self.finished || self.error.is_some() || data(&self.line) == Some(b"[DONE]")
+        self.seen.finished
+            || self.seen.error.is_some()
+            || data(self.lines.unfinished()) == Some(b"[DONE]")
     }
 
     /// The stream is over, and it was not whole.
@@ -91,20 +81,20 @@ impl Tail {
 
     /// The error that the upstream said in the stream.
     pub(super) fn seen_error(&self) -> Option<ProviderError> {
-        self.error
+        self.seen.error
     }
 
     /// The last bytes of a stream that broke: an event that the client's parser takes as an error, also
     /// where the stream was cut inside an event.
     pub(super) fn error_event(&self, dialect: Dialect, message: &str, request_id: &str) -> Bytes {
-        let between_events = self.line.is_empty() && !self.within_event;
-        let body = error_body(
-            dialect,
-            ErrorKind::Api,
-            "upstream_broken",
+        let between_events = self.lines.unfinished().is_empty() && !self.seen.within_event;
+        let said = Said {
+            kind: ErrorKind::Api,
+            code: "upstream_broken",
             message,
-            request_id,
-        );
+            param: None,
+        };
+        let body = error_body(dialect, &said, request_id);
         let body = String::from_utf8_lossy(&body);
         // An unfinished event cannot be taken back. Named `error` after the fact it is one.
         let start = match (between_events, dialect) {
@@ -117,13 +107,9 @@ impl Tail {
             Dialect::OpenAi => format!("{start}data: {body}\n\n"),
         })
     }
+}
 
-    fn keep(&mut self, bytes: &[u8]) {
-        let room = LINE_KEPT - self.line.len();
-        let kept = bytes.get(..room).unwrap_or(bytes);
-        self.line.extend_from_slice(kept);
-    }
-
+impl Seen {
     fn end_line(&mut self, line: &[u8]) {
         self.within_event = !line.is_empty();
         if line.is_empty() {
@@ -181,15 +167,6 @@ impl Event {
 /// Whether whole streams on this path end with an event that says so: `message_stop`, or `[DONE]`.
 fn says_its_end(path: &str) -> bool {
     path.ends_with("/completions") || path.ends_with("/v1/messages")
-}
-
-fn data(line: &[u8]) -> Option<&[u8]> {
-    field(line, b"data:")
-}
-
-fn field<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
-    let value = line.strip_prefix(name)?;
-    Some(value.strip_prefix(b" ").unwrap_or(value))
 }
 
 /// What follows this piece of JSON and the spaces after it.

@@ -180,7 +180,7 @@ fn a_line_without_end_takes_little_room() {
         tail.pass(&[b'x'; 10_000]);
     }
 
-    assert!(tail.line.len() <= LINE_KEPT);
+    assert!(tail.lines.unfinished().len() <= LINE_KEPT);
 
     tail.pass(b"\"}}\n\n");
     assert_eq!(
@@ -188,7 +188,7 @@ fn a_line_without_end_takes_little_room() {
         Some(ProviderError::Api),
         "an error of some kind"
     );
-    assert!(tail.line.is_empty());
+    assert!(tail.lines.unfinished().is_empty());
 }
 
 #[test]
@@ -280,6 +280,6 @@ proptest! {
 
         let tail = passed(&pieces);
 
-        prop_assert!(tail.line.len() <= LINE_KEPT);
+        prop_assert!(tail.lines.unfinished().len() <= LINE_KEPT);
     }
 }

@@ -82,6 +82,7 @@ async fn what_goes_to_the_provider_itself_carries_its_own_key_and_nothing_of_the
     let answer = request
         .header("anthropic-beta", "b1")
         .header("x-custom", "kept")
+        .header("x-memory-user-id", "alice")
         .send()
         .await
         .unwrap();
@@ -101,7 +102,9 @@ async fn what_goes_to_the_provider_itself_carries_its_own_key_and_nothing_of_the
         assert_eq!(seen.header(name), Some(value), "{name}");
     }
     for (name, value) in &seen.headers {
-        let routers = name.starts_with("x-sm-") || name.starts_with("x-supermemory-");
+        let routers = ["x-sm-", "x-supermemory-", "x-memory-user-id"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
         assert!(!routers, "{name}");
         for word in [MASTER, SUPERMEMORY_KEY, "supermemory"] {
             assert!(!value.contains(word), "{name}: {value}");

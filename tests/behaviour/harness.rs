@@ -237,10 +237,13 @@ impl Builder {
             litellm_config: Some(path("config.yaml")),
             ..Sources::new(Env::from_pairs(self.env))
         };
-        let config = match Config::load(&sources) {
+        let mut config = match Config::load(&sources) {
             Ok(loaded) => loaded.config,
             Err(faults) => panic!("the test's configuration is wrong:\n{faults}"),
         };
+        // Pingora knows the runtime of a thread that does not share tasks by a number, and the threads of the next
+        // gateway in the same process get the numbers of the last one's.
+        config.server.work_stealing = true;
         let clock = self.clock;
         // Building it looks names up on a runtime of its own.
         let running =

@@ -48,7 +48,7 @@ fn a_direct_model_tells_what_its_requests_skip_and_only_what_is_set() {
     assert_eq!(
         told,
         "config.yaml:2:5: note: requests for `m` do not pass LiteLLM and skip its rate limits (rpm), \
-         body default (thinking), body default (max_tokens), routing (timeout), \
+         body default on /v1/messages (thinking), body default on /v1/messages (max_tokens), routing (timeout), \
          fallbacks (router_settings.fallbacks), cache (litellm_settings.cache), \
          callbacks (litellm_settings.callbacks), spend log and budgets of keys (general_settings.database_url), \
          guardrails (guardrails)\nok: 2 models, 1 of them direct, 0 aliases, 0 warnings\n"

@@ -112,8 +112,24 @@ fn an_api_base_becomes_the_base_the_provider_and_the_dialect() {
         (
             "https://api.supermemory.ai/v3/https://api.groq.com/openai/v1",
             "custom_llm_provider: groq",
-            "/v3/https://api.groq.com/openai",
+            "/v3/https://api.groq.com/openai/v1",
             "api.groq.com",
+            true,
+            OpenAi,
+        ),
+        (
+            "https://api.supermemory.ai/v3/https://api.openai.com/v1/chat/completions",
+            "custom_llm_provider: openai",
+            "/v3/https://api.openai.com/v1",
+            "api.openai.com",
+            true,
+            OpenAi,
+        ),
+        (
+            "https://api.supermemory.ai/v3/https://generativelanguage.googleapis.com/v1beta/openai/",
+            "custom_llm_provider: gemini",
+            "/v3/https://generativelanguage.googleapis.com/v1beta/openai",
+            "generativelanguage.googleapis.com",
             true,
             OpenAi,
         ),
@@ -146,6 +162,61 @@ fn an_api_base_becomes_the_base_the_provider_and_the_dialect() {
         assert_eq!(target.dialect, dialect, "{api_base}");
         assert!(target.base.origin.tls && target.base.origin.host.ends_with("supermemory.ai"));
     }
+}
+
+#[test]
+fn a_provider_with_a_dialect_of_its_own_is_left_to_litellm() {
+    for provider in ["gemini", "azure", "bedrock"] {
+        let files = one_model(
+            "https://api.supermemory.ai/v3/https://provider.example/v1beta",
+            &format!("api_key: os.environ/OPENAI_API_KEY\n      custom_llm_provider: {provider}"),
+        );
+
+        assert!(
+            model(&files.load().config, "m").direct.is_none(),
+            "{provider}"
+        );
+        assert_eq!(
+            files.warnings(),
+            [
+                "config.yaml:5:17: this provider speaks neither Anthropic's dialect nor OpenAI's, so LiteLLM serves the model, without the gateway's cookies and limits"
+            ],
+            "{provider}"
+        );
+    }
+}
+
+#[test]
+fn what_stands_in_a_translated_body_by_default_is_read_with_its_variables() {
+    let defaults = |more: &str| {
+        let config = one_model(
+            "https://api.supermemory.ai/v3/api.anthropic.com",
+            &format!("api_key: os.environ/OPENAI_API_KEY\n      {more}"),
+        )
+        .load()
+        .config;
+        let target = model(&config, "m").direct.clone().unwrap();
+        serde_json::Value::Object(target.defaults)
+    };
+
+    let written = defaults(
+        "thinking: {type: enabled, budget_tokens: 2048}\n      temperature: 0.5\n      stop: [os.environ/NUMBER]\n      \
+         user: null\n      drop_params: true\n      extra_body: {top_k: 3, temperature: 0.25, unheard_of: 1}",
+    );
+
+    assert_eq!(
+        written,
+        serde_json::json!({
+            "thinking": {"type": "enabled", "budget_tokens": 2048},
+            "temperature": 0.25, "stop": ["7"], "top_k": 3,
+        })
+    );
+    let of_openai = defaults("custom_llm_provider: openai\n      temperature: 1");
+    assert_eq!(
+        of_openai,
+        serde_json::json!({}),
+        "its bodies pass as they came"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use memgate::config::{Bypass, Config, Env, Secret, Sources};
+use memgate::config::{Bypass, Config, Effort, Env, Secret, Sources, ThinkingKind, Traits};
 
 use super::{Files, VARIABLES, conf, load, model};
 
@@ -30,6 +30,7 @@ fn the_reference_file_loads_and_says_the_defaults() {
         format!("{:?}", written.server),
         format!("{:?}", default.server)
     );
+    assert_eq!(written.translation, default.translation);
     assert_eq!(written.cookies.share, default.cookies.share);
     assert_eq!(written.cookies.egress, default.cookies.egress);
     assert_eq!(written.direct.domains, default.direct.domains);
@@ -109,6 +110,19 @@ fn every_documented_key_is_in_the_reference_file() {
         "first_byte_timeout",
         "idle_timeout",
         "trusted_proxies",
+        "translation",
+        "lenient",
+        "strict_tools",
+        "dummy_tool",
+        "models",
+        "thinking",
+        "efforts",
+        "sampling",
+        "forced_tool_choice",
+        "prefill",
+        "structured_outputs",
+        "system_in_messages",
+        "max_tokens",
         "threads",
         "work_stealing",
         "pid_file",
@@ -133,7 +147,7 @@ fn every_section_is_read() {
          auth: {litellm: no, allow_anonymous: no, hosts: [memgate.internal]}\n\
          limits: {body: 1MiB, bodies_in_flight: 2MiB, idle_timeout: 5m}\n\
          trusted_proxies: [10.1.2.3/8, 192.0.2.1]\n\
-         server: {threads: os.environ/NUMBER, work_stealing: false, pid_file: /run/m.pid}\n\
+         server: {threads: os.environ/NUMBER, work_stealing: true, pid_file: /run/m.pid}\n\
          egress: {listen: \"[::1]:3\", allow: [API.Example.com., api.supermemory.ai]}\n\
          memory: {}\n",
     )]);
@@ -212,8 +226,38 @@ fn every_section_is_read() {
     assert_eq!(nets, ["10.0.0.0/8", "192.0.2.1/32"]);
     assert_eq!(
         (config.server.threads, config.server.work_stealing),
-        (7, false)
+        (7, true)
     );
+}
+
+#[test]
+fn what_models_can_do_is_said_by_the_beginnings_of_their_ids() {
+    let files = Files::new(&[(
+        "memgate.yaml",
+        "translation:\n  lenient: true\n  strict_tools: true\n  dummy_tool: true\n  models:\n    \
+         claude-x: {thinking: always, efforts: [max, low, low], sampling: false, max_tokens: 9000}\n    \
+         claude-y: {thinking: none, efforts: [], prefill: true}\n",
+    )]);
+
+    let translation = files.load().config.translation;
+
+    assert!(translation.lenient && translation.strict_tools && translation.dummy_tool);
+    let x = translation.traits_of("claude-x-1").unwrap();
+    let expected = Traits {
+        thinking: Some(ThinkingKind::Always),
+        efforts: Some(vec![Effort::Low, Effort::Max]),
+        sampling: Some(false),
+        max_tokens: Some(9000),
+        ..Traits::default()
+    };
+    assert_eq!(*x, expected, "what is not said stays open");
+    let y = translation.traits_of("claude-y").unwrap();
+    assert_eq!(y.thinking, Some(ThinkingKind::None));
+    assert_eq!(
+        (y.efforts.as_deref(), y.prefill),
+        (Some(&[][..]), Some(true))
+    );
+    assert_eq!(translation.traits_of("claude-z"), None);
 }
 
 #[test]

@@ -30,6 +30,11 @@ impl<'a> Params<'a> {
         })
     }
 
+    /// `litellm_params` alone.
+    pub fn own(self) -> &'a Node {
+        self.params
+    }
+
     /// LiteLLM lets `base_url` win where both are set.
     pub fn base(self) -> Option<&'a Node> {
         self.get("base_url").or_else(|| self.get("api_base"))

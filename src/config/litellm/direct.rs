@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::deployment::Params;
 use super::values::Values;
-use super::{Node, Secret};
+use super::{Node, Secret, defaults};
 use crate::config::address::{is_within, split_port};
 use crate::config::settings::{BaseUrl, BypassTarget, DirectTarget, ProviderDialect};
 use crate::config::yaml::Value;
@@ -34,23 +34,37 @@ pub(super) fn target(
     if !domains.iter().any(|domain| is_within(&host, domain)) {
         return Ok(None);
     }
-    let base = base
-        .and_then(|base| usable(base, &text))
-        .map_err(|problem| {
-            values.notes.fault(
-                &node.place,
-                format!("the `api_base` of a direct model {problem}"),
-            );
-            Unusable
-        })?;
-    let behind = BaseUrl::behind_router(&base.path).map_err(|problem| {
+    let fault = |values: &mut Values, problem: String| {
         values.notes.fault(&node.place, problem);
         Unusable
-    })?;
+    };
+    let mut base = base
+        .and_then(|base| usable(base, &text))
+        .map_err(|problem| {
+            fault(
+                values,
+                format!("the `api_base` of a direct model {problem}"),
+            )
+        })?;
+    let mut behind =
+        BaseUrl::behind_router(&base.path).map_err(|problem| fault(values, problem))?;
     let provider_host = behind.as_ref().unwrap_or(&base).origin.host.clone();
-    let dialect = dialect(provider, &provider_host, model);
+    let Some(dialect) = dialect(provider, &provider_host, model, &base.path) else {
+        values.notes.warn(
+            &node.place,
+            "this provider speaks neither Anthropic's dialect nor OpenAI's, so LiteLLM serves the model, without the gateway's cookies and limits",
+        );
+        return Ok(None);
+    };
+    for url in [Some(&mut base), behind.as_mut()].into_iter().flatten() {
+        url.path = without_endpoint(&url.path, dialect).to_owned();
+    }
     let api_key = api_key(params, provider, dialect, node, values);
     let extra_headers = extra_headers(params.get("extra_headers"), values);
+    let defaults = match dialect {
+        ProviderDialect::Anthropic => defaults::read(params.own(), values),
+        ProviderDialect::OpenAi => serde_json::Map::new(),
+    };
     Ok(Some(DirectTarget {
         router: behind.is_some(),
         bypass: behind.map(|base| BypassTarget {
@@ -63,6 +77,7 @@ pub(super) fn target(
         dialect,
         api_key,
         extra_headers,
+        defaults,
     }))
 }
 
@@ -77,21 +92,27 @@ fn likely_host(text: &str) -> String {
         .unwrap_or_default()
 }
 
-/// Without what the gateway appends itself: LiteLLM appends `/v1/messages` where it is not there.
-fn usable(mut base: BaseUrl, text: &str) -> Result<BaseUrl, String> {
+fn usable(base: BaseUrl, text: &str) -> Result<BaseUrl, String> {
     if !base.origin.tls {
         return Err("is plain HTTP, keys and cookies go over `https://` only".to_owned());
     }
     if text.contains(['\\']) {
         return Err("holds a backslash, write `/`".to_owned());
     }
-    let path = base.path.as_str();
-    let path = path
-        .strip_suffix("/v1/messages")
-        .or_else(|| path.strip_suffix("/v1"))
-        .unwrap_or(path);
-    base.path = path.trim_end_matches('/').to_owned();
     Ok(base)
+}
+
+/// Without what the gateway appends itself: `/v1/messages`, of which LiteLLM lets either part be there, or
+/// `/chat/completions`.
+fn without_endpoint(path: &str, dialect: ProviderDialect) -> &str {
+    let path = match dialect {
+        ProviderDialect::Anthropic => path
+            .strip_suffix("/v1/messages")
+            .or_else(|| path.strip_suffix("/v1")),
+        ProviderDialect::OpenAi => path.strip_suffix("/chat/completions"),
+    }
+    .unwrap_or(path);
+    path.trim_end_matches('/')
 }
 
 /// What of a model's headers concerns its provider alone.
@@ -101,16 +122,45 @@ fn without_the_routers(headers: &[(HeaderName, HeaderValue)]) -> Vec<(HeaderName
     others.cloned().collect()
 }
 
-/// A provider that is named decides, else its host, else the model's name.
-fn dialect(provider: Option<&str>, provider_host: &str, model: &str) -> ProviderDialect {
+/// Providers that LiteLLM calls in a dialect of their own. Gemini has OpenAI's too, at a path that says so.
+const OTHERS: [&str; 19] = [
+    "azure",
+    "azure_ai",
+    "azure_text",
+    "bedrock",
+    "cohere",
+    "cohere_chat",
+    "gemini",
+    "huggingface",
+    "oci",
+    "ollama",
+    "ollama_chat",
+    "replicate",
+    "sagemaker",
+    "sagemaker_chat",
+    "snowflake",
+    "vertex_ai",
+    "vertex_ai_beta",
+    "watsonx",
+    "watsonx_text",
+];
+
+/// A provider that is named decides, else its host, else the model's name. `None`: neither of ours.
+fn dialect(
+    provider: Option<&str>,
+    provider_host: &str,
+    model: &str,
+    path: &str,
+) -> Option<ProviderDialect> {
     let anthropic = match provider {
         Some(provider) => matches!(provider, "anthropic" | "anthropic_text"),
         None => is_within(provider_host, "anthropic.com") || model.starts_with("claude"),
     };
-    if anthropic {
-        ProviderDialect::Anthropic
-    } else {
-        ProviderDialect::OpenAi
+    let other = provider.is_some_and(|provider| OTHERS.contains(&provider));
+    match (anthropic, other) {
+        (true, _) => Some(ProviderDialect::Anthropic),
+        (false, true) if !path.ends_with("/openai") => None,
+        (false, _) => Some(ProviderDialect::OpenAi),
     }
 }
 

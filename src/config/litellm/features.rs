@@ -1,7 +1,7 @@
 //! Which of LiteLLM's features do the requests of a direct model skip?
 
 use super::models::DirectModel;
-use super::{Node, Place};
+use super::{Node, Place, defaults};
 use crate::config::yaml::Value;
 
 /// A direct model and what LiteLLM would have done for its requests.
@@ -113,7 +113,7 @@ pub(super) fn skipped(root: &Node, models: &[DirectModel]) -> Vec<Skipped> {
     models
         .iter()
         .map(|model| {
-            let mut features = own_features(model.params);
+            let mut features = own_features(model);
             features.extend(fallbacks(root, model.name));
             features.extend(shared.iter().cloned());
             Skipped {
@@ -126,9 +126,10 @@ pub(super) fn skipped(root: &Node, models: &[DirectModel]) -> Vec<Skipped> {
         .collect()
 }
 
-fn own_features(params: &Node) -> Vec<String> {
+fn own_features(model: &DirectModel) -> Vec<String> {
     let mut features = Vec::new();
-    for key in params
+    for key in model
+        .params
         .entries()
         .iter()
         .filter(|entry| is_on(&entry.value))
@@ -141,6 +142,7 @@ fn own_features(params: &Node) -> Vec<String> {
             _ if ROUTING.contains(&key) => "routing",
             _ if BOOKKEEPING.contains(&key) => "spend log",
             "guardrails" => "guardrails",
+            _ if model.translated && defaults::is_honoured(key) => "body default on /v1/messages",
             _ => "body default",
         };
         features.push(format!("{what} ({key})"));

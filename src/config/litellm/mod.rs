@@ -1,6 +1,7 @@
 //! What does LiteLLM's own `config.yaml` mean, read as LiteLLM reads it?
 
 mod aliases;
+mod defaults;
 mod deployment;
 mod direct;
 mod features;

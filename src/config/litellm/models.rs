@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::deployment::{self, Draft};
 use super::values::Values;
 use super::{Models, Node, Place, aliases};
-use crate::config::settings::{BaseUrl, Deployment, ModelGroup};
+use crate::config::settings::{BaseUrl, Deployment, ModelGroup, ProviderDialect};
 use crate::config::yaml::Value;
 
 /// The models, and what was written about those that the gateway calls itself.
@@ -22,6 +22,8 @@ pub(super) struct DirectModel<'a> {
     pub place: &'a Place,
     /// `litellm_params`.
     pub params: &'a Node,
+    /// Some of its requests are translated.
+    pub translated: bool,
 }
 
 pub(super) fn read<'a>(root: &'a Node, domains: &[String], values: &mut Values) -> Read<'a> {
@@ -49,11 +51,12 @@ pub(super) fn read<'a>(root: &'a Node, domains: &[String], values: &mut Values) 
             continue;
         };
         called.extend(draft.called.take());
-        if draft.deployment.direct.is_some() {
+        if let Some(target) = &draft.deployment.direct {
             direct.push(DirectModel {
                 name,
                 place: &entry.place,
                 params,
+                translated: target.dialect == ProviderDialect::Anthropic,
             });
         }
         let at = *index.entry(name).or_insert_with(|| {

@@ -4,6 +4,7 @@ mod egress;
 mod lanes;
 mod listen;
 mod policies;
+mod translation;
 mod upstreams;
 
 use std::net::IpAddr;
@@ -15,13 +16,14 @@ use super::env::{self, Env};
 use super::finding::Notes;
 use super::section::{NOT_YET, Section};
 use super::settings::{Auth, Cookies, Direct, Limits, Retry, Server};
+use super::translation::Translation;
 use super::yaml::{Node, Value};
 use super::{Secret, Sources};
 
 use listen::Ports;
 pub(super) use upstreams::OwnLiteLlm;
 
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "listen",
     "admin",
     "admin_key",
@@ -33,6 +35,7 @@ const SECTIONS: [&str; 13] = [
     "limits",
     "trusted_proxies",
     "server",
+    "translation",
     "egress",
     "memory",
 ];
@@ -50,6 +53,7 @@ pub(super) struct Own {
     pub limits: Limits,
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
+    pub translation: Translation,
 }
 
 /// Reads the file's tree, over which the flags of the command line win.
@@ -74,6 +78,7 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
         limits: policies::limits(section("limits"), notes),
         trusted_proxies,
         server: policies::server(section("server"), base, notes),
+        translation: translation::read(section("translation"), notes),
     }
 }
 

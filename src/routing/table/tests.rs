@@ -38,6 +38,7 @@ fn target() -> DirectTarget {
             api_key: Some(Secret::new("sk-ant-secret")),
             extra_headers: Vec::new(),
         }),
+        defaults: serde_json::Map::new(),
     }
 }
 

@@ -1,0 +1,75 @@
+//! How is an OpenAI chat completion asked of a model that speaks Anthropic Messages, and its answer told back?
+
+mod answer;
+mod anthropic;
+mod capabilities;
+mod defaults;
+mod names;
+mod openai;
+mod request;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::config::Translation;
+
+pub use answer::{ChunkStream, Unreadable, answer, error, rate_limit_header};
+pub use capabilities::{Accepts, Capabilities};
+pub use defaults::{Defaults, Unusable};
+pub use names::ToolNames;
+pub use request::request;
+
+/// The model that will answer, as far as a request must be shaped for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
+    /// The provider's id.
+    pub id: &'a str,
+    /// The name as the client wrote it.
+    pub alias: &'a str,
+    pub capabilities: &'a Capabilities,
+    pub defaults: &'a Defaults,
+    pub choices: &'a Translation,
+}
+
+/// A request in Anthropic's words.
+#[derive(Debug)]
+pub struct Translated {
+    pub body: Bytes,
+    /// To be added to `anthropic-beta`; each is fit for a header.
+    pub betas: Vec<String>,
+    /// Parameters left out because this model, or another parameter, rules them out; for the log.
+    pub dropped: Vec<&'static str>,
+    pub reply: Reply,
+}
+
+/// What the answer needs to know of the request.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The model's name as the client wrote it.
+    pub alias: Arc<str>,
+    pub names: ToolNames,
+    pub stream: bool,
+    /// `stream_options.include_usage`.
+    pub include_usage: bool,
+    /// Unix seconds: when the request came.
+    pub created: u64,
+}
+
+/// What cannot be said to the model: a 400 that names the parameter.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct Unsupported {
+    pub param: Option<String>,
+    pub message: String,
+}
+
+impl Unsupported {
+    fn new(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            param: Some(param.into()),
+            message: message.into(),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Which lines and which events does an event stream hold, however its bytes are cut?
+//!
+//! WHATWG HTML, "Interpreting an event stream": lines end with CR, LF or both; the `data` lines of an event are
+//! joined; a blank line ends it. Names are left out: both dialects say in the data what an event is.
+
+use memchr::memchr2;
+
+/// An event of usual size leaves its room for the next one.
+const ROOM_KEPT: usize = 16 * 1024;
+
+/// The lines of a stream that comes in pieces.
+pub struct Lines {
+    limit: usize,
+    /// The beginning of a line whose end has not come.
+    start: Vec<u8>,
+    /// `start` was given away as a whole line.
+    given: bool,
+    after_cr: bool,
+    cut: bool,
+}
+
+impl Lines {
+    /// Of a line that pieces share, as many bytes are kept.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            start: Vec::new(),
+            given: false,
+            after_cr: false,
+            cut: false,
+        }
+    }
+
+    /// The next line that ends in these bytes, which are taken from them; without one, all of them are.
+    pub fn next<'l, 'b: 'l>(&'l mut self, bytes: &mut &'b [u8]) -> Option<&'l [u8]> {
+        if std::mem::take(&mut self.given) {
+            self.start = Vec::new();
+        }
+        if self.after_cr && !bytes.is_empty() {
+            self.after_cr = false;
+            *bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
+        }
+        let Some(end) = memchr2(b'\n', b'\r', bytes) else {
+            self.keep(bytes);
+            *bytes = &[];
+            return None;
+        };
+        let (line, rest) = bytes.split_at(end);
+        self.after_cr = rest.starts_with(b"\r");
+        *bytes = rest.get(1..).unwrap_or_default();
+        if self.start.is_empty() {
+            return Some(line);
+        }
+        self.keep(line);
+        self.given = true;
+        Some(&self.start)
+    }
+
+    /// The line whose end has not come.
+    pub fn unfinished(&self) -> &[u8] {
+        if self.given { &[] } else { &self.start }
+    }
+
+    /// A line was longer than the limit.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = self.limit.saturating_sub(self.start.len());
+        self.cut |= bytes.len() > room;
+        self.start
+            .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    }
+}
+
+/// The value of a `data` line.
+pub fn data(line: &[u8]) -> Option<&[u8]> {
+    field(line, b"data:")
+}
+
+/// The value of a line that begins with this name and its colon.
+pub fn field<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
+    let value = line.strip_prefix(name)?;
+    Some(value.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// The data of the events in a stream that comes in pieces. It holds one event at most.
+pub struct Decoder {
+    limit: usize,
+    lines: Lines,
+    /// The `data` lines of the event under way, each with a line feed.
+    data: Vec<u8>,
+    /// `data` was given away.
+    given: bool,
+}
+
+/// An event is longer than anybody would send.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event is longer than {limit} bytes")]
+pub struct TooLong {
+    limit: usize,
+}
+
+impl Decoder {
+    /// For events of up to so many bytes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            lines: Lines::new(limit),
+            data: Vec::new(),
+            given: false,
+        }
+    }
+
+    /// The data of the next event that ends in these bytes, which are taken from them; without one, all of them are.
+    pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<&[u8]>, TooLong> {
+        if std::mem::take(&mut self.given) {
+            self.data.clear();
+            self.data.shrink_to(ROOM_KEPT);
+        }
+        while let Some(line) = self.lines.next(bytes) {
+            if line.is_empty() && !self.data.is_empty() {
+                return Ok(self.give());
+            }
+            add(&mut self.data, line);
+            if self.data.len() > self.limit || self.lines.is_cut() {
+                return Err(TooLong { limit: self.limit });
+            }
+        }
+        match self.lines.is_cut() {
+            true => Err(TooLong { limit: self.limit }),
+            false => Ok(None),
+        }
+    }
+
+    /// The data of an event that the end of the stream kept from its blank line. It may be half of it.
+    pub fn end(&mut self) -> Option<&[u8]> {
+        if std::mem::take(&mut self.given) {
+            self.data.clear();
+        }
+        add(&mut self.data, self.lines.unfinished());
+        self.give()
+    }
+
+    fn give(&mut self) -> Option<&[u8]> {
+        self.given = true;
+        self.data.strip_suffix(b"\n")
+    }
+}
+
+fn add(event: &mut Vec<u8>, line: &[u8]) {
+    // A byte order mark may begin the stream.
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    if let Some(value) = data(line) {
+        event.extend_from_slice(value);
+        event.push(b'\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn events(pieces: &[&[u8]]) -> Vec<String> {
+        let mut decoder = Decoder::new(1024);
+        let mut found = Vec::new();
+        for mut piece in pieces.iter().copied() {
+            while let Some(data) = decoder.next(&mut piece).unwrap() {
+                found.push(String::from_utf8(data.to_vec()).unwrap());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn each_event_has_the_data_that_the_standard_says() {
+        let cases: [(&str, &[&str]); 14] = [
+            ("data: a\n\n", &["a"]),
+            ("data:a\r\n\r\n", &["a"]),
+            ("data:  a \r\r", &[" a "]),
+            ("event:x\ndata: a\ndata: b\n\n", &["a\nb"]),
+            ("data\ndata: a\n\n", &["a"]),
+            ("data:\n\n", &[""]),
+            ("event: x\n\n", &[]),
+            (": note\n\n\n\ndata: a\n\n", &["a"]),
+            ("id: 1\nretry: 5\ndata: a\n\n\ndata: b\n\n", &["a", "b"]),
+            ("\u{feff}data: a\n\n", &["a"]),
+            ("data: a\r\ndata: b\n\r", &["a\nb"]),
+            ("data: a\n", &[]),
+            ("data: a", &[]),
+            ("Data: a\nxdata: b\n data: c\n\n", &[]),
+        ];
+        for (stream, data) in cases {
+            assert_eq!(events(&[stream.as_bytes()]), data, "{stream:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_the_end_cut_short_is_given_at_the_end() {
+        for (stream, rest) in [
+            ("data: a", Some("a")),
+            ("data: a\n", Some("a")),
+            ("data: a\ndata: b", Some("a\nb")),
+            ("data: a\n\n", None),
+            ("data: a\n\nevent: x\n", None),
+            ("", None),
+        ] {
+            let mut decoder = Decoder::new(64);
+            let mut bytes = stream.as_bytes();
+            while decoder.next(&mut bytes).unwrap().is_some() {}
+
+            assert_eq!(decoder.end(), rest.map(str::as_bytes), "{stream:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_over_the_limit_is_refused_before_it_is_held() {
+        let line = format!("data: {}", "x".repeat(64));
+        let many = "data: 12345678\n".repeat(8);
+        for stream in [line.clone(), format!("{line}\n\n"), many] {
+            let mut decoder = Decoder::new(64);
+
+            let first = decoder.next(&mut stream.as_bytes());
+
+            assert_eq!(first, Err(TooLong { limit: 64 }), "{stream:?}");
+        }
+        let comments = ": 12345678\n".repeat(100);
+        assert_eq!(Decoder::new(64).next(&mut comments.as_bytes()), Ok(None));
+    }
+
+    #[test]
+    fn the_room_of_a_large_event_is_given_back() {
+        let mut decoder = Decoder::new(1 << 20);
+        let large = format!("data: {}\n\n", "x".repeat(1 << 19));
+        let (start, mut rest) = large.as_bytes().split_at(1000);
+
+        assert!(decoder.next(&mut &start[..]).unwrap().is_none());
+        assert!(decoder.next(&mut rest).unwrap().is_some());
+        assert!(decoder.next(&mut rest).unwrap().is_none());
+
+        let held = decoder.data.capacity() + decoder.lines.start.capacity();
+        assert!(held <= 2 * ROOM_KEPT, "{held} bytes");
+    }
+
+    proptest! {
+        #[test]
+        fn cuts_change_nothing(
+            stream in "(data: ?|event: x|é|a|\r|\n|\r\n){0,24}",
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let bytes = stream.as_bytes();
+            let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            ends.push(bytes.len());
+            ends.sort_unstable();
+            let mut from = 0;
+            let mut pieces = Vec::new();
+            for end in ends {
+                pieces.push(&bytes[from..end]);
+                from = end;
+            }
+
+            prop_assert_eq!(events(&pieces), events(&[bytes]));
+        }
+    }
+}

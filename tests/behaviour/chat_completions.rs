@@ -1,5 +1,7 @@
 //! A chat completion with a direct model: asked in Anthropic's words, answered in OpenAI's.
 
+use std::time::Duration;
+
 use memgate::sim::{Alpn, Answer, Edge, EdgeOptions, LiteLlm, LiteLlmOptions, Provider, answer};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
@@ -423,4 +425,62 @@ async fn round_the_lane_litellm_gets_the_chat_as_the_client_wrote_it() {
         assert!(text.contains("chat.completion"), "{text}");
     }
     assert_eq!(edge.stats().posts, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_dialects_share_the_lane_and_its_cookies() {
+    let edge = two_ways::two_hosts().await;
+    let gateway = two_ways::with_bypass(&edge).await;
+    let cookie = "__cf_bm=from-a-chat; path=/; secure; httponly";
+    edge.script([answer::usual().header("set-cookie", cookie)]);
+
+    let chatted = gateway.chatted(&chat("hi")).await;
+    gateway.message("hi").await;
+    edge.script([two_ways::full()]);
+    gateway.message("refused, and so it goes round").await;
+    let round = gateway.chatted(&chat("hi")).await;
+
+    assert_eq!(route(&chatted), (200, "direct"));
+    assert_eq!(chatted.headers().get("set-cookie"), None);
+    let next = &edge.requests()[1];
+    assert_eq!(next.cookie("__cf_bm"), Some("from-a-chat"));
+    assert_eq!(
+        route(&round),
+        (200, "bypass"),
+        "what a message met, a chat need not meet"
+    );
+    assert_eq!(header(&round, "x-memgate-attempts"), "1");
+    assert_eq!(edge.stats().posts, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_waits_in_line_like_a_message() {
+    let edge = Edge::answering([]).await.unwrap();
+    let direct = format!(
+        "direct: {{ca_file: ca.pem, bypass: none, max_concurrency: 1, resolve: {{'{ROUTER}:443': '{}'}}}}",
+        edge.addr()
+    );
+    let gateway = TestGateway::in_front_of(&edge).own(&direct).start().await;
+    edge.script([answer::usual().delay(Duration::from_millis(300)).times(3)]);
+    let (first, second, third) = (chat("one"), chat("two"), streamed_chat("three"));
+
+    let (first, second, third) = tokio::join!(
+        gateway.chatted(&first),
+        gateway.chatted(&second),
+        gateway.chatted(&third),
+    );
+
+    for answer in [first, second, third] {
+        assert_eq!(route(&answer), (200, "direct"));
+        answer.text().await.unwrap();
+    }
+    let mut seen = edge.requests();
+    seen.sort_by_key(|one| one.arrived);
+    for pair in seen.windows(2) {
+        let apart = pair[1].arrived - pair[0].arrived;
+        assert!(
+            apart >= Duration::from_millis(250),
+            "one at a time: {apart:?}"
+        );
+    }
 }

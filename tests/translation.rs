@@ -5,3 +5,5 @@
 mod answers;
 #[path = "translation/requests.rs"]
 mod requests;
+#[path = "translation/turns.rs"]
+mod turns;

@@ -203,173 +203,44 @@ mod tests {
         assert_eq!(of("claude-opus-50"), of("claude-unheard-of"));
     }
 
+    /// Model, thinking, the most it can write, and what sets it apart.
+    const ROWS: &str = "
+        claude-haiku-4-5  Budget    64000  sampling forced prefill
+        claude-sonnet-4-5 Budget    64000  sampling forced prefill
+        claude-opus-4-5   Budget    64000  sampling forced prefill effort
+        claude-opus-4-6   Adaptive 128000  sampling forced effort
+        claude-sonnet-4-6 Adaptive 128000  sampling forced effort
+        claude-opus-4-7   Adaptive 128000  forced effort xhigh
+        claude-opus-4-8   Adaptive 128000  forced effort xhigh in-place
+        claude-opus-5     Adaptive 128000  forced effort xhigh in-place
+        claude-sonnet-5   Adaptive 128000  forced effort xhigh in-place
+        claude-haiku-5-5  Adaptive 128000  forced effort xhigh in-place
+        claude-fable-5    Always   128000  forced effort xhigh in-place
+        claude-mythos-5   Always   128000  forced effort xhigh in-place
+        claude-fable-5-1  Always   128000  effort xhigh in-place
+        claude-sonnet-5-5 Always   128000  effort xhigh in-place
+        claude-opus-5-5   Always   128000  effort xhigh in-place";
+
     #[test]
     fn each_generation_has_what_its_row_says() {
-        use ThinkingKind::{Adaptive, Always, Budget};
-        let rows = [
-            // id, thinking, sampling, forced, xhigh, prefill, system in place, max
-            (
-                "claude-haiku-4-5",
-                Budget,
-                true,
-                true,
-                false,
-                true,
-                false,
-                64_000,
-            ),
-            (
-                "claude-sonnet-4-5-20250929",
-                Budget,
-                true,
-                true,
-                false,
-                true,
-                false,
-                64_000,
-            ),
-            (
-                "claude-opus-4-5",
-                Budget,
-                true,
-                true,
-                false,
-                true,
-                false,
-                64_000,
-            ),
-            (
-                "claude-opus-4-6",
-                Adaptive,
-                true,
-                true,
-                false,
-                false,
-                false,
-                128_000,
-            ),
-            (
-                "claude-sonnet-4-6",
-                Adaptive,
-                true,
-                true,
-                false,
-                false,
-                false,
-                128_000,
-            ),
-            (
-                "claude-opus-4-7",
-                Adaptive,
-                false,
-                true,
-                true,
-                false,
-                false,
-                128_000,
-            ),
-            (
-                "claude-opus-4-8",
-                Adaptive,
-                false,
-                true,
-                true,
-                false,
-                true,
-                128_000,
-            ),
-            (
-                "claude-opus-5",
-                Adaptive,
-                false,
-                true,
-                true,
-                false,
-                true,
-                128_000,
-            ),
-            (
-                "claude-sonnet-5",
-                Adaptive,
-                false,
-                true,
-                true,
-                false,
-                true,
-                128_000,
-            ),
-            (
-                "claude-haiku-5-5",
-                Adaptive,
-                false,
-                true,
-                true,
-                false,
-                true,
-                128_000,
-            ),
-            (
-                "claude-fable-5",
-                Always,
-                false,
-                true,
-                true,
-                false,
-                true,
-                128_000,
-            ),
-            (
-                "claude-mythos-5",
-                Always,
-                false,
-                true,
-                true,
-                false,
-                true,
-                128_000,
-            ),
-            (
-                "claude-fable-5-1",
-                Always,
-                false,
-                false,
-                true,
-                false,
-                true,
-                128_000,
-            ),
-            (
-                "claude-sonnet-5-5",
-                Always,
-                false,
-                false,
-                true,
-                false,
-                true,
-                128_000,
-            ),
-            (
-                "claude-opus-5-5",
-                Always,
-                false,
-                false,
-                true,
-                false,
-                true,
-                128_000,
-            ),
-        ];
-        for (id, thinking, sampling, forced, xhigh, prefill, in_place, max_tokens) in rows {
-            let model = of(id);
+        for row in ROWS.trim().lines() {
+            let words: Vec<&str> = row.split_whitespace().collect();
+            let model = of(words[0]);
+            let accepts = model.accepts;
 
-            assert_eq!(model.thinking, thinking, "{id}");
-            assert_eq!(model.accepts.sampling, sampling, "{id}");
-            assert_eq!(model.accepts.forced_tool_choice, forced, "{id}");
-            assert_eq!(model.efforts.contains(&Effort::XHigh), xhigh, "{id}");
-            assert_eq!(model.accepts.prefill, prefill, "{id}");
-            assert_eq!(model.accepts.system_in_messages, in_place, "{id}");
-            assert_eq!(model.max_tokens, max_tokens, "{id}");
-            assert!(model.accepts.structured_outputs, "{id}");
+            assert_eq!(format!("{:?}", model.thinking), words[1], "{row}");
+            assert_eq!(model.max_tokens.to_string(), words[2], "{row}");
+            for (word, has) in [
+                ("sampling", accepts.sampling),
+                ("forced", accepts.forced_tool_choice),
+                ("prefill", accepts.prefill),
+                ("in-place", accepts.system_in_messages),
+                ("effort", !model.efforts.is_empty()),
+                ("xhigh", model.efforts.contains(&Effort::XHigh)),
+            ] {
+                assert_eq!(has, words.contains(&word), "{word}: {row}");
+            }
+            assert!(accepts.structured_outputs, "{row}");
         }
     }
 

@@ -16,7 +16,7 @@ pub(in crate::translate) struct Text<'a>(pub Cow<'a, str>);
 
 impl<'a> Text<'a> {
     /// The text from byte `start` on, still borrowed if it was.
-    pub fn from_byte(self, start: usize) -> Self {
+    pub fn after_byte(self, start: usize) -> Self {
         Self(match self.0 {
             Cow::Borrowed(text) => Cow::Borrowed(text.get(start..).unwrap_or_default()),
             Cow::Owned(text) => Cow::Owned(text.get(start..).unwrap_or_default().to_owned()),

@@ -46,7 +46,12 @@ fn sentence(place: &str, error: &serde_json::Error) -> String {
     let said = error.to_string();
     match said.split_once(", expected ") {
         Some((_, rest)) => {
-            let expected = rest.split(" at line ").next().unwrap_or(rest);
+            let expected = match rest.split(" at line ").next().unwrap_or(rest) {
+                "f64" => "a number",
+                "u64" => "a whole number, not negative",
+                said if said.starts_with("struct ") => "an object",
+                said => said,
+            };
             format!("`{place}` is of the wrong type, expected {expected}")
         }
         None => format!("`{place}` is malformed"),

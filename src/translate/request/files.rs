@@ -38,7 +38,7 @@ pub(super) fn image<'a>(
                 "image_url",
                 "this is text, send it as a `file` part or as text",
             )),
-            (media, true) => Ok(media.inline(url.from_byte(uri.data), None)),
+            (media, true) => Ok(media.inline(url.after_byte(uri.data), None)),
             (_, false) => Err(place.field("image_url", "the data must be in base64")),
         };
     }
@@ -88,7 +88,7 @@ fn data_file<'a>(
         return Ok(Media::Pdf.inline(data, title));
     };
     let media = uri.media(place, "file.file_data")?;
-    let encoded = data.from_byte(uri.data);
+    let encoded = data.after_byte(uri.data);
     let Media::Text = media else {
         return match uri.base64 {
             true => Ok(media.inline(encoded, title)),

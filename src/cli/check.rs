@@ -3,11 +3,19 @@
 use std::io::{self, Write};
 
 use crate::config::{Config, Finding, Loaded, Skipped, Sources};
+use crate::translate::Defaults;
 
 /// Checks the configuration and writes what was found, one line each. `None` where it cannot be used.
 pub fn report(sources: &Sources, out: &mut impl Write) -> io::Result<Option<Loaded>> {
     match Config::load(sources) {
         Ok(loaded) => {
+            let faults = unusable(&loaded.config);
+            if !faults.is_empty() {
+                writeln!(out, "{}", faults.join("\n"))?;
+                warnings(&loaded.warnings, out)?;
+                writeln!(out, "not usable: {}", count(faults.len(), "fault"))?;
+                return Ok(None);
+            }
             warnings(&loaded.warnings, out)?;
             skipped(&loaded.skipped, out)?;
             writeln!(out, "ok: {}", summary(&loaded))?;
@@ -20,6 +28,21 @@ pub fn report(sources: &Sources, out: &mut impl Write) -> io::Result<Option<Load
             Ok(None)
         }
     }
+}
+
+/// Defaults of a model's bodies that no request could carry.
+fn unusable(config: &Config) -> Vec<String> {
+    let groups = config.models.groups.iter();
+    let direct = groups.flat_map(|group| {
+        let deployments = group.deployments.iter();
+        let direct = deployments.filter_map(|deployment| deployment.direct.as_ref());
+        direct.map(move |target| (&group.name, &target.defaults))
+    });
+    let unusable = direct.filter_map(|(model, defaults)| {
+        let unusable = Defaults::parse(defaults).err()?;
+        Some(format!("model {model:?}: {unusable}"))
+    });
+    unusable.collect()
 }
 
 fn warnings(findings: &[Finding], out: &mut impl Write) -> io::Result<()> {

@@ -169,6 +169,12 @@ fn introduce(
         "{}\n",
         post("/v1/messages", &streamed).replacen("curl -sS", "curl -sSN", 1)
     )?;
+    writeln!(
+        out,
+        "The same model in OpenAI's dialect, which is translated:\n"
+    )?;
+    let chat = post("/v1/chat/completions", &streamed);
+    writeln!(out, "{}\n", chat.replacen("curl -sS", "curl -sSN", 1))?;
     writeln!(out, "A model that LiteLLM serves:\n")?;
     writeln!(out, "{}\n", post("/v1/chat/completions", other))?;
     writeln!(out, "Models, health, whose memory a request means:\n")?;

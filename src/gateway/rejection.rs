@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::auth::Refusal;
 use crate::body::{DecodeError, ScanError};
-use crate::wire::{Dialect, ErrorKind};
+use crate::config::ProviderDialect;
+use crate::translate::Unsupported;
+use crate::wire::{Dialect, ErrorKind, Said};
 
 const NOT_EXPOSED: &str = "this path is not open here: the gateway passes LiteLLM's inference paths only; `litellm.expose: all` in its configuration opens the rest";
 const NOT_ALLOWED: &str = "this port leads only to the hosts in `egress.allow`: write the path as /v3/PROVIDER/… for the first of them, or /HOST/v3/PROVIDER/…";
@@ -32,6 +34,13 @@ pub enum Rejection {
     Caller(Refusal),
     NoMemoryUser,
     MemorySwitch,
+    /// What cannot be said to the model in its provider's dialect.
+    Parameter(Unsupported),
+    /// A direct model, by its public name, that has no such endpoint in this dialect.
+    Endpoint {
+        model: String,
+        speaks: ProviderDialect,
+    },
     Upstream(Failure),
     /// The lane to the upstream takes no more for now.
     Lane {
@@ -53,6 +62,8 @@ pub enum Failure {
     Unprocessed,
     /// It answered what HTTP does not allow.
     Invalid,
+    /// Its answer could not be told in the other dialect.
+    Unreadable,
     FirstByteTimeout,
     LiteLlmDown,
     Internal,
@@ -71,6 +82,8 @@ pub struct Answer {
     /// `x-should-retry`: `false` where sending again could bill or write twice, `true` where nothing was processed.
     pub should_retry: Option<bool>,
     pub allow: Option<&'static str>,
+    /// The parameter at fault.
+    pub param: Option<String>,
 }
 
 impl Answer {
@@ -83,6 +96,16 @@ impl Answer {
             retry_after: None,
             should_retry: None,
             allow: None,
+            param: None,
+        }
+    }
+
+    pub fn said(&self) -> Said<'_> {
+        Said {
+            kind: self.kind,
+            code: self.code,
+            message: &self.message,
+            param: self.param.as_deref(),
         }
     }
 
@@ -105,6 +128,25 @@ impl Answer {
         let mut answer = Self::new(dialect.overloaded(), "upstream_overloaded", message);
         answer.retry_after = Some(retry_after);
         answer.should_retry = Some(certain);
+        answer
+    }
+
+    fn unsupported(what: &Unsupported) -> Self {
+        let mut answer = Self::new(400, "unsupported_parameter", &*what.message);
+        answer.param.clone_from(&what.param);
+        answer
+    }
+
+    fn no_endpoint(model: &str, speaks: ProviderDialect) -> Self {
+        let takes = match speaks {
+            ProviderDialect::Anthropic => {
+                "/v1/chat/completions, /v1/messages and /v1/messages/count_tokens"
+            }
+            ProviderDialect::OpenAi => "/v1/chat/completions",
+        };
+        let message = format!("the model {model:?} is not served on this path, use {takes}");
+        let mut answer = Self::new(400, "unsupported_endpoint", message);
+        answer.param = Some("model".to_owned());
         answer
     }
 
@@ -169,6 +211,8 @@ impl Rejection {
                 "memory_switch",
                 "x-memgate-memory is not supported in this version: send the request without it",
             ),
+            Self::Parameter(unsupported) => Answer::unsupported(unsupported),
+            Self::Endpoint { model, speaks } => Answer::no_endpoint(model, *speaks),
             Self::Upstream(failure) => failure.answer(),
             Self::Lane {
                 retry_after,
@@ -187,6 +231,7 @@ impl Failure {
             Self::Broken => "broken",
             Self::Unprocessed => "unprocessed",
             Self::Invalid => "invalid_answer",
+            Self::Unreadable => "unreadable_answer",
             Self::FirstByteTimeout => "first_byte_timeout",
             Self::LiteLlmDown => "litellm_down",
             Self::Internal => "internal",
@@ -213,6 +258,12 @@ impl Failure {
             )
             .never_again(),
             Self::Invalid => Answer::new(502, "upstream_invalid", "the upstream's answer is not valid HTTP").never_again(),
+            Self::Unreadable => Answer::new(
+                502,
+                "upstream_unreadable",
+                "the upstream's answer could not be translated; the request was processed",
+            )
+            .never_again(),
             Self::FirstByteTimeout => Answer::new(
                 504,
                 "upstream_timeout",

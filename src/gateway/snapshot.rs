@@ -1,7 +1,7 @@
 //! Everything that is built from one configuration.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,6 +16,7 @@ use crate::cookies::CookieJars;
 use crate::identity::IdentityRules;
 use crate::routing::{DirectModel, RouteTable};
 use crate::telemetry::{Metrics, UpstreamMetrics};
+use crate::translate::{Defaults, Unusable};
 use crate::upstream::backends::Backends;
 use crate::upstream::lane::Cause;
 use crate::upstream::resolve::Resolver;
@@ -40,6 +41,8 @@ pub struct Snapshot {
     /// For the status page.
     pub edge_errors: EdgeErrors,
     lanes: Lanes,
+    /// By [`DirectModel::index`]: what a translated body says where its client is silent.
+    defaults: Vec<Defaults>,
     /// Direct models that were named on LiteLLM's paths: warned of once each.
     elsewhere: Mutex<HashSet<Arc<str>>>,
 }
@@ -61,6 +64,8 @@ pub enum BuildError {
     LiteLlm(#[from] ClientError),
     #[error("api_base host {0:?} is not a host name")]
     Host(String),
+    #[error("model {model:?}: {unusable}")]
+    Defaults { model: Arc<str>, unusable: Unusable },
 }
 
 impl Snapshot {
@@ -84,6 +89,8 @@ impl Snapshot {
             metrics: Arc::clone(&metrics),
         };
         let lanes = Lanes::build(parts, &routes)?;
+        let defaults = routes.direct().iter().map(|model| defaults(model));
+        let defaults = defaults.collect::<Result<_, _>>()?;
         let replicas = config.litellm.urls.iter().filter_map(|url| {
             Some((
                 url.clone(),
@@ -116,6 +123,7 @@ impl Snapshot {
             routes,
             litellm,
             lanes,
+            defaults,
             edge_errors: EdgeErrors::default(),
             elsewhere: Mutex::default(),
         })
@@ -141,6 +149,11 @@ impl Snapshot {
                 "direct model {name:?} was named on a path that LiteLLM serves: such requests do not pass the gateway's own route"
             );
         }
+    }
+
+    pub fn defaults_of(&self, model: &DirectModel) -> &Defaults {
+        static NONE: LazyLock<Defaults> = LazyLock::new(Defaults::default);
+        self.defaults.get(model.index).unwrap_or(&NONE)
     }
 
     pub fn upstream_of(&self, model: &DirectModel) -> Option<&Arc<DirectUpstream>> {
@@ -179,4 +192,11 @@ impl Snapshot {
     pub fn bypasses(&self) -> Vec<Arc<DirectUpstream>> {
         self.lanes.bypasses()
     }
+}
+
+fn defaults(model: &DirectModel) -> Result<Defaults, BuildError> {
+    Defaults::parse(&model.target.defaults).map_err(|unusable| BuildError::Defaults {
+        model: Arc::clone(&model.group),
+        unusable,
+    })
 }

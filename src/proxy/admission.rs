@@ -1,29 +1,26 @@
 //! May this request go on, and where to? Answered once, before any upstream is touched.
 
-use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Uri, header};
+use http::header;
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::Door;
 use super::body::{self, Unread};
-use super::context::{Admitted, DirectWay, RequestCtx, Way, names};
+use super::context::{Admitted, RequestCtx, Way, names};
 use super::detour::{self, Detour};
-use super::errand::Errand;
-use super::parcel::{self, Parcel};
+use super::parcel::Parcel;
 use super::passage::Fairness;
-use super::target::{Target, is_inference};
-use super::{egress, local, relay, reply};
+use super::target::Target;
+use super::translation::Asked;
+use super::{direct, egress, local, relay, reply, untouched};
 use crate::auth::{Caller, Presented};
 use crate::body::Envelope;
-use crate::config::{Bypass, Expose, ProviderDialect};
-use crate::gateway::{Rejection, Snapshot};
+use crate::gateway::Rejection;
 use crate::identity::MemoryUser;
-use crate::routing::{DirectModel, Route, qualified};
+use crate::routing::{Route, qualified};
 use crate::wire::Dialect;
 
 /// How long an idle client connection is kept.
@@ -87,7 +84,10 @@ async fn decide(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Ad
         Target::Messages | Target::CountTokens | Target::ChatCompletions => {
             route(session, ctx, &target).await.map(Some)
         }
-        Target::LiteLlm { model } => pass_through(session, ctx, model.as_deref()).await.map(Some),
+        Target::LiteLlmOnly => untouched::held(session, ctx).await.map(Some),
+        Target::LiteLlm { model } => untouched::stream(session, ctx, model.as_deref())
+            .await
+            .map(Some),
         _ => {
             local::answer(session, ctx, &target).await?;
             Ok(None)
@@ -135,13 +135,8 @@ async fn route(
         (None, None) => None,
         _ => Some(authenticate(session, ctx, Some(&route)).await?),
     };
-    let way = direct_way(session, ctx, target, &route)?;
-    let user = memory_user(session, ctx, &route, caller.as_ref())?;
-    let rename = match way {
-        // LiteLLM has the model under its public name.
-        None if route.direct().is_some() => Some(&*route.name),
-        _ => route.model.as_deref(),
-    };
+    let way = direct::way(session, ctx, target, &route)?;
+    let user = direct::memory_user(session, ctx, &route, caller.as_ref())?;
     let lane = way
         .as_ref()
         .map_or(&snapshot.litellm.metrics, |way| &way.upstream.metrics)
@@ -155,12 +150,19 @@ async fn route(
                 user.as_ref().map(MemoryUser::as_str),
             );
             way.fairness = Fairness::of(headers, person);
-            way.detour = detour(snapshot, &route, &parcel, &envelope);
+            way.detour = Detour::of(snapshot, &route, &parcel, &envelope);
             Way::Direct(way)
         }
         None => Way::LiteLlm { tried: Vec::new() },
     };
-    let (feed, held) = parcel.hold(ctx, &envelope, rename);
+    let ((feed, held), translation) = match (route.direct(), &way) {
+        (Some(model), Way::Direct(way)) if direct::is_translated(model, target) => {
+            let asked = Asked::new(&route, model, &envelope);
+            let (held, translation) = asked.translate(ctx, parcel, way.detour.as_ref()).await?;
+            (held, Some(translation))
+        }
+        _ => (parcel.hold(ctx, &envelope, route.model.as_deref()), None),
+    };
     Ok(Admitted {
         lane,
         way,
@@ -171,59 +173,7 @@ async fn route(
         stream: envelope.stream,
         model: Some(envelope.model),
         betas: route.betas,
-    })
-}
-
-/// The other way that the configuration has for a model behind the router.
-fn detour(
-    snapshot: &Snapshot,
-    route: &Route,
-    parcel: &Parcel,
-    envelope: &Envelope,
-) -> Option<Detour> {
-    let model = route.direct()?;
-    match snapshot.config.direct.bypass {
-        Bypass::Provider => snapshot
-            .bypass_of(model)
-            .filter(|upstream| !upstream.is_out_of_reach())
-            .map(|upstream| Detour::Provider(Arc::clone(upstream))),
-        Bypass::LiteLlm if model.target.router && !snapshot.config.litellm.urls.is_empty() => {
-            Some(Detour::LiteLlm(parcel.original(envelope, &route.name)))
-        }
-        Bypass::LiteLlm | Bypass::None => None,
-    }
-}
-
-/// A request that goes to LiteLLM as it is, its body streamed.
-async fn pass_through(
-    session: &mut Session,
-    ctx: &RequestCtx,
-    model: Option<&str>,
-) -> Result<Admitted, Unread> {
-    let config = &ctx.snapshot.config;
-    if config.litellm.expose == Expose::Inference && !is_inference(session.req_header().uri.path())
-    {
-        return Err(Rejection::NotExposed.into());
-    }
-    let caller = match &config.litellm.api_key {
-        Some(_) => Some(authenticate(session, ctx, None).await?),
-        None => None,
-    };
-    let route = model.map(|model| ctx.snapshot.routes.resolve(model, 0.0));
-    if let Some(direct) = route.as_ref().and_then(Route::direct) {
-        ctx.snapshot.note_direct_elsewhere(direct);
-    }
-    body::invite(session).await?;
-    Ok(Admitted {
-        lane: ctx.snapshot.litellm.metrics.enter(),
-        way: Way::LiteLlm { tried: Vec::new() },
-        caller,
-        user: None,
-        model: model.map(str::to_owned),
-        stream: false,
-        betas: Vec::new(),
-        feed: Some(parcel::feed(ctx, None)),
-        held: None,
+        translation,
     })
 }
 
@@ -255,72 +205,4 @@ pub(super) fn presented(session: &Session) -> Presented<'_> {
         &head.headers,
         head.uri.authority().map(http::uri::Authority::as_str),
     )
-}
-
-/// The direct way, where the gateway itself speaks the request's dialect to this model.
-fn direct_way(
-    session: &Session,
-    ctx: &RequestCtx,
-    target: &Target,
-    route: &Route,
-) -> Result<Option<DirectWay>, Rejection> {
-    let Some(model) = route.direct() else {
-        return Ok(None);
-    };
-    if *target == Target::ChatCompletions || model.target.dialect != ProviderDialect::Anthropic {
-        return Ok(None);
-    }
-    let Some(upstream) = ctx.snapshot.upstream_of(model) else {
-        return Ok(None);
-    };
-    Ok(Some(DirectWay {
-        errand: Errand::Model(Arc::clone(model)),
-        upstream: Arc::clone(upstream),
-        uri: direct_uri(session, model)?,
-        fairness: Fairness::default(),
-        detour: None,
-        bypassed: false,
-    }))
-}
-
-/// Whose memory is meant: the router is never asked without a name that we set, whoever speaks to it.
-fn memory_user(
-    session: &Session,
-    ctx: &RequestCtx,
-    route: &Route,
-    caller: Option<&Caller>,
-) -> Result<Option<MemoryUser>, Rejection> {
-    if !route.direct().is_some_and(|model| model.target.router) {
-        return Ok(None);
-    }
-    let of_key = caller.and_then(Caller::user).and_then(MemoryUser::new);
-    let headers = &session.req_header().headers;
-    let user = of_key.or_else(|| Some(ctx.snapshot.identity.resolve(headers)?.user));
-    user.map(Some).ok_or(Rejection::NoMemoryUser)
-}
-
-/// The configured path in front of the request's, path and query byte for byte; a memory user in the
-/// query goes.
-fn direct_uri(session: &Session, model: &DirectModel) -> Result<Uri, Rejection> {
-    let asked = &session.req_header().uri;
-    let query = without_user(asked.query()).map_or_else(String::new, |query| format!("?{query}"));
-    let uri = format!("{}{}{query}", model.target.base.path, asked.path());
-    uri.parse()
-        .map_err(|_unsound| Rejection::Head("the query is not valid"))
-}
-
-/// A query without those pairs that name a memory user.
-pub(super) fn without_user(query: Option<&str>) -> Option<Cow<'_, str>> {
-    let query = query?;
-    if !query.split('&').any(names_user) {
-        return Some(Cow::Borrowed(query));
-    }
-    let others: Vec<&str> = query.split('&').filter(|pair| !names_user(pair)).collect();
-    (!others.is_empty()).then(|| Cow::Owned(others.join("&")))
-}
-
-/// `userId`, also where it is spelt with escapes: a server decodes it before it looks.
-fn names_user(pair: &str) -> bool {
-    let name = pair.split('=').next().unwrap_or_default();
-    percent_encoding::percent_decode_str(name).eq(*b"userId")
 }

@@ -65,13 +65,7 @@ async fn write(
     dialect: Dialect,
     id: &RequestId,
 ) -> Result<()> {
-    let body = error_body(
-        dialect,
-        answer.kind,
-        answer.code,
-        &answer.message,
-        id.as_str(),
-    );
+    let body = error_body(dialect, &answer.said(), id.as_str());
     let mut head = ResponseHeader::build(answer.status, Some(6))?;
     head.insert_header(header::CONTENT_TYPE, JSON)?;
     head.insert_header(header::CONTENT_LENGTH, body.len())?;

@@ -13,6 +13,7 @@ use super::judge::Finding;
 use super::passage::Fairness;
 use super::relay::{Custody, SharedFeed};
 use super::stream::Tail;
+use super::translation::Translation;
 use crate::auth::Caller;
 use crate::cookies::CookieHeader;
 use crate::gateway::{DirectUpstream, Failure, Gateway, InFlight, Snapshot};
@@ -54,6 +55,8 @@ pub(super) struct Admitted {
     pub feed: Option<SharedFeed>,
     /// `None`: the body is streamed through, not held.
     pub held: Option<Held>,
+    /// Client and provider speak two dialects.
+    pub translation: Option<Translation>,
 }
 
 #[expect(
@@ -90,6 +93,8 @@ pub(super) enum BodyMode {
     Spliced,
     /// Decompressed, because its model had to change.
     Decoded,
+    /// In the provider's dialect.
+    Translated,
 }
 
 impl BodyMode {
@@ -98,6 +103,7 @@ impl BodyMode {
             Self::Identical => "identical",
             Self::Spliced => "spliced",
             Self::Decoded => "decoded",
+            Self::Translated => "translated",
         }
     }
 }
@@ -209,6 +215,14 @@ impl RequestCtx {
 
     pub(super) fn feed(&self) -> Option<&SharedFeed> {
         self.admitted.as_ref()?.feed.as_ref()
+    }
+
+    pub(super) fn translation(&self) -> Option<&Translation> {
+        self.admitted.as_ref()?.translation.as_ref()
+    }
+
+    pub(super) fn translation_mut(&mut self) -> Option<&mut Translation> {
+        self.admitted.as_mut()?.translation.as_mut()
     }
 
     pub(super) fn route(&self) -> &'static str {

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::context::{BodyMode, DirectWay, RequestCtx, Way};
+use super::parcel::Parcel;
 use super::passage;
 use crate::body::Envelope;
-use crate::gateway::DirectUpstream;
+use crate::config::Bypass;
+use crate::gateway::{DirectUpstream, Snapshot};
+use crate::routing::Route;
 
 /// Another way to the same model.
 pub(super) enum Detour {
@@ -22,6 +25,28 @@ pub(super) struct Original {
     pub mode: BodyMode,
     /// Where the model stands in it, and LiteLLM's name for it where that is another.
     pub rename: Option<(Envelope, Arc<str>)>,
+}
+
+impl Detour {
+    /// The other way that the configuration has for a model behind the router.
+    pub(super) fn of(
+        snapshot: &Snapshot,
+        route: &Route,
+        parcel: &Parcel,
+        envelope: &Envelope,
+    ) -> Option<Self> {
+        let model = route.direct()?;
+        match snapshot.config.direct.bypass {
+            Bypass::Provider => snapshot
+                .bypass_of(model)
+                .filter(|upstream| !upstream.is_out_of_reach())
+                .map(|upstream| Self::Provider(Arc::clone(upstream))),
+            Bypass::LiteLlm if model.target.router && !snapshot.config.litellm.urls.is_empty() => {
+                Some(Self::LiteLlm(parcel.original(envelope, &route.name)))
+            }
+            Bypass::LiteLlm | Bypass::None => None,
+        }
+    }
 }
 
 impl Original {
@@ -104,6 +129,8 @@ fn turn(ctx: &mut RequestCtx, reason: &'static str) -> bool {
                 held.mode = mode;
                 feed.lock().replace(bytes);
             }
+            // LiteLLM translates by itself.
+            admitted.translation = None;
             admitted.lane = ctx.snapshot.litellm.metrics.enter();
             admitted.way = Way::LiteLlm { tried: Vec::new() };
         }

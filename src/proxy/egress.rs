@@ -7,10 +7,11 @@ use std::sync::Arc;
 use http::{HeaderMap, Uri, header};
 use pingora_proxy::Session;
 
-use super::admission::{refuse_two_framings, without_user};
+use super::admission::refuse_two_framings;
 use super::body::{self, Unread};
 use super::context::{Admitted, DirectWay, RequestCtx, Way};
 use super::detour::Detour;
+use super::direct::without_user;
 use super::errand::{Errand, LiteLlms};
 use super::passage::Fairness;
 use super::upstream_head::{PRIVATE, USER_AGENT, remove_prefixed};
@@ -54,6 +55,7 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result
         lane,
         feed: Some(feed),
         held,
+        translation: None,
     })
 }
 

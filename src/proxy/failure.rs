@@ -8,6 +8,7 @@ use super::context::{RequestCtx, Way};
 use super::judge::Next;
 use super::relay::{AGAIN, Expired};
 use super::stream::Tail;
+use super::translation::Translation;
 use super::{body, detour, judge, record, relay, reply};
 use crate::gateway::{Failure, Rejection};
 use crate::upstream::peer::LOOK_AGAIN;
@@ -228,7 +229,11 @@ async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) -> bool {
     let request_id = ctx.request_id.as_str();
     let message = "the upstream broke off in mid-stream";
     // After the last event nothing is missing but the end itself.
-    let event = (!tail.is_finished()).then(|| tail.error_event(ctx.dialect, message, request_id));
+    let event = match ctx.translation().is_some() {
+        true => ctx.translation_mut().and_then(Translation::end),
+        false if tail.is_finished() => None,
+        false => Some(tail.error_event(ctx.dialect, message, request_id)),
+    };
     let said = session.write_response_body(event, true).await;
     delivered(&said)
 }

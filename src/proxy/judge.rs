@@ -4,21 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header;
+use http::{HeaderValue, StatusCode, header};
 use parking_lot::Mutex;
-use pingora_core::Result;
 use pingora_http::ResponseHeader;
 
 use super::context::{RequestCtx, names};
+use super::head::edit_response;
 use super::passage;
 use super::relay::{Decision, Judge, Rest};
 use super::reply::{self, JSON};
+use super::retelling::{self, is_plain};
 use crate::gateway::{Answer, DirectUpstream, EdgeErrorNote, Rejection, Snapshot};
 use crate::upstream::edge_error::{self, EdgeError, Whose};
 use crate::upstream::lane::{Permit, Sign};
 use crate::upstream::verdict::Attempt;
 use crate::upstream::{Called, Effect, Outcome, Phase, Reach, Reason, Verdict};
-use crate::wire::{Dialect, ErrorKind, error_body};
+use crate::wire::{Dialect, ErrorKind, Said, error_body};
 
 /// What the judge of a kept answer found; the hooks read it after the attempt.
 #[derive(Default)]
@@ -44,6 +45,7 @@ pub(super) fn of(ctx: &RequestCtx) -> Option<Judge> {
         snapshot: Arc::clone(&ctx.snapshot),
         tried: Tried::of(ctx)?,
         dialect: ctx.dialect,
+        translated: ctx.translation().is_some(),
         request_id: ctx.request_id.as_str().to_owned(),
         finding: Arc::clone(&ctx.answered.finding),
     };
@@ -155,6 +157,8 @@ struct Case {
     snapshot: Arc<Snapshot>,
     tried: Tried,
     dialect: Dialect,
+    /// The provider speaks another one.
+    translated: bool,
     request_id: String,
     finding: Arc<Mutex<Finding>>,
 }
@@ -195,6 +199,10 @@ impl Case {
                 passage::spread(pause.unwrap_or(retry_after)),
                 certain,
             ),
+            (_, None) if self.translated => match rest {
+                Rest::Nothing if is_plain(&head.headers) => retelling::error(head, &body),
+                _ => self.say(head, None, None),
+            },
             (_, None) if rest == Rest::Nothing => Decision::Deliver(head, body),
             (_, None) if rest == Rest::Follows => Decision::Begin(head, body),
             (_, edge) => {
@@ -234,13 +242,7 @@ impl Case {
             certain,
         }
         .answer(self.dialect);
-        let body = error_body(
-            self.dialect,
-            answer.kind,
-            answer.code,
-            &answer.message,
-            &self.request_id,
-        );
+        let body = error_body(self.dialect, &answer.said(), &self.request_id);
         let head = refusal_head(&answer, theirs, body.len());
         Decision::Deliver(Box::new(head), body)
     }
@@ -252,7 +254,10 @@ impl Case {
         edge: Option<&EdgeError>,
         again: Option<bool>,
     ) -> Decision {
-        let status = head.status.as_u16();
+        let status = match head.status.as_u16() {
+            529 if self.translated => self.dialect.overloaded(),
+            status => status,
+        };
         let (code, message) = match edge {
             Some(edge) => ("edge_error", edge_error::explain(edge)),
             None => (
@@ -260,23 +265,34 @@ impl Case {
                 "the upstream's error answer could not be read whole".to_owned(),
             ),
         };
-        let body = error_body(
-            self.dialect,
-            ErrorKind::of_status(status),
+        let said = Said {
+            kind: ErrorKind::of_status(status),
             code,
-            &message,
-            &self.request_id,
-        );
-        let retry_after = edge.and_then(|edge| edge.retry_after);
-        if let Err(error) = reframe(&mut head, body.len(), retry_after, again) {
-            log::error!(target: "memgate::proxy", "an upstream error could not be said: {}", error.etype().as_str());
-        }
+            message: &message,
+            param: None,
+        };
+        let body = error_body(self.dialect, &said, &self.request_id);
+        reframe(&mut head, status, body.len());
+        edit_response(&mut head, |head| {
+            if let Some(wait) = edge.and_then(|edge| edge.retry_after) {
+                let wait = reply::seconds(wait).into();
+                head.headers.insert(header::RETRY_AFTER, wait);
+            }
+            if let Some(again) = again {
+                let again = HeaderValue::from_static(if again { "true" } else { "false" });
+                head.headers.insert(names::SHOULD_RETRY, again);
+            }
+        });
         Decision::Deliver(head, body)
     }
 }
 
 /// Of the edge's own head nothing stays but what we have stamped on it.
-fn refusal_head(answer: &Answer, theirs: &ResponseHeader, length: usize) -> ResponseHeader {
+pub(super) fn refusal_head(
+    answer: &Answer,
+    theirs: &ResponseHeader,
+    length: usize,
+) -> ResponseHeader {
     let mut head = reply::error_head(answer);
     head.headers.insert(header::CONTENT_LENGTH, length.into());
     for name in names::STAMPED {
@@ -287,26 +303,18 @@ fn refusal_head(answer: &Answer, theirs: &ResponseHeader, length: usize) -> Resp
     head.into()
 }
 
-fn reframe(
-    head: &mut ResponseHeader,
-    length: usize,
-    retry_after: Option<Duration>,
-    again: Option<bool>,
-) -> Result<()> {
-    for name in [
-        header::CONTENT_ENCODING,
-        header::TRANSFER_ENCODING,
-        header::CONTENT_LANGUAGE,
-    ] {
-        head.remove_header(&name);
-    }
-    head.insert_header(header::CONTENT_TYPE, JSON)?;
-    head.insert_header(header::CONTENT_LENGTH, length)?;
-    if let Some(wait) = retry_after {
-        head.insert_header(header::RETRY_AFTER, reply::seconds(wait))?;
-    }
-    if let Some(again) = again {
-        head.insert_header(names::SHOULD_RETRY, if again { "true" } else { "false" })?;
-    }
-    Ok(())
+/// The head of another body, of ours.
+pub(super) fn reframe(head: &mut ResponseHeader, status: u16, length: usize) {
+    edit_response(head, |head| {
+        head.status = StatusCode::from_u16(status).unwrap_or(head.status);
+        for name in [
+            header::CONTENT_ENCODING,
+            header::TRANSFER_ENCODING,
+            header::CONTENT_LANGUAGE,
+        ] {
+            head.headers.remove(name);
+        }
+        head.headers.insert(header::CONTENT_TYPE, JSON);
+        head.headers.insert(header::CONTENT_LENGTH, length.into());
+    });
 }

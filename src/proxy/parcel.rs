@@ -8,7 +8,7 @@ use pingora_proxy::Session;
 
 use super::body;
 use super::context::{BodyMode, Held, RequestCtx};
-use super::detour::Original;
+use super::detour::{Detour, Original};
 use super::relay::{Feed, SharedFeed};
 use crate::body::{DecodeBounds, Encoding, Envelope, Share, decode};
 use crate::gateway::{Failure, Rejection};
@@ -61,8 +61,33 @@ impl Parcel {
         Ok(parcel)
     }
 
-    pub(super) fn plain(&self) -> &[u8] {
+    pub(super) fn plain(&self) -> &Bytes {
         self.plain.as_ref().unwrap_or(&self.sent)
+    }
+
+    /// Room for another body of about this one's size.
+    pub(super) async fn make_room(&mut self) -> Result<(), Rejection> {
+        let more = self.plain().len();
+        let grown = self.share.grow(more, body::PATIENCE).await;
+        grown.map_err(|_full| Rejection::BodiesFull)
+    }
+
+    /// What goes up in the place of what came.
+    pub(super) fn translated(
+        mut self,
+        ctx: &RequestCtx,
+        body: Bytes,
+        original: Option<&Detour>,
+    ) -> (SharedFeed, Held) {
+        let kept = match original {
+            Some(Detour::LiteLlm(original)) => original.bytes.len(),
+            _ => 0,
+        };
+        let length = body.len();
+        self.share.shrink_to(length + kept);
+        let feed = feed(ctx, Some((body, self.share)));
+        let mode = BodyMode::Translated;
+        (feed, Held { length, mode })
     }
 
     /// What LiteLLM would be sent, which has the model under its public name.
@@ -83,6 +108,12 @@ impl Parcel {
             mode,
             rename: Some((envelope.clone(), Arc::clone(public))),
         }
+    }
+
+    /// What goes up where nothing is changed.
+    pub(super) fn unchanged(mut self, ctx: &RequestCtx) -> (SharedFeed, Held) {
+        self.share.shrink_to(self.sent.len());
+        as_it_came(ctx, self.sent, self.share)
     }
 
     /// What goes up: the bytes that came, but for the model's name.

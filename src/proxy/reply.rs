@@ -37,13 +37,7 @@ pub(super) async fn error(session: &mut Session, ctx: &RequestCtx, answer: &Answ
         return Ok(());
     }
     let request_id = ctx.request_id.as_str();
-    let body = error_body(
-        ctx.dialect,
-        answer.kind,
-        answer.code,
-        &answer.message,
-        request_id,
-    );
+    let body = error_body(ctx.dialect, &answer.said(), request_id);
     if !session.is_body_done() {
         session.set_keepalive(None);
     }

@@ -8,8 +8,10 @@ use pingora_proxy::Session;
 
 use super::context::{DirectWay, RequestCtx};
 use super::head::edit_response;
+use super::relay::Judge;
 use super::stream::Tail;
-use super::{judge, reply};
+use super::translation::rename_limits;
+use super::{judge, reply, retelling};
 use crate::cookies::Site;
 use crate::gateway::Failure;
 use crate::upstream::Outcome;
@@ -58,8 +60,13 @@ pub(super) fn arrived(
     });
     let request = session.req_header();
     if status.is_success() && request.method != Method::HEAD {
+        if ctx.translation().is_some() {
+            // Of the provider's words.
+            head.remove_header(&header::CONTENT_LENGTH);
+        }
         ctx.answered.stream = Tail::of(&head.headers, request.uri.path());
     }
+    let retelling = retelling(ctx, status);
     let is_error = status.as_u16() >= 400;
     if let (false, Some(permit)) = (is_error, &ctx.attempt.permit) {
         permit.sign(&Sign::Head);
@@ -70,13 +77,25 @@ pub(super) fn arrived(
     }
     if let Some(feed) = ctx.feed() {
         let mut feed = feed.lock();
-        if status.is_success() {
-            feed.release();
-        } else {
-            feed.stop(judge);
+        match retelling {
+            Some(retelling) => feed.keep(retelling, retelling::LONGEST),
+            None if status.is_success() => feed.release(),
+            None => feed.stop(judge),
         }
     }
     Ok(())
+}
+
+/// Begins the telling of a good answer in the other dialect: event by event, or, with a judge, whole.
+fn retelling(ctx: &mut RequestCtx, status: StatusCode) -> Option<Judge> {
+    let streams = ctx.answered.stream.is_some();
+    let translation = ctx.translation_mut().filter(|_| status.is_success())?;
+    if streams {
+        translation.begin();
+        return None;
+    }
+    let reply = translation.reply.clone();
+    Some(retelling::of(ctx, reply))
 }
 
 fn informational(session: &Session, head: &ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
@@ -144,6 +163,16 @@ pub(super) fn pass_body(body: &mut Option<Bytes>, end: bool, ctx: &mut RequestCt
     if let Some(bytes) = body {
         tail.pass(bytes);
     }
+    let finished = tail.is_finished();
+    if let Some(translation) = ctx.translation_mut() {
+        *body = body.take().and_then(|bytes| translation.tell(&bytes));
+        if translation.is_over() && !finished {
+            // Of an event that nobody could read.
+            ctx.answered
+                .broken_stream
+                .get_or_insert("unreadable_answer");
+        }
+    }
     if !end {
         return;
     }
@@ -156,13 +185,17 @@ pub(super) fn pass_body(body: &mut Option<Bytes>, end: bool, ctx: &mut RequestCt
 /// A stream's clean end: its last words, where those are missing, which then are ours.
 pub(super) fn end_stream(ctx: &mut RequestCtx) -> Option<Bytes> {
     let tail = ctx.answered.stream.as_ref()?;
-    if !tail.is_truncated() || ctx.answered.broken_stream.is_some() {
-        return None;
+    let truncated = tail.is_truncated() && ctx.answered.broken_stream.is_none();
+    if truncated {
+        ctx.answered.broken_stream = Some(Outcome::Truncated.as_str());
+        ctx.answered.outcome = Some(Outcome::Truncated.as_str());
     }
-    ctx.answered.broken_stream = Some(Outcome::Truncated.as_str());
-    ctx.answered.outcome = Some(Outcome::Truncated.as_str());
+    if ctx.translation().is_some() {
+        return ctx.translation_mut()?.end();
+    }
     let message = "the upstream ended the stream before its last event";
-    Some(tail.error_event(ctx.dialect, message, ctx.request_id.as_str()))
+    let request_id = ctx.request_id.as_str();
+    truncated.then(|| tail.error_event(ctx.dialect, message, request_id))
 }
 
 /// Makes an upstream's head ours on its way to the client.
@@ -179,6 +212,9 @@ pub(super) fn deliver(head: &mut ResponseHeader, ctx: &RequestCtx) {
         if status == StatusCode::NO_CONTENT {
             headers.remove(header::CONTENT_LENGTH);
             headers.remove(header::TRANSFER_ENCODING);
+        }
+        if ctx.translation().is_some() {
+            rename_limits(headers);
         }
         if !status.is_informational() {
             reply::stamp(headers, ctx);

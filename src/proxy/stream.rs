@@ -5,7 +5,7 @@ use http::{HeaderMap, header};
 
 use crate::upstream::ProviderError;
 use crate::wire::sse::{Lines, data, field};
-use crate::wire::{Dialect, ErrorKind, error_body};
+use crate::wire::{Dialect, ErrorKind, Said, error_body};
 
 /// As much of a line that two pieces share is kept as tells an error.
 const LINE_KEPT: usize = 4096;
@@ -88,13 +88,13 @@ impl Tail {
     /// where the stream was cut inside an event.
     pub(super) fn error_event(&self, dialect: Dialect, message: &str, request_id: &str) -> Bytes {
         let between_events = self.lines.unfinished().is_empty() && !self.seen.within_event;
-        let body = error_body(
-            dialect,
-            ErrorKind::Api,
-            "upstream_broken",
+        let said = Said {
+            kind: ErrorKind::Api,
+            code: "upstream_broken",
             message,
-            request_id,
-        );
+            param: None,
+        };
+        let body = error_body(dialect, &said, request_id);
         let body = String::from_utf8_lossy(&body);
         // An unfinished event cannot be taken back. Named `error` after the fact it is one.
         let start = match (between_events, dialect) {

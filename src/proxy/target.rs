@@ -11,6 +11,8 @@ pub(crate) enum Target {
     Messages,
     CountTokens,
     ChatCompletions,
+    /// Inference that only LiteLLM serves; the model is in the body.
+    LiteLlmOnly,
     Models,
     /// The id as it stands in the path.
     Model(String),
@@ -52,6 +54,15 @@ impl Target {
             "/v1/messages" => Self::Messages,
             "/v1/messages/count_tokens" => Self::CountTokens,
             "/v1/chat/completions" | "/chat/completions" => Self::ChatCompletions,
+            "/v1/responses"
+            | "/responses"
+            | "/openai/v1/responses"
+            | "/v1/embeddings"
+            | "/embeddings"
+                if method == Method::POST =>
+            {
+                Self::LiteLlmOnly
+            }
             "/v1/models" | "/models" => Self::Models,
             "/health" => Self::Health,
             "/memory-routing/info" => Self::MemoryRouting,
@@ -71,7 +82,7 @@ impl Target {
         match self {
             Self::Messages | Self::CountTokens | Self::ChatCompletions => Some(Method::POST),
             Self::Models | Self::Model(_) | Self::Health | Self::MemoryRouting => Some(Method::GET),
-            Self::Probe | Self::Server | Self::LiteLlm { .. } => None,
+            Self::LiteLlmOnly | Self::Probe | Self::Server | Self::LiteLlm { .. } => None,
         }
     }
 }
@@ -324,6 +335,12 @@ mod tests {
             Target::ChatCompletions
         );
         assert_eq!(target("HEAD", "/").unwrap(), Target::Probe);
+        assert_eq!(target("POST", "/embeddings").unwrap(), Target::LiteLlmOnly);
+        assert_eq!(
+            target("GET", "/v1/responses").unwrap(),
+            Target::LiteLlm { model: None },
+            "its WebSocket is LiteLLM's"
+        );
         assert_eq!(
             target("GET", "/v1/models/a%2Fb").unwrap(),
             Target::Model("a%2Fb".into())

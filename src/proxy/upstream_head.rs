@@ -14,6 +14,7 @@ use super::context::{BodyMode, DirectWay, Held, RequestCtx, Way, names};
 use super::egress;
 use super::errand::{Credentials, Errand};
 use super::head::edit_request;
+use super::translation::Translation;
 use crate::config::{ProviderDialect, Secret};
 use crate::cookies::Site;
 use crate::routing::DirectModel;
@@ -21,7 +22,7 @@ use crate::routing::DirectModel;
 /// One for everybody: Cloudflare binds its cookies to it.
 pub(super) const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("memgate/", env!("CARGO_PKG_VERSION")));
-const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+pub(super) const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -85,6 +86,9 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
             match &way.errand {
                 Errand::Model(model) => {
                     strip_private(&mut head.headers);
+                    if admitted.translation.is_some() {
+                        Translation::write(&mut head.headers);
+                    }
                     write_direct_headers(&mut head.headers, model, way)?;
                 }
                 Errand::LiteLlms(_) => egress::write(&mut head.headers, way),
@@ -108,6 +112,9 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
         head.headers.insert(names::USER_ID, user.header());
     }
     add_betas(&mut head.headers, &admitted.betas)?;
+    if let Some(translation) = &admitted.translation {
+        add_betas(&mut head.headers, &translation.betas)?;
+    }
     if let Some(held) = &admitted.held {
         write_framing(&mut head.headers, held);
     }
@@ -301,7 +308,7 @@ fn write_framing(headers: &mut HeaderMap, held: &Held) {
     headers.remove(header::TRANSFER_ENCODING);
     headers.remove(header::EXPECT);
     headers.insert(header::CONTENT_LENGTH, held.length.into());
-    if held.mode == BodyMode::Decoded {
+    if matches!(held.mode, BodyMode::Decoded | BodyMode::Translated) {
         headers.remove(header::CONTENT_ENCODING);
     }
 }

@@ -38,7 +38,8 @@ impl ErrorKind {
         }
     }
 
-    fn anthropic(self) -> &'static str {
+    /// Both dialects' word: OpenAI's clients go by the status, and see the provider's own words here too.
+    fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request_error",
             Self::Authentication => "authentication_error",
@@ -51,34 +52,31 @@ impl ErrorKind {
             Self::Overloaded => "overloaded_error",
         }
     }
-
-    fn openai(self) -> &'static str {
-        match self {
-            Self::InvalidRequest | Self::NotFound | Self::TooLarge => "invalid_request_error",
-            Self::Authentication => "authentication_error",
-            Self::Permission => "permission_error",
-            Self::RateLimited => "rate_limit_error",
-            Self::Api | Self::Timeout | Self::Overloaded => "server_error",
-        }
-    }
 }
 
-/// The body of an error answer. `code` is a stable word for programs, `message` a sentence for people.
-pub fn error_body(
-    dialect: Dialect,
-    kind: ErrorKind,
-    code: &str,
-    message: &str,
-    request_id: &str,
-) -> Bytes {
+/// An error as a client is told it.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    pub kind: ErrorKind,
+    /// A stable word for programs.
+    pub code: &'a str,
+    /// A sentence for people.
+    pub message: &'a str,
+    /// The parameter at fault, where it is one; Anthropic's dialect has no place for it.
+    pub param: Option<&'a str>,
+}
+
+/// The body of an error answer.
+pub fn error_body(dialect: Dialect, said: &Said<'_>, request_id: &str) -> Bytes {
+    let (kind, message) = (said.kind.as_str(), said.message);
     let value = match dialect {
         Dialect::Anthropic => json!({
             "type": "error",
-            "error": {"type": kind.anthropic(), "message": message},
+            "error": {"type": kind, "message": message},
             "request_id": request_id,
         }),
         Dialect::OpenAi => json!({
-            "error": {"message": message, "type": kind.openai(), "param": null, "code": code},
+            "error": {"message": message, "type": kind, "param": said.param, "code": said.code},
         }),
     };
     Bytes::from(value.to_string())
@@ -90,26 +88,21 @@ mod tests {
 
     #[test]
     fn each_dialect_gets_its_own_shape() {
-        let anthropic = error_body(
-            Dialect::Anthropic,
-            ErrorKind::NotFound,
-            "no_route",
-            "no such path",
-            "r1",
-        );
-        let openai = error_body(
-            Dialect::OpenAi,
-            ErrorKind::NotFound,
-            "no_route",
-            "no such path",
-            "r1",
-        );
+        let said = Said {
+            kind: ErrorKind::NotFound,
+            code: "no_route",
+            message: "no such path",
+            param: Some("model"),
+        };
+        let anthropic = error_body(Dialect::Anthropic, &said, "r1");
+        let openai = error_body(Dialect::OpenAi, &said, "r1");
 
         let anthropic: serde_json::Value = serde_json::from_slice(&anthropic).unwrap();
         let openai: serde_json::Value = serde_json::from_slice(&openai).unwrap();
         assert_eq!(anthropic["error"]["type"], "not_found_error");
         assert_eq!(anthropic["request_id"], "r1");
         assert_eq!(openai["error"]["code"], "no_route");
-        assert_eq!(openai["error"]["param"], serde_json::Value::Null);
+        assert_eq!(openai["error"]["type"], "not_found_error");
+        assert_eq!(openai["error"]["param"], "model");
     }
 }

@@ -5,4 +5,4 @@ mod error_body;
 pub mod sse;
 
 pub use dialect::Dialect;
-pub use error_body::{ErrorKind, error_body};
+pub use error_body::{ErrorKind, Said, error_body};

@@ -349,6 +349,7 @@ async fn a_chunk_without_a_size_is_a_400_in_the_paths_dialect() {
         ("/v1/messages", "type"),
         ("/v1/chat/completions", "error"),
         ("/v1/embeddings", "error"),
+        ("/v1/files", "error"),
     ] {
         for chunk in ["zz\r\nab\r\n", "-1\r\n", "ffffffffffffffffff\r\n"] {
             let mut client = Raw::connect(gateway.address()).await;

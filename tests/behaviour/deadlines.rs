@@ -10,7 +10,7 @@ use crate::harness::*;
 
 const EVENT: &str = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
 /// The request that LiteLLM serves without its body being held.
-const PASSED: &str = "/v1/responses";
+const PASSED: &str = "/v1/files";
 
 struct World {
     edge: Edge,

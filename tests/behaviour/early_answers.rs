@@ -186,7 +186,7 @@ async fn a_late_refusal_by_a_server_that_never_reads_is_heard_while_the_upload_i
         .start()
         .await;
     let held = ("/v1/messages", &*edge);
-    let streamed = ("/v1/embeddings", &*litellm);
+    let streamed = ("/v1/files", &*litellm);
     for (path, upstream) in [held, streamed] {
         let refusal = answer::provider_error(413, "request_too_large", "too large")
             .before_body(EarlyAnswer::NeverRead);

@@ -288,7 +288,7 @@ async fn every_kind_of_answer_carries_the_gateways_headers() {
 
     let direct = post("/v1/messages", turn("x")).await;
     let litellm = post("/v1/chat/completions", other.clone()).await;
-    let passed = post("/v1/embeddings", other).await;
+    let passed = post("/v1/moderations", other).await;
     let local = world.get("/health", &[id]).await;
     let refused = post("/v1/messages", json!({})).await;
     let unknown_model = post("/v1/messages", identical).await;

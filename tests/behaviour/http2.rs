@@ -159,7 +159,7 @@ async fn an_h2_upload_without_a_length_does_not_poison_litellms_connection() {
     let length = body.len().to_string();
 
     for headers in [&[][..], &[("content-length", &*length)], &[], &[]] {
-        let answer = post(&mut h2, "/v1/embeddings", headers, &body).await;
+        let answer = post(&mut h2, "/v1/moderations", headers, &body).await;
         assert_eq!(answer.status, 200);
         let empty = post(&mut h2, "/v1/files", &[], b"").await;
         assert_eq!(empty.json()["body_length"], 0);

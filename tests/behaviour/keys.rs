@@ -278,9 +278,9 @@ async fn a_chat_with_a_direct_model_is_checked_as_on_the_direct_route() {
     };
 
     let unknown = ask("sk-unknown").await;
-    let posts = world.litellm.stats().posts;
+    let posts = world.edge.stats().posts;
     let known = ask("sk-virtual-ann").await;
 
     assert_eq!((unknown, posts), (401, 0));
-    assert_eq!((known, world.litellm.stats().posts), (200, 1));
+    assert_eq!((known, world.edge.stats().posts), (200, 1));
 }

@@ -38,7 +38,7 @@ impl World {
         [
             ("/v1/messages", &self.edge, body),
             ("/v1/chat/completions", &self.litellm, other),
-            ("/v1/embeddings", &self.litellm, "{}".into()),
+            ("/v1/files", &self.litellm, "{}".into()),
         ]
     }
 

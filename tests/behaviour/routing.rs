@@ -149,19 +149,19 @@ async fn count_tokens_is_routed_as_messages_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn chat_completions_of_a_direct_model_go_to_litellm_under_its_public_name() {
+async fn chat_completions_go_where_their_model_is_served() {
     let world = World::new().await;
 
     for path in ["/v1/chat/completions", "/chat/completions"] {
-        let answer = world.post(path).body(asking(MODEL)).send().await.unwrap();
-        assert_eq!(
-            (answer.status().as_u16(), route(&answer)),
-            (200, "litellm"),
-            "{path}"
-        );
+        for (model, way) in [(MODEL, "direct"), (OTHER, "litellm")] {
+            let answer = world.post(path).body(asking(model)).send().await.unwrap();
+            let told = (answer.status().as_u16(), route(&answer));
+            assert_eq!(told, (200, way), "{path}");
+        }
     }
 
-    assert_eq!(world.arrived(), (vec![], vec![MODEL.into(), MODEL.into()]));
+    let twice = |model: &str| vec![model.to_owned(), model.to_owned()];
+    assert_eq!(world.arrived(), (twice(UPSTREAM_MODEL), twice(OTHER)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,15 +7,20 @@ use super::values::Values;
 use crate::config::yaml::{Entry, Value};
 
 /// What is honoured of it where a request is translated.
-const HONOURED: [&str; 18] = [
+const HONOURED: [&str; 23] = [
+    "anthropic_beta",
+    "cache_control",
+    "container",
     "context_management",
     "inference_geo",
     "max_completion_tokens",
     "max_tokens",
+    "mcp_servers",
     "output_config",
     "parallel_tool_calls",
     "reasoning_effort",
     "response_format",
+    "safety_identifier",
     "service_tier",
     "speed",
     "stop",

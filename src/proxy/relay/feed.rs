@@ -77,6 +77,8 @@ pub(crate) struct Feed {
     pub(super) deadline: Instant,
     head_seen: bool,
     judge: Option<Judge>,
+    /// How much of an answer is kept for its judge.
+    keep_max: usize,
     kept: Option<(Box<ResponseHeader>, BytesMut)>,
     expired: Option<Expired>,
     /// The client has an answer, although the upstream did not end its own.
@@ -112,6 +114,7 @@ impl Feed {
             deadline: now + first_byte,
             head_seen: false,
             judge: None,
+            keep_max: HELD_MAX,
             kept: None,
             expired: None,
             told: false,
@@ -167,6 +170,14 @@ impl Feed {
             self.release();
         }
         self.judge = judge;
+        self.keep_max = HELD_MAX;
+    }
+
+    /// The answer began well, and so much of it is kept for `judge`.
+    pub(crate) fn keep(&mut self, judge: Judge, most: usize) {
+        self.release();
+        self.judge = Some(judge);
+        self.keep_max = most;
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -269,7 +280,7 @@ impl Feed {
         };
         // Whole pieces, so that what was kept can be delivered.
         kept.extend_from_slice(bytes);
-        kept.len() < HELD_MAX
+        kept.len() < self.keep_max
     }
 
     /// The judgement on what was kept; `None` when nothing was.

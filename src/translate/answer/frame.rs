@@ -41,6 +41,8 @@ impl Frame {
 impl Chunks<'_> {
     /// More of the message.
     pub(super) fn delta(&mut self, delta: &[&str]) {
+        let said: usize = delta.iter().map(|piece| piece.len()).sum();
+        self.out.reserve(self.frame.start.len() + said + 80);
         self.put(&[&self.frame.start, r#"{"index":0,"delta":{"#]);
         self.put(delta);
         self.put(&[r#"},"finish_reason":null}]"#, self.frame.end]);

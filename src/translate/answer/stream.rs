@@ -1,7 +1,6 @@
 //! How is a streamed answer told, event by event?
 
 use bytes::BytesMut;
-use serde_json::value::RawValue;
 
 use crate::translate::Reply;
 use crate::wire::sse::Decoder;
@@ -91,34 +90,37 @@ impl Telling {
             .ok_or(Unreadable("it has an event that is not JSON"))?;
         match &*event.kind {
             "content_block_delta" => {
-                let delta: Delta<'_> = part(event.delta)?;
+                let (index, delta): (_, Delta<'_>) = (part(event.index)?, part(event.delta)?);
                 let chunks = &mut chunks(self.frame.as_ref(), out)?;
-                self.blocks.delta(part(event.index)?, &delta, chunks)
+                self.blocks.delta(index, &delta, chunks)?;
             }
             "content_block_start" => {
-                let block: Block<'_> = part(event.content_block)?;
+                let (index, block): (_, Block<'_>) =
+                    (part(event.index)?, part(event.content_block)?);
                 let (names, chunks) = (&self.reply.names, &mut chunks(self.frame.as_ref(), out)?);
-                self.blocks.start(part(event.index)?, &block, names, chunks)
+                self.blocks.start(index, &block, names, chunks)?;
             }
             "content_block_stop" => {
+                let index = part(event.index)?;
                 self.blocks
-                    .stop(part(event.index)?, &mut chunks(self.frame.as_ref(), out)?);
-                Ok(())
+                    .stop(index, &mut chunks(self.frame.as_ref(), out)?);
             }
-            "message_start" => self.start(&part(event.message)?, out),
-            "message_delta" => self.note(event.usage, part(event.delta)?),
-            "message_stop" => self.stop(out),
-            "ping" => {
-                out.extend_from_slice(b": ping\n\n");
-                Ok(())
+            "message_start" => self.start(&part(event.message)?, out)?,
+            "message_delta" => {
+                self.usage.replace(Usage::of(event.usage));
+                if event.delta.is_some() {
+                    self.note(&part(event.delta)?);
+                }
             }
+            "message_stop" => self.stop(out)?,
+            "ping" => out.extend_from_slice(b": ping\n\n"),
             kind if kind == "error" || event.error.is_some() => {
                 error::said_event(out, event.error);
                 self.over = true;
-                Ok(())
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 
     fn start(&mut self, message: &Start<'_>, out: &mut BytesMut) -> Result<(), Unreadable> {
@@ -133,13 +135,11 @@ impl Telling {
         Ok(())
     }
 
-    fn note(&mut self, usage: Option<&RawValue>, end: End<'_>) -> Result<(), Unreadable> {
-        self.usage.replace(Usage::of(usage));
-        if let Some(stop) = end.stop_reason {
-            self.reason = finish_reason(&stop);
-            self.refusal = explanation(&stop, end.stop_details).map(Box::from);
+    fn note(&mut self, end: &End<'_>) {
+        if let Some(stop) = &end.stop_reason {
+            self.reason = finish_reason(stop);
+            self.refusal = explanation(stop, end.stop_details).map(Box::from);
         }
-        Ok(())
     }
 
     fn stop(&mut self, out: &mut BytesMut) -> Result<(), Unreadable> {

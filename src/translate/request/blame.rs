@@ -9,16 +9,13 @@ use super::Place;
 /// Looks for the member that fails alone. What it holds is not repeated: it may be a prompt.
 pub(super) fn of(text: &str, error: &serde_json::Error) -> Unsupported {
     let Ok(members) = serde_json::from_str::<Members<'_>>(text) else {
+        if error.is_data() {
+            return not_an_object();
+        }
+        let (line, column) = (error.line(), error.column());
         return Unsupported {
             param: None,
-            message: match error.is_data() {
-                true => "the body is not a JSON object".to_owned(),
-                false => format!(
-                    "the body is not JSON (line {}, column {})",
-                    error.line(),
-                    error.column()
-                ),
-            },
+            message: format!("the body is not JSON (line {line}, column {column})"),
         };
     };
     members
@@ -26,6 +23,13 @@ pub(super) fn of(text: &str, error: &serde_json::Error) -> Unsupported {
         .iter()
         .find_map(|(key, value)| faulty(key, value))
         .unwrap_or_else(|| repeated(&members))
+}
+
+pub(super) fn not_an_object() -> Unsupported {
+    Unsupported {
+        param: None,
+        message: "the body is not a JSON object".to_owned(),
+    }
 }
 
 fn faulty(key: &str, value: &RawValue) -> Option<Unsupported> {

@@ -1,0 +1,65 @@
+//! What becomes of a whole answer that must be told in the other dialect?
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use pingora_http::ResponseHeader;
+
+use super::context::RequestCtx;
+use super::judge::{reframe, refusal_head};
+use super::relay::{Decision, Judge, Rest};
+use crate::gateway::{Failure, Rejection};
+use crate::translate::{self, Reply};
+use crate::wire::{Dialect, error_body};
+
+/// More than any model says.
+pub(super) const LONGEST: usize = 16 * 1024 * 1024;
+
+/// The judge of an answer that began well: tells it, or why it cannot be told.
+pub(super) fn of(ctx: &RequestCtx, reply: Reply) -> Judge {
+    let request_id = ctx.request_id.as_str().to_owned();
+    let finding = Arc::clone(&ctx.answered.finding);
+    Box::new(move |mut head, body, rest| {
+        let failure = match retold(&head.headers, &body, rest, &reply) {
+            Ok(told) => {
+                let status = head.status.as_u16();
+                reframe(&mut head, status, told.len());
+                return Decision::Deliver(head, told);
+            }
+            Err(failure) => failure,
+        };
+        finding.lock().outcome = Some(failure.as_str());
+        let answer = Rejection::Upstream(failure).answer(Dialect::OpenAi);
+        let body = error_body(Dialect::OpenAi, &answer.said(), &request_id);
+        let head = refusal_head(&answer, &head, body.len());
+        Decision::Deliver(Box::new(head), body)
+    })
+}
+
+fn retold(headers: &HeaderMap, body: &[u8], rest: Rest, reply: &Reply) -> Result<Bytes, Failure> {
+    match rest {
+        Rest::Lost => Err(Failure::Broken),
+        Rest::Nothing if is_plain(headers) => {
+            translate::answer(body, reply).map_err(|unreadable| {
+                log::warn!(target: "memgate::translate", "{unreadable}");
+                Failure::Unreadable
+            })
+        }
+        Rest::Nothing | Rest::Follows => Err(Failure::Unreadable),
+    }
+}
+
+/// A provider's error in OpenAI's words, with a status that OpenAI's clients know.
+pub(super) fn error(mut head: Box<ResponseHeader>, body: &[u8]) -> Decision {
+    let (status, told) = translate::error(head.status.as_u16(), body);
+    reframe(&mut head, status, told.len());
+    Decision::Deliver(head, told)
+}
+
+/// Nothing else was asked for.
+pub(super) fn is_plain(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_none_or(|encoding| encoding.as_bytes() == b"identity")
+}

@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 
+from . import chats
 from .cases import case, claim
-from .chats import streamed
 from .edge import header, text
 from .world import World
 
@@ -63,7 +63,7 @@ def streamed(world: World) -> None:
 def tool(world: World) -> None:
     """it runs the command that the model asks for, and its result reaches the model"""
     world.edge.rule("the-tool-said-42", text("the answer was 42"))
-    world.edge.rule("marker-tool", streamed([BASH]))
+    world.edge.rule("marker-tool", chats.streamed([BASH]))
     said = json.loads(claude(world, "marker-tool: what is it?", "--allowedTools", "Bash", "--output-format", "json"))
     claim(said["result"] == "the answer was 42" and said["num_turns"] == 2, str(said))
 

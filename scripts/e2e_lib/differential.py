@@ -15,7 +15,7 @@ GOLDEN = REPO / "tests/fixtures/translation"
 REASONS = Path(__file__).with_name("differential_reasons.yaml")
 
 
-@case("differential: LiteLLM's translation")
+@case("differential: LiteLLM's translation", quick=True)
 def against_litellm(_: World) -> None:
     """each golden request, answer and stream comes out as LiteLLM's own functions make it, or there is a written reason why not"""
     reasons = Reasons(REASONS)

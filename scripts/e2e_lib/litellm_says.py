@@ -1,6 +1,7 @@
 """What does LiteLLM's own translation make of a request, an answer or a stream? Its library, with a provider that is a function."""
 
 import json
+import logging
 import os
 from collections.abc import Callable
 
@@ -63,6 +64,7 @@ def ask(body: dict, provider: Callable, model: str = MODEL):
     from litellm.llms.custom_httpx.http_handler import HTTPHandler
 
     litellm.suppress_debug_info = True
+    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
     client = HTTPHandler(client=httpx.Client(transport=httpx.MockTransport(provider)))
     own = {name: value for name, value in body.items() if name not in ("model", "api_key", "rpm")}
     return litellm.completion(model=f"anthropic/{model}", client=client, api_key="sk-ant-provider", num_retries=0, **own)

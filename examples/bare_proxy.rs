@@ -32,11 +32,14 @@ impl ProxyHttp for Bare {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [listen, upstream] = arguments.as_slice() else {
-        return Err("usage: bare_proxy LISTEN UPSTREAM".into());
+    let (listen, upstream, work_stealing) = match arguments.as_slice() {
+        [listen, upstream] => (listen, upstream, true),
+        [listen, upstream, flag] if flag == "--no-steal" => (listen, upstream, false),
+        _ => return Err("usage: bare_proxy LISTEN UPSTREAM [--no-steal]".into()),
     };
     let conf = ServerConf {
         threads: std::thread::available_parallelism()?.get(),
+        work_stealing,
         ..ServerConf::default()
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);

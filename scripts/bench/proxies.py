@@ -16,7 +16,7 @@ class Proxy:
 
 
 def start_all(rig: Rig, upstream: int) -> list[Proxy]:
-    starters = {"nginx": nginx, "HAProxy": haproxy, "bare Pingora": bare_pingora, "memgate": memgate}
+    starters = {"nginx": nginx, "HAProxy": haproxy, "bare Pingora": bare_pingora, "bare, no stealing": bare_without_stealing, "memgate": memgate}
     proxies = []
     for name, start in starters.items():
         port = free_port()
@@ -35,6 +35,12 @@ def start_upstream(rig: Rig) -> tuple[Process, int]:
 
 def bare_pingora(rig: Rig, port: int, upstream: int) -> Process:
     return rig.start("bare_proxy", [RELEASE / "examples/bare_proxy", f"127.0.0.1:{port}", f"127.0.0.1:{upstream}"])
+
+
+def bare_without_stealing(rig: Rig, port: int, upstream: int) -> Process:
+    """The runtime that memgate chooses by default; Pingora's own default lets threads steal tasks."""
+    arguments = [f"127.0.0.1:{port}", f"127.0.0.1:{upstream}", "--no-steal"]
+    return rig.start("bare_proxy", [RELEASE / "examples/bare_proxy", *arguments])
 
 
 def memgate(rig: Rig, port: int, upstream: int) -> Process:

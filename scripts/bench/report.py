@@ -44,7 +44,8 @@ def method(rounds: int, seconds: int, dropped: int) -> list[str]:
         "What the proxies do: all use every core, keep their upstream connections and write no access log (memgate: `RUST_LOG=warn`). nginx and memgate hold the request body "
         "before they send it on, HAProxy and the bare proxy pass it through. memgate also reads the model's name in the body, routes by it, and counts. Measured is its plain HTTP "
         "route to LiteLLM, `POST /v1/messages`; the direct route adds TLS to the upstream, which none of the peers has here.",
-        "The bare proxy is `examples/bare_proxy.rs`: same Pingora, same release profile, same allocator. Ratios travel between machines, absolute numbers do not.",
+        "The bare proxy is `examples/bare_proxy.rs`: same Pingora, same release profile, same allocator, everything else as Pingora ships it. memgate's threads steal no tasks from "
+        "each other (`server.work_stealing: false`, its default), which Pingora's do; the second bare proxy runs that way too. Ratios travel between machines, absolute numbers do not.",
         "",
         f"Versions: {version('nginx', '-v')}, {version('haproxy', '-v')}, {version('wrk', '-v')}.",
     ]

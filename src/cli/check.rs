@@ -9,9 +9,11 @@ use crate::translate::Defaults;
 pub fn report(sources: &Sources, out: &mut impl Write) -> io::Result<Option<Loaded>> {
     match Config::load(sources) {
         Ok(loaded) => {
-            let faults = unusable(&loaded.config);
+            let faults = unusable(&loaded);
             if !faults.is_empty() {
-                writeln!(out, "{}", faults.join("\n"))?;
+                for fault in &faults {
+                    writeln!(out, "{fault}")?;
+                }
                 warnings(&loaded.warnings, out)?;
                 writeln!(out, "not usable: {}", count(faults.len(), "fault"))?;
                 return Ok(None);
@@ -31,18 +33,28 @@ pub fn report(sources: &Sources, out: &mut impl Write) -> io::Result<Option<Load
 }
 
 /// Defaults of a model's bodies that no request could carry.
-fn unusable(config: &Config) -> Vec<String> {
-    let groups = config.models.groups.iter();
+fn unusable(loaded: &Loaded) -> Vec<Finding> {
+    let groups = loaded.config.models.groups.iter();
     let direct = groups.flat_map(|group| {
-        let deployments = group.deployments.iter();
-        let direct = deployments.filter_map(|deployment| deployment.direct.as_ref());
-        direct.map(move |target| (&group.name, &target.defaults))
+        let targets = group
+            .deployments
+            .iter()
+            .filter_map(|one| one.direct.as_ref());
+        targets.map(move |target| (&group.name, &target.defaults))
     });
-    let unusable = direct.filter_map(|(model, defaults)| {
+    let found = direct.filter_map(|(model, defaults)| {
         let unusable = Defaults::parse(defaults).err()?;
-        Some(format!("model {model:?}: {unusable}"))
+        // Whatever sets a default is noted with its place.
+        let noted = loaded
+            .skipped
+            .iter()
+            .find(|skipped| skipped.model == *model)?;
+        Some(Finding {
+            place: noted.place.clone(),
+            message: format!("a default of `{model}`: {unusable}, correct or remove it"),
+        })
     });
-    unusable.collect()
+    found.collect()
 }
 
 fn warnings(findings: &[Finding], out: &mut impl Write) -> io::Result<()> {

@@ -217,6 +217,7 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Server {
     pub threads: usize,
+    /// Whether threads share their tasks, or each keeps the connections that it was given.
     pub work_stealing: bool,
     pub pid_file: Option<PathBuf>,
     pub upstream_keepalive_pool_size: usize,

@@ -81,6 +81,11 @@ impl IdentityRules {
         user.map(|user| Resolved { user, by })
     }
 
+    /// The header in which clients name a user themselves: nobody else's business.
+    pub fn custom_header(&self) -> Option<&HeaderName> {
+        self.custom_header.as_ref()
+    }
+
     pub fn info(&self, headers: &HeaderMap) -> Info {
         let resolved = self.resolve(headers);
         Info {

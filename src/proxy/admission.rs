@@ -23,18 +23,12 @@ use crate::identity::MemoryUser;
 use crate::routing::{Route, qualified};
 use crate::wire::Dialect;
 
-/// How long an idle client connection is kept.
-pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
 const DOWNSTREAM_WRITE: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Bounds on a client's connection that Pingora leaves open.
 pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
     relay::unwrap(session, &ctx.custody);
-    // Pingora knows who wants no more than one answer: HTTP/1.0 unless it says otherwise.
-    if session.get_keepalive().is_some() {
-        session.set_keepalive(Some(KEEPALIVE.as_secs()));
-    }
     session.set_read_timeout(Some(ctx.snapshot.config.limits.body_timeout));
     session.set_write_timeout(Some(DOWNSTREAM_WRITE));
     session.set_total_drain_timeout(Some(DRAIN));

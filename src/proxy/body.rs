@@ -51,7 +51,10 @@ pub(super) async fn read(
     invite(session).await?;
     let mut whole = Gathered::new(declared.unwrap_or_default());
     let mut pace = Pace::new(limits.body_timeout, Instant::now());
-    while let Some(piece) = next_piece(session, &pace).await? {
+    while !session.is_body_done() {
+        let Some(piece) = next_piece(session, &pace).await? else {
+            break;
+        };
         if whole.len() + piece.len() > limits.body {
             return Err(Rejection::BodyTooLarge { limit: limits.body }.into());
         }

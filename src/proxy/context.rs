@@ -27,8 +27,6 @@ use crate::wire::Dialect;
 /// One request's life; made when its head was read, dropped when its answer was flushed.
 pub struct RequestCtx {
     pub(super) snapshot: Arc<Snapshot>,
-    /// Held for its drop: what a drain waits for.
-    pub(super) _in_flight: InFlight,
     pub(super) started: Instant,
     pub(super) request_id: RequestId,
     pub(super) dialect: Dialect,
@@ -37,6 +35,8 @@ pub struct RequestCtx {
     pub(super) admitted: Option<Admitted>,
     pub(super) attempt: Attempt,
     pub(super) answered: Answered,
+    /// Held for its drop, the last: what a drain waits for has given everything back.
+    pub(super) _in_flight: InFlight,
 }
 
 /// Where an admitted request goes, and with what.
@@ -173,13 +173,13 @@ impl RequestCtx {
         Self {
             started: snapshot.clock.now(),
             snapshot,
-            _in_flight: gateway.traffic.enter(),
             request_id: RequestId::new(None),
             dialect: Dialect::OpenAi,
             custody: Custody::of_connection(),
             admitted: None,
             attempt: Attempt::default(),
             answered: Answered::default(),
+            _in_flight: gateway.traffic.enter(),
         }
     }
 

@@ -100,6 +100,7 @@ fn asker(ctx: &RequestCtx, way: &DirectWay) -> Asker {
         } else {
             Patience::Queue
         },
+        waited: ctx.answered.queued,
     }
 }
 

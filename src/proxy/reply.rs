@@ -15,6 +15,7 @@ use crate::gateway::{Answer, Rejection};
 use crate::wire::error_body;
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const ONCE: HeaderValue = HeaderValue::from_static("1");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Answers with an error in the caller's dialect. What stands unread of the request ends the connection.
@@ -115,8 +116,10 @@ async fn write(
 pub(super) fn stamp(headers: &mut HeaderMap, ctx: &RequestCtx) {
     headers.insert(names::REQUEST_ID, ctx.request_id.header());
     headers.insert(names::ROUTE, HeaderValue::from_static(ctx.route()));
-    if ctx.attempt.number > 0 {
-        headers.insert(names::ATTEMPTS, ctx.attempt.number.into());
+    match ctx.attempt.number {
+        0 => {}
+        1 => drop(headers.insert(names::ATTEMPTS, ONCE)),
+        more => drop(headers.insert(names::ATTEMPTS, more.into())),
     }
     if let Some(held) = ctx
         .admitted

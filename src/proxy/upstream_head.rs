@@ -86,6 +86,9 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
             match &way.errand {
                 Errand::Model(model) => {
                     strip_private(&mut head.headers);
+                    if let Some(name) = ctx.snapshot.identity.custom_header() {
+                        head.headers.remove(name);
+                    }
                     if admitted.translation.is_some() {
                         Translation::write(&mut head.headers);
                     }

@@ -14,7 +14,10 @@ use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 
 use crate::gateway::Gateway;
-use crate::proxy::{Custody, KEEPALIVE, KeptAlive, Proxy, carry, refuse_head};
+use crate::proxy::{Custody, KeptAlive, Proxy, carry, refuse_head};
+
+/// How long an idle client connection is kept. Timed here alone, though a client may ask Pingora for less.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// The proxy, and the loop of each HTTP/1.1 connection around it.
 pub(super) struct Connections {

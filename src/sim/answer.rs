@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::cloudflare::{EdgeError, Form};
+use super::pace::Hold;
 use super::reply::{Encoding, Reply};
 use super::supermemory::Memory;
 
@@ -66,6 +67,8 @@ pub enum EarlyAnswer {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Pace {
+    #[serde(skip)]
+    pub(super) hold: Option<Hold>,
     #[serde(rename = "delay_ms", deserialize_with = "milliseconds")]
     pub(super) delay: Duration,
     #[serde(rename = "between_ms", deserialize_with = "some_milliseconds")]
@@ -210,6 +213,12 @@ impl Answer {
 
     pub fn before_body(mut self, early: EarlyAnswer) -> Self {
         self.early = Some(early);
+        self
+    }
+
+    /// Says nothing before the hold is released.
+    pub fn held(mut self, hold: &Hold) -> Self {
+        self.pace.hold = Some(hold.clone());
         self
     }
 

@@ -36,7 +36,7 @@ pub use self::edge::{DirectHost, Edge, EdgeOptions};
 pub use self::h2::H2Limits;
 pub use self::head::Version;
 pub use self::litellm::{LiteLlm, LiteLlmOptions, VirtualKey};
-pub use self::pace::Tempo;
+pub use self::pace::{Hold, Tempo};
 pub use self::record::{
     Connections, Outcome, Point, Refused, Retention, SeenBody, SeenRequest, Stats, TimelineView,
 };

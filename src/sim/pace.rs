@@ -1,6 +1,9 @@
 //! When the pieces of an answer go out: how long the first waits, how far apart the others are.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 /// The pace of a host's own answers; a script may set another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +22,21 @@ impl Tempo {
         let gaps = u32::try_from(events.saturating_sub(1)).unwrap_or(u32::MAX);
         self.stream
             .map_or(self.between, |whole| whole / gaps.max(1))
+    }
+}
+
+/// Keeps answers back until a test lets them go; clones are one hold.
+#[derive(Clone, Debug, Default)]
+pub struct Hold(Arc<watch::Sender<bool>>);
+
+impl Hold {
+    pub fn release(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub(super) async fn released(&self) {
+        // The sender is ours: it cannot be gone.
+        let _ = self.0.subscribe().wait_for(|released| *released).await;
     }
 }
 

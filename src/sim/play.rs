@@ -49,6 +49,12 @@ async fn perform(
     ticket: &mut Ticket,
 ) -> Result<(), Stop> {
     let Part { answer, reply, .. } = part;
+    if let Some(hold) = &answer.pace.hold {
+        tokio::select! {
+            () = hold.released() => {}
+            () = exchange.gone() => return Err(Stop::ClientLeft),
+        }
+    }
     wait(exchange, answer.pace.delay + part.tempo.first_byte).await?;
     if answer.goaway {
         exchange.goaway();

@@ -29,12 +29,14 @@ fn held(gateway: &TestGateway) -> usize {
 }
 
 async fn nothing_held(gateway: &TestGateway) {
-    soon("giving room back", async {
-        while held(gateway) > 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let given_back = || held(gateway) == 0;
+    assert!(becomes_true(given_back).await, "{} bytes", held(gateway));
+}
+
+/// So many bytes at least.
+async fn holds(gateway: &TestGateway, bytes: usize) {
+    let taken = || held(gateway) >= bytes;
+    assert!(becomes_true(taken).await, "{} bytes", held(gateway));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,12 +47,7 @@ async fn a_request_that_finds_no_room_waits_briefly_and_gets_a_clear_503() {
     slow.post("/v1/messages", "content-length: 200000\r\n")
         .await;
     slow.send(&[b'x'; 100_000]).await;
-    soon("taking room", async {
-        while held(&gateway) < 200_000 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    holds(&gateway, 200_000).await;
 
     let refused = post(&gateway).await;
 
@@ -76,12 +73,7 @@ async fn a_body_that_is_only_promised_takes_no_room_from_others() {
     let mut idle = Raw::connect(gateway.address()).await;
     idle.post("/v1/messages", "content-length: 240000\r\n")
         .await;
-    soon("taking room", async {
-        while held(&gateway) == 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    holds(&gateway, 1).await;
 
     let served = post(&gateway).await;
 
@@ -100,12 +92,7 @@ async fn nothing_is_unpacked_before_there_is_room_for_it() {
     slow.post("/v1/messages", "content-length: 240000\r\n")
         .await;
     slow.send(&[b'x'; 100_000]).await;
-    soon("taking room", async {
-        while held(&gateway) < 240_000 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    holds(&gateway, 240_000).await;
     let not_packed = vec![b'x'; 2_000];
     let packed = gateway
         .post("/v1/messages")
@@ -124,7 +111,8 @@ async fn nothing_is_unpacked_before_there_is_room_for_it() {
 async fn room_that_comes_free_in_time_is_taken() {
     let edge = Edge::answering([]).await.unwrap();
     let gateway = TestGateway::in_front_of(&edge).own(ROOM).start().await;
-    edge.script([answer::usual().delay(Duration::from_millis(300))]);
+    let delay = Duration::from_millis(100);
+    edge.script([answer::usual().delay(delay)]);
 
     let both = tokio::join!(post(&gateway), post(&gateway));
 
@@ -134,7 +122,7 @@ async fn room_that_comes_free_in_time_is_taken() {
     );
     let seen = edge.requests();
     assert!(
-        seen[1].arrived >= Duration::from_millis(300),
+        seen[1].arrived - seen[0].arrived >= delay,
         "one waited for the other"
     );
     nothing_held(&gateway).await;
@@ -157,7 +145,8 @@ async fn a_stream_in_flight_holds_no_room() {
         "the head was there: no other attempt is possible"
     );
     assert_eq!(post(&gateway).await.status(), 200, "beside the open stream");
-    assert_eq!(edge.stats().in_flight, 1);
+    let one = edge.wait_until(|stats| stats.in_flight == 1, PATIENCE);
+    assert!(one.await, "the stream");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,5 @@
 //! A lane that keeps failing for other reasons than fullness: left alone after a share of failures, probed, closed again.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +69,7 @@ async fn it_opens_after_a_share_of_failures_refuses_at_once_is_probed_and_closes
         let shown = status(&gateway).await;
         assert_eq!(lane(&shown, ROUTER_LANE)["state"], "down");
         let pauses = [("lane", ROUTER_LANE), ("cause", "circuit")];
-        assert_eq!(gateway.metric("lane_pauses_total", &pauses).await, 1.0);
+        gateway.counts("lane_pauses_total", &pauses, 1.0).await;
 
         clock.advance(Duration::from_secs(6));
         let probe = gateway.message("probe").await;
@@ -150,20 +149,15 @@ async fn with_a_bypass_requests_go_round_a_lane_that_is_down() {
     assert_eq!(route(&probe), (200, "direct"));
     for (reason, count) in [("route_down", 4.0), ("lane_down", 4.0)] {
         let labels = [("lane", ROUTER_LANE), ("reason", reason)];
-        assert_eq!(
-            gateway.metric("bypassed_total", &labels).await,
-            count,
-            "{reason}"
-        );
+        gateway.counts("bypassed_total", &labels, count).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_takes_no_connection_opens_it_and_the_bypass_serves_everybody() {
     let edge = two_hosts().await;
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (gone, at) = (nobody.local_addr().unwrap(), edge.addr());
-    drop(nobody);
+    let nobody = Nobody::new();
+    let (gone, at) = (nobody.address(), edge.addr());
     let gateway = TestGateway::in_front_of(&edge)
         .own(&format!(
             "direct: {{ca_file: ca.pem, {CIRCUIT}, resolve: {{'{ROUTER}:443': '{gone}', '{PROVIDER}:443': '{at}'}}}}"

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use memgate::sim::cloudflare::{self, CookieGate, Gates};
-use memgate::sim::{Alpn, Answer, Edge, EdgeOptions, SeenRequest, Stats, Tempo, answer};
+use memgate::sim::{Alpn, Answer, Edge, EdgeOptions, SeenRequest, Stats, answer};
 use tokio::task::JoinHandle;
 
 use crate::harness::*;
@@ -38,10 +38,8 @@ const LONG: Duration = Duration::from_secs(1800);
 async fn hundreds_who_come_at_once_meet_three_refusals_at_most_and_are_all_served() {
     for bypass in ["none", "provider"] {
         let edge = gated(LONG).await;
-        // Long enough for a busy machine.
         let queue = "queue: {timeout: 90s, before_bypass: 9s}";
-        let gateway = before(&edge, &format!("bypass: {bypass}, {queue}"));
-        let gateway = gateway.start().await;
+        let (gateway, _time) = in_its_own_time(&edge, &format!("bypass: {bypass}, {queue}")).await;
 
         let clients = gateway.at_once(300);
         for client in clients {
@@ -67,7 +65,7 @@ async fn hundreds_who_come_at_once_meet_three_refusals_at_most_and_are_all_serve
 #[tokio::test(flavor = "multi_thread")]
 async fn the_way_past_the_router_fetches_cookies_of_its_own() {
     let edge = gated(LONG).await;
-    let gateway = with_bypass(&edge).await;
+    let (gateway, _time) = in_its_own_time(&edge, "bypass: provider").await;
     gateway.message("the lane is open").await;
     gateway.pause_host(ROUTER, Duration::from_secs(60));
 
@@ -127,30 +125,29 @@ impl Load {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cookies_that_expire_under_load_cost_three_refusals_at_most_and_no_client_anything() {
-    let edge = gated(Duration::from_secs(2)).await;
-    let gateway = without_bypass(&edge, "queue: {timeout: 90s}").await;
-    gateway.message("the lane is open").await;
-    let before = edge.stats().refused.cookies;
+    let edge = gated(LONG).await;
+    let (gateway, time) = in_its_own_time(&edge, "bypass: none, queue: {timeout: 90s}").await;
+    gateway.message("fetches cookies").await;
+    let cookie = edge.requests().pop().unwrap();
+    let cookie = cookie.cookie("__cf_bm").unwrap();
+    let half_a_minute = Some(Duration::from_secs(30));
+    let domain = format!(".{ROUTER}");
+    let line = cloudflare::set_cookie("__cf_bm", cookie, Some(&domain), half_a_minute);
+    edge.script([answer::usual().header("set-cookie", line)]);
+    gateway.message("hears that they are short-lived").await;
+    let load = Load::begin(&gateway, 40);
+    let warm = |stats: &Stats| stats.served_whole > 100;
+    assert!(edge.wait_until(warm, PATIENCE).await);
+    let before = edge.stats();
 
-    edge.set_tempo(Tempo {
-        first_byte: Duration::from_millis(50),
-        ..Tempo::default()
-    });
-    let load = Load::begin(&gateway, 10);
-    let began = edge.clock();
-    let expired = edge
-        .wait_until(
-            |_| edge.clock() - began > Duration::from_millis(2_600),
-            PATIENCE,
-        )
-        .await;
-    let (served, failed) = load.end().await;
+    time.clock.advance(Duration::from_secs(60));
+    let more = |stats: &Stats| stats.served_whole > before.served_whole + 100;
+    let more = edge.wait_until(more, PATIENCE).await;
+    let (_, failed) = load.end().await;
 
-    assert!(expired && served > 40, "{served}");
-    assert!(failed.is_empty(), "{failed:?}");
-    let refused = edge.stats().refused.cookies - before;
-    // Their dates are whole seconds: in this time they expire twice at most.
-    assert!((1..=2 * FEW).contains(&refused), "{refused}");
+    assert!(more && failed.is_empty(), "{failed:?}");
+    let refused = edge.stats().refused.cookies - before.refused.cookies;
+    assert!((1..=FEW).contains(&refused), "{refused}");
     assert_eq!(gateway.lane_view(ROUTER_LANE).pauses.all(), 0);
 }
 
@@ -212,7 +209,7 @@ async fn a_request_is_sent_again_for_its_cookies_once_and_no_more() {
     assert_eq!(cookies, [None, Some("first")]);
     assert!(gateway.is_paused(ROUTER_LANE));
     let fresh = [("reason", "fresh_cookies")];
-    assert_eq!(gateway.metric("retries_total", &fresh).await, 1.0);
+    gateway.counts("retries_total", &fresh, 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,6 @@ use memgate::sim::{Edge, answer};
 use tempfile::TempDir;
 
 use crate::harness::*;
-use crate::wire::soon;
 
 struct World {
     edge: Edge,
@@ -56,12 +55,8 @@ async fn a_change_is_on_disk_soon_and_readable_by_the_owner_alone() {
         .set(&gateway, "__cf_bm=kept; path=/; Max-Age=600")
         .await;
 
-    soon("saving", async {
-        while !fs::read_to_string(world.file()).is_ok_and(|text| text.contains("kept")) {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let saved = || fs::read_to_string(world.file()).is_ok_and(|text| text.contains("kept"));
+    assert!(becomes_true(saved).await, "saved while it runs");
     assert_eq!(mode(&world.file()), 0o600);
 }
 

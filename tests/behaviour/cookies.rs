@@ -315,6 +315,7 @@ async fn cookies_that_change_nothing_are_no_reason_to_try_again() {
     assert_eq!([first.status(), second.status()], [529, 529]);
     assert_eq!(edge.stats().posts, 6, "three attempts each");
     let for_cookies = [("reason", "fresh_cookies")];
+    gateway.settled().await;
     let for_cookies = gateway.metric("retries_total", &for_cookies).await;
     assert_eq!(for_cookies, 1.0, "afterwards they were sent already");
 }

@@ -119,10 +119,6 @@ async fn what_certainly_was_not_processed_goes_round_and_costs_the_client_nothin
             "{what}"
         );
         let reason = [("lane", ROUTER_LANE), ("reason", "route_down")];
-        assert_eq!(
-            gateway.metric("bypassed_total", &reason).await,
-            1.0,
-            "{what}"
-        );
+        gateway.counts("bypassed_total", &reason, 1.0).await;
     }
 }

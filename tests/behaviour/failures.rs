@@ -38,12 +38,10 @@ async fn a_request_that_finds_no_room_for_its_body_is_a_503_to_be_sent_again() {
 async fn an_upstream_that_is_not_there_is_a_502() {
     let edge = Edge::start(EdgeOptions::default()).await.unwrap();
     let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let nobody = Nobody::new();
     let resolve = format!(
-        "direct: {{bypass: none, ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{nobody}'}}}}"
+        "direct: {{bypass: none, ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{}'}}}}",
+        nobody.address()
     );
     let builder = TestGateway::in_front_of(&edge)
         .with_litellm(&litellm)

@@ -14,6 +14,8 @@ use memgate::upstream::lane::Cause;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub use crate::patience::*;
+
 pub const MASTER: &str = "sk-test-master-0001";
 pub const PROVIDER_KEY: &str = "sk-ant-test-provider";
 pub const SUPERMEMORY_KEY: &str = "sm-test-key";
@@ -22,9 +24,6 @@ pub const MODEL: &str = "claude-sonnet-4.5";
 pub const UPSTREAM_MODEL: &str = "claude-sonnet-4-5-20250929";
 /// A model that only LiteLLM serves.
 pub const OTHER: &str = "gpt-test";
-/// What must happen, happens within this time.
-pub const PATIENCE: Duration = Duration::from_secs(10);
-
 /// LiteLLM's file: one model behind Supermemory, one of LiteLLM's own.
 pub const MODELS: &str = r#"model_list:
   - model_name: claude-sonnet-4.5
@@ -126,7 +125,8 @@ impl TestGateway {
             .unwrap()
     }
 
-    /// The number of one metric; `labels` in any order. 0 while it was never counted.
+    /// The number of one metric as it is now: for what cannot change any more, and for what was before. `labels`
+    /// in any order; 0 while it was never counted.
     pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let all = self.metrics().await;
         let has_all = |line: &str| {
@@ -237,10 +237,13 @@ impl Builder {
             litellm_config: Some(path("config.yaml")),
             ..Sources::new(Env::from_pairs(self.env))
         };
-        let config = match Config::load(&sources) {
+        let mut config = match Config::load(&sources) {
             Ok(loaded) => loaded.config,
             Err(faults) => panic!("the test's configuration is wrong:\n{faults}"),
         };
+        // Pingora knows the runtime of a thread that does not share tasks by a number, and the threads of the next
+        // gateway in the same process get the numbers of the last one's.
+        config.server.work_stealing = true;
         let clock = self.clock;
         // Building it looks names up on a runtime of its own.
         let running =
@@ -312,14 +315,6 @@ pub async fn read_until(answer: &mut reqwest::Response, text: &str) -> Vec<u8> {
         }
     }
     body
-}
-
-/// What must come, comes within this time.
-pub async fn soon<T>(what: impl std::future::Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, what).await {
-        Ok(done) => done,
-        Err(_) => panic!("it did not come within ten seconds"),
-    }
 }
 
 /// What clients asked of a simulator; the gateway's own probes aside.

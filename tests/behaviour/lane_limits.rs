@@ -95,7 +95,7 @@ async fn it_grows_again_with_the_edge_and_that_pauses_nobody() {
         ..EdgeOptions::default()
     })
     .await;
-    let gateway = without_bypass(&edge, "queue: {timeout: 90s}").await;
+    let (gateway, _time) = in_its_own_time(&edge, "bypass: none, queue: {timeout: 90s}").await;
     let stop = Arc::new(AtomicBool::new(false));
     let client = |n: usize| {
         let stop = Arc::clone(&stop);

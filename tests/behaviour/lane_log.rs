@@ -1,8 +1,10 @@
 //! What is seen of a lane's states: a line in the log for each change and none for each request, numbers, and ray ids.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use memgate::sim::Edge;
+use memgate::clock::ManualClock;
+use memgate::sim::{Edge, Hold, Stats};
 
 use crate::harness::*;
 use crate::logs;
@@ -10,10 +12,9 @@ use crate::status::{lane, status};
 use crate::two_ways::*;
 
 /// A gateway whose lane nobody else in this process has.
-async fn with_lane_to(edge: &Edge, provider: &str, direct: &str) -> TestGateway {
+fn with_lane_to(edge: &Edge, provider: &str, direct: &str) -> Builder {
     let models = MODELS.replace("api.anthropic.com", provider);
-    let gateway = before(edge, &format!("{direct}, queue: {{timeout: 9s}}")).models(&models);
-    gateway.start().await
+    before(edge, &format!("{direct}, queue: {{timeout: 9s}}")).models(&models)
 }
 
 fn lines_of(lane: &str) -> Vec<String> {
@@ -29,14 +30,19 @@ fn lines_of(lane: &str) -> Vec<String> {
 async fn a_change_of_its_state_is_one_line_however_many_requests_meet_it() {
     let edge = two_hosts().await;
     let name = "api.supermemory.ai → one-line.example.com";
-    let gateway = with_lane_to(&edge, "one-line.example.com", "bypass: none").await;
+    let clock = ManualClock::default();
+    let gateway = with_lane_to(&edge, "one-line.example.com", "bypass: none").own(LITTLE_JITTER);
+    let gateway = gateway.clock(Arc::new(clock.clone())).start().await;
     gateway.message("warm").await;
-    edge.script([full()
-        .retry_after(1)
-        .delay(Duration::from_millis(500))
-        .times(5)]);
+    let hold = Hold::default();
+    edge.script([full().retry_after(1).held(&hold).times(5)]);
 
     let clients = gateway.at_once(20);
+    let all = |stats: &Stats| stats.posts == 21;
+    assert!(edge.wait_until(all, PATIENCE).await, "before any refusal");
+    hold.release();
+    gateway.until_in_line(name, &clock, 5).await;
+    clock.advance(Duration::from_secs(1));
     for client in clients {
         assert_eq!(soon(client).await.unwrap().unwrap().status(), 200);
     }
@@ -46,7 +52,7 @@ async fn a_change_of_its_state_is_one_line_however_many_requests_meet_it() {
     assert!(lines[0].contains("paused for 1.0s (refused)"), "{lines:?}");
     assert!(lines[1].contains("open again"), "{lines:?}");
     let pauses = [("lane", name), ("cause", "refused")];
-    assert_eq!(gateway.metric("lane_pauses_total", &pauses).await, 1.0);
+    gateway.counts("lane_pauses_total", &pauses, 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,14 +1,13 @@
 //! What the gateways of this test process log: every line of our targets, whatever its level.
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use log::kv::{self, Key, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::harness::PATIENCE;
 
 /// One line, as a writer would see it.
 #[derive(Clone)]

@@ -8,6 +8,7 @@
 
 mod harness;
 mod logs;
+mod patience;
 mod two_ways;
 mod wire;
 

@@ -30,7 +30,8 @@ async fn a_request_does_not_wait_for_a_name_that_is_not_resolved() {
 
     assert_eq!(answer.status(), 502);
     assert_eq!(answer.headers()["x-should-retry"], "true");
-    assert!(after < Duration::from_secs(1), "{after:?}");
+    // Less than a resolver waits for its server.
+    assert!(after < Duration::from_secs(4), "{after:?}");
     let error: Value = answer.json().await.unwrap();
     assert!(
         error["error"]["message"]

@@ -72,6 +72,7 @@ async fn it_is_not_ready_when_no_route_can_serve() {
             if status == 503 {
                 return body;
             }
+            tokio::time::sleep(LOOK).await;
         }
     };
     let body = soon(unready).await;
@@ -93,6 +94,7 @@ async fn a_healthy_exchange_moves_its_counters_and_no_other() {
         answer.text().await.unwrap();
         logs::access_line(&id).await;
     }
+    gateway.settled().await;
 
     let ok = [
         ("route", "direct"),
@@ -137,14 +139,10 @@ async fn the_way_through_the_cookie_gate_is_counted() {
     };
     let edge = Edge::start(options).await.unwrap();
     let gateway = TestGateway::in_front_of(&edge).start().await;
-    let request = gateway
-        .post("/v1/messages")
-        .header("x-request-id", "counted-cookies");
 
-    let answer = request.body(turn("x").to_string()).send().await.unwrap();
+    let answer = gateway.message("x").await;
     assert_eq!(answer.status(), 200);
-    answer.text().await.unwrap();
-    logs::access_line("counted-cookies").await;
+    gateway.settled().await;
 
     assert_eq!(gateway.metric("cookies", &[("upstream", HOST)]).await, 2.0);
     for name in ["__cf_bm", "_cfuvid"] {
@@ -209,11 +207,9 @@ async fn what_is_under_way_is_shown_while_it_is() {
         "a body is let go of when its answer begins"
     );
     assert_eq!(gateway.metric("client_disconnects_total", &[]).await, 2.0);
-    let empty = async {
-        let lanes = async |lane| gateway.metric("in_flight", &[("lane", lane)]).await;
-        while lanes(LANE).await + lanes("litellm").await > 0.0 {}
-    };
-    soon(empty).await;
+    for lane in [LANE, "litellm"] {
+        gateway.counts("in_flight", &[("lane", lane)], 0.0).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

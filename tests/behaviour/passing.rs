@@ -104,7 +104,8 @@ impl Reader {
         loop {
             let read = socket.read(&mut buffer).await.unwrap_or(0);
             total += read;
-            progress.send_replace(total);
+            // Probes come here too.
+            progress.send_modify(|most| *most = total.max(*most));
             match buffer[..read].last() {
                 None => return,
                 Some(b'!') => break,

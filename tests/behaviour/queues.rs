@@ -237,8 +237,8 @@ async fn nobody_waits_longer_than_the_queue_allows() {
     assert_eq!(answer.status(), 529);
     assert_eq!(header(&answer, "x-should-retry"), "true", "it never left");
     assert_eq!(world.edge.stats().posts, 1);
-    let waited = world.gateway.metric("queue_wait_seconds_count", &[]).await;
-    assert_eq!(waited, 1.0);
+    let waits = "queue_wait_seconds_count";
+    world.gateway.counts(waits, &[], 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,7 +297,11 @@ async fn an_expected_wait_beyond_the_queues_time_is_decided_at_once() {
 async fn in_openais_dialect_a_refusal_is_a_503() {
     let edge = two_hosts().await;
     let gateway = before(&edge, "bypass: none, queue: {timeout: 1s}");
-    let gateway = gateway.own("egress: {listen: '127.0.0.1:0'}").start().await;
+    let gateway = gateway
+        .own("egress: {listen: '127.0.0.1:0'}")
+        .clock(Arc::new(ManualClock::default()))
+        .start()
+        .await;
     let ask = async || {
         let url = gateway.egress_url("/v3/api.anthropic.com/v1/chat/completions");
         let body = json!({"model": "m", "messages": []});
@@ -310,7 +314,7 @@ async fn in_openais_dialect_a_refusal_is_a_503() {
 
     assert_eq!(answer.status(), 503);
     assert_eq!(header(&answer, "x-should-retry"), "true");
-    assert!((59..=65).contains(&retry_after(&answer)));
+    assert!((60..=65).contains(&retry_after(&answer)));
     let error: serde_json::Value = answer.json().await.unwrap();
     assert_eq!(error["error"]["code"], "upstream_overloaded", "{error}");
 }

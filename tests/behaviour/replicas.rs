@@ -5,7 +5,6 @@ use memgate::sim::{Console, Edge, LiteLlm, LiteLlmOptions, SeenRequest};
 use serde_json::json;
 
 use crate::harness::*;
-use crate::wire::PATIENCE;
 
 async fn litellm() -> LiteLlm {
     LiteLlm::start(LiteLlmOptions::default()).await.unwrap()

@@ -162,6 +162,7 @@ async fn a_refusal_from_behind_the_router_is_repeated_and_counted_as_a_possible_
 
         assert_eq!(answered.status(), 200);
         assert_eq!(edge.stats().posts, 2);
+        gateway.settled().await;
         let duplicates = gateway.metric("possible_duplicates_total", &[]).await;
         assert_eq!(duplicates, counted);
     }

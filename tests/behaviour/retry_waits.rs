@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memgate::clock::{Clock, ManualClock};
-use memgate::sim::{Answer, Edge, answer, cloudflare};
+use memgate::sim::{Answer, Edge, Stats, answer, cloudflare};
 
 use crate::bodies::turn_of;
 use crate::harness::*;
-use crate::wire::{H2, PATIENCE, Raw, soon};
+use crate::wire::{H2, Raw};
 
 fn limited() -> Answer {
     answer::provider_error(429, "rate_limit_error", "slow down")
@@ -46,12 +46,8 @@ impl World {
     }
 
     async fn waiting(&self, requests: usize) {
-        soon("a request in its wait", async {
-            while self.clock.sleepers() != self.others + requests {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        let there = || self.clock.sleepers() == self.others + requests;
+        assert!(becomes_true(there).await, "{requests} in their wait");
     }
 
     async fn posts(&self, count: u64) {
@@ -76,7 +72,9 @@ async fn retry_after_is_a_floor_and_jitter_comes_on_top() {
         world.edge.script([refusal(date)]);
         let (asking, steps) = (world.gateway.message("hi"), async {
             world.waiting(1).await;
-            assert_eq!(world.edge.stats().in_flight, 0, "nothing is held upstream");
+            let over = |stats: &Stats| stats.in_flight == 0;
+            let over = world.edge.wait_until(over, PATIENCE).await;
+            assert!(over, "nothing is held upstream");
             // A date is a whole second, and the clock may stand within one.
             world.clock.advance(Duration::from_secs(19) - STEP);
             world.waiting(1).await;
@@ -168,17 +166,11 @@ async fn a_client_that_leaves_ends_the_wait() {
         }
 
         world.waiting(0).await;
-        soon("the request's end", world.gateway.gateway().traffic.idle()).await;
+        world.gateway.settled().await;
         world.clock.advance(Duration::from_secs(60));
-        soon("giving room back", async {
-            while world.gateway.gateway().snapshot().bodies.in_use() > 0 {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-        let metrics = world.gateway.metrics().await;
-        let left = format!("memgate_client_disconnects_total {}", round + 1);
-        assert!(metrics.contains(&left), "{left}: {metrics}");
+        assert_eq!(world.gateway.gateway().snapshot().bodies.in_use(), 0);
+        let left = world.gateway.metric("client_disconnects_total", &[]);
+        assert_eq!(left.await, round as f64 + 1.0);
         assert_eq!(
             world.edge.stats().posts,
             u64::from(refusals),
@@ -189,15 +181,12 @@ async fn a_client_that_leaves_ends_the_wait() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_may_outlast_the_limits_on_an_upstreams_silence() {
-    let edge = Edge::answering([]).await.unwrap();
-    let gateway = TestGateway::in_front_of(&edge)
-        .own("limits: {first_byte_timeout: 400ms, idle_timeout: 200ms}")
-        .start()
-        .await;
     let full = cloudflare::queue_full().zone("api.supermemory.ai");
-    for refusal in [limited(), full] {
-        edge.reset();
-        edge.script([refusal.retry_after(1)]);
+    let waits = [limited(), full].map(async |refusal| {
+        let edge = Edge::answering([refusal.retry_after(3)]).await.unwrap();
+        let own = "limits: {first_byte_timeout: 2s, idle_timeout: 2s}\n\
+            retry: {attempts: 3, initial_delay: 5ms, max_delay: 9s}";
+        let gateway = TestGateway::in_front_of(&edge).own(own).start().await;
 
         let answered = gateway.message("hi").await;
 
@@ -208,6 +197,7 @@ async fn a_wait_may_outlast_the_limits_on_an_upstreams_silence() {
         );
         let seen = edge.requests();
         let apart = seen[1].arrived - seen[0].arrived;
-        assert!(apart >= Duration::from_secs(1), "{apart:?}");
-    }
+        assert!(apart >= Duration::from_secs(3), "{apart:?}");
+    });
+    futures::future::join_all(waits).await;
 }

@@ -1,9 +1,8 @@
 //! Connections to an upstream are shared: a thousand clients ride on a handful.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use memgate::sim::{Alpn, Edge, EdgeOptions, H2Limits, Retention, Rule, answer};
+use memgate::sim::{Alpn, Edge, EdgeOptions, H2Limits, Hold, Retention, Rule, answer};
 use tokio::sync::Semaphore;
 
 use crate::harness::*;
@@ -75,6 +74,7 @@ async fn of_ten_thousand_requests_of_a_thousand_clients_ten_open_a_connection_at
     assert_eq!((failed, stats.posts), (0, 10_000));
     assert!(stats.goaways >= 1, "{stats:?}");
     assert!(stats.connections.accepted <= 10, "99.9 % reused: {stats:?}");
+    gateway.settled().await;
     let metrics = gateway.metrics().await;
     let fresh = format!(
         "reused=\"false\",upstream=\"api.supermemory.ai\"}} {}\n",
@@ -92,9 +92,15 @@ async fn those_who_come_at_once_wait_for_a_connection_instead_of_opening_their_o
     let gateway = TestGateway::in_front_of(&edge).start().await;
     // So many answers that the lane lets everybody go at once.
     assert_eq!(crowd(&gateway, 20, 50, 20).await, 0);
-    edge.rule(Rule::new(answer::usual().delay(Duration::from_millis(300))));
+    let hold = Hold::default();
+    edge.rule(Rule::new(answer::usual().held(&hold)));
 
-    let failed = crowd(&gateway, 250, 1, 250).await;
+    let all_there = async {
+        let there = edge.wait_until(|stats| stats.in_flight == 250, PATIENCE);
+        assert!(there.await, "{:?}", edge.stats());
+        hold.release();
+    };
+    let (failed, ()) = tokio::join!(crowd(&gateway, 250, 1, 250), all_there);
 
     let stats = edge.stats();
     assert_eq!(failed, 0);
@@ -123,14 +129,20 @@ async fn where_the_upstream_speaks_only_http_1_nobody_waits_for_another() {
         ..EdgeOptions::default()
     };
     let edge = Edge::start(options).await.unwrap();
-    edge.rule(Rule::new(answer::usual().delay(Duration::from_millis(200))));
     let gateway = TestGateway::in_front_of(&edge).start().await;
+    gateway.message("the lane is open").await;
+    let hold = Hold::default();
+    edge.rule(Rule::new(answer::usual().held(&hold)));
 
-    let failed = crowd(&gateway, 30, 3, 30).await;
+    let side_by_side = async {
+        let all = edge.wait_until(|stats| stats.in_flight == 30, PATIENCE);
+        assert!(all.await, "side by side: {:?}", edge.stats());
+        hold.release();
+    };
+    let (failed, ()) = tokio::join!(crowd(&gateway, 30, 3, 30), side_by_side);
 
     let stats = edge.stats();
-    assert_eq!((failed, stats.posts), (0, 90));
-    assert!(stats.in_flight_max >= 25, "side by side: {stats:?}");
+    assert_eq!((failed, stats.posts), (0, 91));
     assert!(stats.connections.accepted <= 31, "kept alive: {stats:?}");
 }
 

@@ -104,9 +104,8 @@ async fn the_limit_of_a_lane_is_the_one_that_is_configured() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bypass_is_tried_at_the_start_and_its_reach_is_shown() {
     let edge = Edge::answering([]).await.unwrap();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let gone = nobody.local_addr().unwrap();
-    drop(nobody);
+    let nobody = Nobody::new();
+    let gone = nobody.address();
     let reached = with_bypass(&edge, &edge).await;
     let unreached = TestGateway::in_front_of(&edge)
         .own(&format!(
@@ -124,7 +123,7 @@ async fn a_bypass_is_tried_at_the_start_and_its_reach_is_shown() {
                     assert_eq!(lane(&status, ROUTER)["reachable"], Value::Null);
                     return shown;
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(LOOK).await;
             }
         });
         assert_eq!(shown.await, reachable);

@@ -195,13 +195,9 @@ async fn an_answer_without_memory_says_so_and_is_counted() {
         assert_eq!(refused.status(), 400);
         let claim = refused.headers().get("x-memgate-memory");
         assert_eq!(claim, None, "an error holds no memory");
-        // A request is counted when its answer has been written.
-        soon(async {
-            while gateway.metric("memory_total", &[("state", state)]).await < 1.0 {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        gateway.settled().await;
+        let counted = gateway.metric("memory_total", &[("state", state)]).await;
+        assert_eq!(counted, 1.0, "{state}");
         let all = gateway.metrics().await;
         let series = all.matches("memgate_memory_total{").count();
         assert_eq!(series, 1, "{all}");

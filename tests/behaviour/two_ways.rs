@@ -106,12 +106,7 @@ impl TestGateway {
     /// Comes back when the lane stands like this.
     pub async fn until_lane(&self, name: &str, stands: impl Fn(&LaneView) -> bool) {
         let lane = self.lane(name);
-        let waiting = async {
-            while !stands(&lane.lane.view()) {
-                tokio::task::yield_now().await;
-            }
-        };
-        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+        if !becomes_true(|| stands(&lane.lane.view())).await {
             panic!("{name} stands otherwise: {:?}", lane.lane.view());
         }
     }

@@ -18,7 +18,7 @@ fn every_line_the_demo_prints_works_when_pasted() {
     let pasted: Vec<(String, String)> = lines
         .iter()
         .map(|line| {
-            let bounded = line.replacen("curl ", "curl --max-time 20 --noproxy '*' ", 1);
+            let bounded = line.replacen("curl ", "curl --max-time 60 --noproxy '*' ", 1);
             let ran = Command::new("bash")
                 .args(["-c", &bounded])
                 .output()

@@ -67,7 +67,8 @@ fn a_default_that_no_request_could_carry_is_a_fault() {
     assert!(!usable);
     assert_eq!(
         told,
-        "model \"m\": `temperature` is not what a chat completion takes there\nnot usable: 1 fault\n"
+        "config.yaml:2:5: a default of `m`: `temperature` is not what a chat completion takes there, correct or remove it\n\
+         not usable: 1 fault\n"
     );
 }
 

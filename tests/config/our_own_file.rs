@@ -147,7 +147,7 @@ fn every_section_is_read() {
          auth: {litellm: no, allow_anonymous: no, hosts: [memgate.internal]}\n\
          limits: {body: 1MiB, bodies_in_flight: 2MiB, idle_timeout: 5m}\n\
          trusted_proxies: [10.1.2.3/8, 192.0.2.1]\n\
-         server: {threads: os.environ/NUMBER, work_stealing: false, pid_file: /run/m.pid}\n\
+         server: {threads: os.environ/NUMBER, work_stealing: true, pid_file: /run/m.pid}\n\
          egress: {listen: \"[::1]:3\", allow: [API.Example.com., api.supermemory.ai]}\n\
          memory: {}\n",
     )]);
@@ -226,7 +226,7 @@ fn every_section_is_read() {
     assert_eq!(nets, ["10.0.0.0/8", "192.0.2.1/32"]);
     assert_eq!(
         (config.server.threads, config.server.work_stealing),
-        (7, false)
+        (7, true)
     );
 }
 

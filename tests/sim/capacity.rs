@@ -13,7 +13,8 @@ use crate::client::{SOON, Wire, ask, browser, connect, edge_with, h2_post, post,
 async fn slow(gate: CapacityGate) -> Edge {
     edge_with(EdgeOptions {
         capacity: Some(gate),
-        first_byte: Duration::from_millis(150),
+        // All of a burst are there before the first of them is done.
+        first_byte: Duration::from_secs(1),
         ..EdgeOptions::default()
     })
     .await
@@ -213,7 +214,7 @@ async fn the_time_line_counts_everybody() {
 
 #[tokio::test]
 async fn a_stream_takes_its_time_however_many_events_it_has() {
-    let whole = Duration::from_millis(300);
+    let whole = Duration::from_secs(1);
     let edge = edge_with(EdgeOptions {
         stream_time: Some(whole),
         ..EdgeOptions::default()

@@ -16,9 +16,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-pub const SOON: Duration = Duration::from_secs(5);
+pub const SOON: Duration = Duration::from_secs(60);
 /// How soon a departure is noticed, on a machine with other things to do.
-pub const PROMPTLY: Duration = Duration::from_millis(500);
+pub const PROMPTLY: Duration = Duration::from_secs(3);
 pub const ROUTER: &str = "/v3/api.anthropic.com/v1/messages";
 
 pub async fn edge() -> Edge {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use memgate::sim::{Ca, Edge, EdgeOptions, Retention, answer};
+use memgate::sim::{Ca, Edge, EdgeOptions, Hold, Retention, answer};
 use rustls::ClientConfig;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -140,14 +140,18 @@ async fn edges_that_share_a_ca_are_trusted_together() {
 #[tokio::test]
 async fn the_most_requests_in_flight_at_once_are_counted() {
     let edge = edge().await;
-    edge.script([answer::message("slow")
-        .delay(Duration::from_millis(100))
-        .times(3)]);
+    let hold = Hold::default();
+    edge.script([answer::message("slow").held(&hold).times(3)]);
     let client = browser(&edge);
 
     let body = ask("x");
     let all = (0..3).map(|_| post(&client, &edge, &body).send());
-    for done in futures_util::future::join_all(all).await {
+    let all_there = async {
+        edge.wait_until(|stats| stats.in_flight == 3, SOON).await;
+        hold.release();
+    };
+    let (all, ()) = tokio::join!(futures_util::future::join_all(all), all_there);
+    for done in all {
         done.unwrap();
     }
 

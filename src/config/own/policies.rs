@@ -173,7 +173,7 @@ pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Ser
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     Server {
         threads: section.count("threads", cpus, 1..=1024),
-        work_stealing: section.flag("work_stealing", true),
+        work_stealing: section.flag("work_stealing", false),
         pid_file: section.file("pid_file", base),
         upstream_keepalive_pool_size: section.count(
             "upstream_keepalive_pool_size",

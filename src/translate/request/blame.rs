@@ -1,5 +1,7 @@
 //! Which parameter is at fault in a body that does not parse?
 
+use std::collections::BTreeSet;
+
 use serde_json::value::RawValue;
 
 use super::super::Unsupported;
@@ -63,14 +65,10 @@ fn sentence(place: &str, error: &serde_json::Error) -> String {
 }
 
 fn repeated(members: &Members<'_>) -> Unsupported {
-    let twice = members.0.iter().enumerate().find(|(at, (key, _))| {
-        let before = members.0.iter().take(*at);
-        before.into_iter().any(|(earlier, _)| earlier == key)
-    });
+    let mut seen = BTreeSet::new();
+    let twice = members.0.iter().find(|(key, _)| !seen.insert(&**key));
     match twice {
-        Some((_, (key, _))) => {
-            Unsupported::new(&**key, format!("the body names `{}` twice", &**key))
-        }
+        Some((key, _)) => Unsupported::new(&**key, format!("the body names `{}` twice", &**key)),
         None => Unsupported {
             param: None,
             message: "the body is not a chat completion".to_owned(),

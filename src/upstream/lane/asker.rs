@@ -17,6 +17,8 @@ pub struct Asker {
     /// It would go without cookies that the edge demanded: see `Lane::demands`.
     pub lacks_cookies: bool,
     pub patience: Patience,
+    /// What it has spent in line before, over all its attempts.
+    pub waited: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -159,6 +159,13 @@ impl Edge {
         None
     }
 
+    /// One of those that it let pass is over.
+    pub fn freed(&mut self, now: Instant) {
+        if let Some(time) = self.refusals.0 {
+            self.limit.freed(time, now);
+        }
+    }
+
     /// The request is over, with or without a sign.
     pub fn leave(&mut self, ticket: Ticket) {
         if ticket.stage == Stage::Out {

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 /// A probe that is refused again and again comes no more seldom than once in so many Retry-Afters.
-const LONGEST_DELAY: u32 = 3;
+const LONGEST_DELAY: u32 = 2;
 /// Nor more often than after so many good answers, where probing stays in vain: a share of the traffic.
 const MOST_ANSWERS_BETWEEN: usize = 24;
 /// The last one in so many of a limit is never proven: with slots on their way back and forth, the edge counts others than
@@ -33,11 +33,22 @@ pub struct ConcurrencyLimit {
 /// One request at a time goes above the limit.
 #[derive(Debug, Default)]
 struct Growth {
-    probe: Option<(u64, Instant)>,
+    probe: Option<Probe>,
     due: Option<Instant>,
     /// Good answers since one was refused.
     answers: usize,
     repeats: u32,
+    /// A probe has passed since one was refused, and nothing lent itself to it.
+    rising: bool,
+}
+
+/// Goes above the limit.
+#[derive(Debug)]
+struct Probe {
+    id: u64,
+    went: Instant,
+    /// A slot came free while it was on its way, and may have lent itself: that it passed proves nothing.
+    lent: bool,
 }
 
 impl Growth {
@@ -97,14 +108,18 @@ impl ConcurrencyLimit {
     /// `level` is in flight now, and one of them just went.
     pub fn went(&mut self, id: u64, level: usize, now: Instant) {
         if level > self.limit {
-            self.growth.probe = Some((id, now));
+            self.growth.probe = Some(Probe {
+                id,
+                went: now,
+                lent: false,
+            });
         }
     }
 
     pub fn passed(&mut self, id: u64, level: usize) {
         self.growth.answers = self.growth.answers.saturating_add(1);
-        if self.settled(id) {
-            self.grow();
+        if let Some(probe) = self.growth.probe.take_if(|probe| probe.id == id) {
+            self.probe_passed(&probe);
         }
         if level > self.firm() || level >= self.limit {
             self.passed += 1;
@@ -121,7 +136,15 @@ impl ConcurrencyLimit {
 
     /// It ended without a word about the limit. Was it the probe?
     pub fn settled(&mut self, id: u64) -> bool {
-        self.growth.probe.take_if(|probe| probe.0 == id).is_some()
+        let probe = self.growth.probe.take_if(|probe| probe.id == id);
+        probe.is_some()
+    }
+
+    /// A slot came free, and the edge takes so long to refuse.
+    pub fn freed(&mut self, refusal: Duration, now: Instant) {
+        if let Some(probe) = &mut self.growth.probe {
+            probe.lent |= now.saturating_duration_since(probe.went) <= refusal;
+        }
     }
 
     /// Is the refusal the price of growing? Otherwise the lane has to pause.
@@ -146,14 +169,15 @@ impl ConcurrencyLimit {
         self.limit = self.limit.min(others).max(shown.min(self.limit)).max(1);
         self.proven = self.proven.min(self.limit - self.limit / 8);
         self.tolerated = 0;
+        self.growth.rising = false;
         self.doubt();
     }
 
     /// A probe that nobody refused in this time has passed.
     pub fn tick(&mut self, silence: Duration, now: Instant) {
         if self.silent_at(silence).is_some_and(|silent| silent <= now) {
-            self.growth.probe = None;
-            self.grow();
+            let probe = self.growth.probe.take();
+            probe.inspect(|probe| self.probe_passed(probe));
         }
     }
 
@@ -168,11 +192,14 @@ impl ConcurrencyLimit {
     }
 
     fn silent_at(&self, silence: Duration) -> Option<Instant> {
-        self.growth.probe.map(|(_, went)| went + silence)
+        self.growth.probe.as_ref().map(|probe| probe.went + silence)
     }
 
-    fn grow(&mut self) {
-        self.limit = (self.limit + 1).min(self.max);
+    fn probe_passed(&mut self, probe: &Probe) {
+        self.growth.rising |= !probe.lent;
+        if self.growth.rising {
+            self.limit = (self.limit + 1).min(self.max);
+        }
     }
 
     fn doubt(&mut self) {
@@ -183,6 +210,7 @@ impl ConcurrencyLimit {
     fn delay(&mut self, retry_after: Duration, now: Instant) {
         let factor = (1 << self.growth.repeats.min(8)).min(LONGEST_DELAY);
         self.growth.repeats += 1;
+        self.growth.rising = false;
         self.growth.answers = 0;
         self.growth.due = Some(now + retry_after.min(Duration::from_secs(3600)) * factor);
     }

@@ -175,6 +175,7 @@ impl Model {
             retry,
             lacks_cookies: false,
             patience: Patience::Queue,
+            waited: Duration::ZERO,
         };
         match self.lane.enter(&asker, now) {
             Decision::Go(ticket) => self.goes(client, self.now, ticket),
@@ -267,7 +268,7 @@ fn a_capacity_that_nobody_knows_is_found_and_used() {
         let goodput = model.goodput(0, 60 * SECOND);
         assert!(goodput >= 0.95, "{goodput}");
         let posts = model.posts_per_answer();
-        assert!(posts <= 1.05, "{posts}");
+        assert!(posts <= 1.03, "{posts}");
         assert!(model.tally.pauses.len() <= 3, "{:?}", model.tally.pauses);
     }
 }

@@ -118,6 +118,7 @@ impl<W> State<W> {
         }
         self.back(ticket);
         if ticket.has_passed() {
+            self.edge.freed(now);
             self.pace.freed(self.edge.gate.is_open(), now);
         }
         self.drain(now);
@@ -213,14 +214,15 @@ impl<W> State<W> {
 
     fn patience(&self, asker: &Asker) -> Duration {
         let scouting = self.edge.cookies.is_scouting();
-        match asker.patience {
+        let allowed = match asker.patience {
             Patience::Queue => self.policy.queue_timeout,
             // Nothing is wrong, and it is quick: no reason to go another way, and to stay there.
             Patience::Bypass if self.edge.opens_the_first_time() => self.policy.queue_timeout,
             // A scout is back in a second: no reason to go without memory.
             Patience::Bypass if scouting => self.policy.before_bypass + SILENCE,
             Patience::Bypass => self.policy.before_bypass,
-        }
+        };
+        allowed.saturating_sub(asker.waited)
     }
 
     fn shut(&self, now: Instant) -> Option<Refusal> {

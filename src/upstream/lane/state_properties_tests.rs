@@ -56,6 +56,7 @@ fn somebody() -> impl Strategy<Value = Asker> {
             retry,
             lacks_cookies,
             patience,
+            waited: Duration::ZERO,
         }
     })
 }

@@ -36,6 +36,7 @@ pub fn asker(caller: u64) -> Asker {
         retry: false,
         lacks_cookies: false,
         patience: Patience::Queue,
+        waited: Duration::ZERO,
     }
 }
 
@@ -144,6 +145,13 @@ impl World {
     fn leave(&mut self) {
         let last = self.going.pop().unwrap();
         self.lane.leave(last, self.now);
+        self.news();
+    }
+
+    /// The one that went first is over.
+    fn leave_oldest(&mut self) {
+        let first = self.going.remove(0);
+        self.lane.leave(first, self.now);
         self.news();
     }
 
@@ -442,6 +450,32 @@ fn one_request_at_a_time_goes_above_the_limit_and_raises_it_by_one() {
 }
 
 #[test]
+fn a_probe_that_passes_as_a_slot_comes_free_proves_nothing() {
+    let mut world = World::limited_to(10, policy());
+    world.come(5);
+
+    world.leave_oldest();
+    world.sign(&Sign::Head);
+
+    assert_eq!(world.view().limit, 10, "the slot may have lent itself");
+    assert_eq!(world.view().in_flight, 11, "the next probe goes at once");
+    world.sign(&Sign::Head);
+    assert_eq!(world.view().limit, 11);
+}
+
+#[test]
+fn once_a_probe_has_passed_by_itself_those_behind_it_are_believed() {
+    let mut world = World::limited_to(10, policy());
+    world.come(5);
+    world.sign(&Sign::Head);
+
+    world.leave_oldest();
+    world.sign(&Sign::Head);
+
+    assert_eq!(world.view().limit, 12);
+}
+
+#[test]
 fn a_probe_above_the_limit_that_is_refused_pauses_nobody_and_delays_the_next() {
     let mut world = World::limited_to(10, policy());
     let pauses = world.view().pauses.all();
@@ -478,9 +512,7 @@ fn a_slot_that_was_only_lent_costs_no_pause() {
     assert_eq!(world.view().in_flight, 12, "11 passed, and one probes");
 
     assert_eq!(world.refuse(MINUTE), None, "the probe");
-    let first = world.going.remove(0);
-    world.lane.leave(first, world.now);
-    world.news();
+    world.leave_oldest();
     assert_eq!(world.refuse(MINUTE), None, "who took the eleventh place");
 
     assert_eq!(
@@ -622,6 +654,20 @@ fn who_would_wait_too_long_is_told_at_once() {
         "{expected:?}"
     );
     assert_eq!(world.ask(&asker(9)), Ok(false), "patience is enough");
+}
+
+#[test]
+fn who_stood_in_line_before_has_only_the_rest_of_the_time() {
+    let mut world = World::limited_to(1, policy());
+    world.come(1);
+    let waited = policy().queue_timeout - SECOND;
+
+    let decision = world.lane.enter(&Asker { waited, ..asker(1) }, world.now);
+
+    let Decision::Wait { until } = decision else {
+        panic!("a second is left: {decision:?}");
+    };
+    assert_eq!(until, world.now + SECOND);
 }
 
 #[test]

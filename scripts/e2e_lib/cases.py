@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MODULES = [
-    "curl", "anthropic_sdk", "openai_sdk", "openai_chats", "javascript", "langchain", "llm_program", "aider", "differential",
+    "curl", "anthropic_sdk", "openai_sdk", "openai_chats", "javascript", "langchain", "llm_program", "aider", "golden", "differential",
     "claude_code", "endpoints", "edge_errors", "websocket", "balancer", "demo",
 ]
 

@@ -6,9 +6,12 @@ import subprocess
 
 from rig import PATIENCE
 
+from . import chats
 from .cases import case, claim
-from .edge import header, text, tool_call
+from .edge import header, text
 from .world import World
+
+BASH = {"type": "tool_use", "id": "toolu_e2e", "name": "Bash", "input": {"command": "echo the-tool-said-$((6 * 7))", "description": "say a number"}}
 
 
 def claude(world: World, prompt: str, *options: str, **environment: str) -> str:
@@ -62,7 +65,7 @@ def streamed(world: World) -> None:
 def tool(world: World) -> None:
     """it runs the command that the model asks for, and its result reaches the model"""
     world.edge.rule("the-tool-said-42", text("the answer was 42"))
-    world.edge.rule("marker-tool", tool_call("Bash", {"command": "echo the-tool-said-$((6 * 7))", "description": "say a number"}))
+    world.edge.rule("marker-tool", chats.streamed([BASH]))
     said = json.loads(claude(world, "marker-tool: what is it?", "--allowedTools", "Bash", "--output-format", "json"))
     claim(said["result"] == "the answer was 42" and said["num_turns"] == 2, str(said))
 

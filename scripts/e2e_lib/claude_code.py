@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 
+from rig import PATIENCE
+
 from . import chats
 from .cases import case, claim
 from .edge import header, text
@@ -18,7 +20,7 @@ def claude(world: World, prompt: str, *options: str, **environment: str) -> str:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC_", "CLAUDE"))}
     done = subprocess.run(
         ["claude", "-p", prompt, *options],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd=home / "project",
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5 * PATIENCE, cwd=home / "project",
         env={
             **clean,
             "HOME": str(home),

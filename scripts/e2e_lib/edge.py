@@ -3,6 +3,8 @@
 import json
 import urllib.request
 
+from rig import PATIENCE
+
 
 class Edge:
     def __init__(self, control: str):
@@ -11,7 +13,7 @@ class Edge:
     def ask(self, path: str, body: dict | None = None) -> dict:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.control + path, data=data, method="GET" if body is None else "POST")
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             text = answer.read()
         return json.loads(text) if text else {}
 

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 
+from rig import PATIENCE
+
 from . import chats
 from .cases import case, claim
 from .world import World
@@ -28,7 +30,7 @@ def aider(world: World, prompt: str, *options) -> tuple[str, str]:
     settings = ["--model", MODEL, "--openai-api-base", f"{world.url}/v1", "--openai-api-key", world.key, "--model-metadata-file", "models.json"]
     done = subprocess.run(
         [os.environ["E2E_AIDER"], *settings, *QUIET, "--message", prompt, *options, FILE],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, cwd=home,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5 * PATIENCE, cwd=home,
         env={"PATH": os.environ["PATH"], "HOME": str(home), "LITELLM_LOCAL_MODEL_COST_MAP": "True", "TERM": "dumb"},
     )
     return done.stdout + done.stderr, (home / FILE).read_text()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 
+from rig import PATIENCE
 from rig.processes import REPO
 
 from . import chats
@@ -81,7 +82,7 @@ def asked(folder: Path) -> dict:
 
 
 def chat(world: World, body: dict) -> httpx.Response:
-    return httpx.post(f"{world.url}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {world.key}"}, timeout=60)
+    return httpx.post(f"{world.url}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {world.key}"}, timeout=PATIENCE)
 
 
 def replied(kind: str, body: str | list[str]) -> dict:

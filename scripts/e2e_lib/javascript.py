@@ -5,6 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from rig import PATIENCE
+
 from . import chats
 from .cases import case, claim
 from .world import World
@@ -17,7 +19,7 @@ def run(world: World, program: str, kind: str, argument: str = ""):
     about = {"url": world.url, "key": world.key, "model": chats.MODEL, "pixel": chats.PIXEL, "weather": chats.WEATHER}
     done = subprocess.run(
         ["node", PROGRAMS / f"{program}.mjs", kind, argument],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5 * PATIENCE,
         env={"PATH": os.environ["PATH"], "HOME": str(world.rig.folder), "E2E_CHAT": json.dumps(about), "E2E_MODULES": os.environ["E2E_MODULES"]},
     )
     claim(done.returncode == 0, f"{program} {kind}: {done.stdout[-300:]}{done.stderr[-1200:]}")

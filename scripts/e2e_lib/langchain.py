@@ -1,5 +1,7 @@
 """Does langchain-openai work with a direct model?"""
 
+from rig import PATIENCE
+
 from . import chats
 from .cases import case, claim
 from .world import World
@@ -8,7 +10,7 @@ from .world import World
 def model(world: World, **options):
     from langchain_openai import ChatOpenAI
 
-    return ChatOpenAI(base_url=f"{world.url}/v1", api_key=world.key, model=chats.MODEL, max_retries=0, timeout=60, **options)
+    return ChatOpenAI(base_url=f"{world.url}/v1", api_key=world.key, model=chats.MODEL, max_retries=0, timeout=PATIENCE, **options)
 
 
 @case("langchain-openai: plain and streamed")

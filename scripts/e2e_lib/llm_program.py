@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rig import PATIENCE
+
 from . import chats
 from .cases import case, claim
 from .world import World
@@ -33,7 +35,7 @@ def llm(world: World, *arguments, fails: bool = False) -> str:
     (home / "extra-openai-models.yaml").write_text(SETTINGS.format(model=chats.MODEL, url=world.url))
     done = subprocess.run(
         [Path(sys.executable).with_name("llm"), "-m", "memgate", "--key", world.key, *arguments],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5 * PATIENCE,
         env={"PATH": os.environ["PATH"], "HOME": str(home), "LLM_USER_PATH": str(home)},
     )
     claim((done.returncode != 0) == fails, f"exit {done.returncode}: {done.stdout[-500:]}{done.stderr[-800:]}")

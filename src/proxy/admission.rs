@@ -131,10 +131,6 @@ async fn route(
     };
     let way = direct::way(session, ctx, target, &route)?;
     let user = direct::memory_user(session, ctx, &route, caller.as_ref())?;
-    let lane = way
-        .as_ref()
-        .map_or(&snapshot.litellm.metrics, |way| &way.upstream.metrics)
-        .enter();
     let way = match way {
         Some(mut way) => {
             let headers = &session.req_header().headers;
@@ -147,7 +143,7 @@ async fn route(
             way.detour = Detour::of(snapshot, &route, &parcel, &envelope);
             Way::Direct(way)
         }
-        None => Way::LiteLlm { tried: Vec::new() },
+        None => Way::litellm(snapshot),
     };
     let ((feed, held), translation) = match (route.direct(), &way) {
         (Some(model), Way::Direct(way)) if direct::is_translated(model, target) => {
@@ -158,7 +154,6 @@ async fn route(
         _ => (parcel.hold(ctx, &envelope, route.model.as_deref()), None),
     };
     Ok(Admitted {
-        lane,
         way,
         caller,
         user,

@@ -46,7 +46,7 @@ pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BE
     }
     ctx.answered.failure = Some(failure);
     let again = match ctx.admitted.as_ref().map(|admitted| &admitted.way) {
-        Some(Way::LiteLlm { tried }) => {
+        Some(Way::LiteLlm { tried, .. }) => {
             let another = ctx.snapshot.litellm.backends.choose(tried).is_some();
             another && at_once_elsewhere(ctx)
         }
@@ -101,7 +101,7 @@ pub(super) fn broke(
         goes_on(ctx, Phase::Unprocessed)
     } else if is_stale_and_harmless(session, ctx, reused) {
         // The connection was old, not the replica dead: it may be asked again.
-        if let Some(Way::LiteLlm { tried }) =
+        if let Some(Way::LiteLlm { tried, .. }) =
             ctx.admitted.as_mut().map(|admitted| &mut admitted.way)
         {
             tried.pop();

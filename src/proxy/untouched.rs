@@ -82,8 +82,7 @@ async fn caller(session: &Session, ctx: &RequestCtx) -> Result<Option<Caller>, R
 
 fn to_litellm(ctx: &RequestCtx, caller: Option<Caller>) -> Admitted {
     Admitted {
-        lane: ctx.snapshot.litellm.metrics.enter(),
-        way: Way::LiteLlm { tried: Vec::new() },
+        way: Way::litellm(&ctx.snapshot),
         caller,
         user: None,
         model: None,

@@ -78,7 +78,7 @@ async fn decide(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Ad
         Target::Messages | Target::CountTokens | Target::ChatCompletions => {
             route(session, ctx, &target).await.map(Some)
         }
-        Target::LiteLlmOnly => untouched::held(session, ctx).await.map(Some),
+        Target::LiteLlmOnly => untouched::peeked(session, ctx).await.map(Some),
         Target::LiteLlm { model } => untouched::stream(session, ctx, model.as_deref())
             .await
             .map(Some),

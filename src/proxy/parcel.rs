@@ -110,12 +110,6 @@ impl Parcel {
         }
     }
 
-    /// What goes up where nothing is changed.
-    pub(super) fn unchanged(mut self, ctx: &RequestCtx) -> (SharedFeed, Held) {
-        self.share.shrink_to(self.sent.len());
-        as_it_came(ctx, self.sent, self.share)
-    }
-
     /// What goes up: the bytes that came, but for the model's name.
     pub(super) fn hold(
         self,

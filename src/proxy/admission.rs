@@ -122,7 +122,7 @@ async fn route(
         return Err(Rejection::MemorySwitch.into());
     }
     let (sent, share) = body::read(session, &snapshot.config.limits, &snapshot.bodies).await?;
-    let parcel = Parcel::open(session, sent, share, snapshot.config.limits.body).await?;
+    let mut parcel = Parcel::open(session, sent, share, snapshot.config.limits.body).await?;
     let envelope = Envelope::scan(parcel.plain()).map_err(Rejection::Body)?;
     let route = snapshot.routes.resolve(&envelope.model, fastrand::f64());
     let caller = match (route.direct(), &snapshot.config.litellm.api_key) {
@@ -141,6 +141,9 @@ async fn route(
             );
             way.fairness = Fairness::of(headers, person);
             way.detour = Detour::of(snapshot, &route, &parcel, &envelope);
+            if route.renames(&envelope.model) && !direct::translates(&route, target) {
+                parcel.make_room_for(&mut way.detour).await;
+            }
             Way::Direct(way)
         }
         None => Way::litellm(snapshot),

@@ -1,6 +1,7 @@
 //! What goes up of a request's body? The bytes that came, but for the model's name.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -70,6 +71,17 @@ impl Parcel {
         let more = self.plain().len();
         let grown = self.share.grow(more, body::PATIENCE).await;
         grown.map_err(|_full| Rejection::BodiesFull)
+    }
+
+    /// Room for the body of the other way beside the one that is renamed; without any there is no other way.
+    pub(super) async fn make_room_for(&mut self, detour: &mut Option<Detour>) {
+        let Some(Detour::LiteLlm(original)) = detour else {
+            return;
+        };
+        let grown = self.share.grow(original.bytes.len(), Duration::ZERO).await;
+        if grown.is_err() {
+            *detour = None;
+        }
     }
 
     /// What goes up in the place of what came.

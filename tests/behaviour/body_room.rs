@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::bodies::{sha256, turn_of};
 use crate::harness::*;
+use crate::two_ways::before;
 use crate::wire::{H2, Raw, soon};
 
 const BODY: usize = 200_000;
@@ -339,5 +340,35 @@ async fn a_direct_model_is_seen_at_the_beginning_of_a_body_that_is_too_large_to_
             "{path}: nobody reads a mebibyte and more for a name"
         );
         litellm.reset();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_kept_for_litellm_beside_the_renamed_one_has_room_of_its_own() {
+    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
+    let edge = Edge::answering([]).await.unwrap();
+    for (room, at_least, at_most) in [("500KiB", 2 * BODY, 500 << 10), ("300KiB", BODY, 300 << 10)]
+    {
+        let limits = format!("limits: {{body: 250KiB, bodies_in_flight: {room}}}");
+        let gateway = before(&edge, "bypass: litellm")
+            .with_litellm(&litellm)
+            .own(&limits)
+            .start()
+            .await;
+        edge.script([answer::usual().cut(At::BeforeHead, How::Stall)]);
+
+        let asking = tokio::spawn(gateway.post("/v1/messages").body(turn_of(BODY)).send());
+        let stalled = edge.wait_until(|stats| stats.in_flight == 1, PATIENCE);
+        assert!(
+            stalled.await,
+            "{room}: it is served, with or without another way"
+        );
+
+        let bytes = held(&gateway);
+        assert!((at_least..=at_most).contains(&bytes), "{room}: {bytes}");
+        asking.abort();
+        nothing_held(&gateway).await;
+        let left = edge.wait_until(|stats| stats.in_flight == 0, PATIENCE);
+        assert!(left.await);
     }
 }

@@ -49,8 +49,6 @@ pub(super) struct Admitted {
     pub model: Option<String>,
     pub stream: bool,
     pub betas: Vec<String>,
-    /// Held for its drop: one more request of the lane under way.
-    pub lane: LaneInFlight,
     /// What the relay goes by; `None` where a connection is upgraded and so no answer awaited.
     pub feed: Option<SharedFeed>,
     /// `None`: the body is streamed through, not held.
@@ -65,7 +63,20 @@ pub(super) struct Admitted {
 )]
 pub(super) enum Way {
     Direct(DirectWay),
-    LiteLlm { tried: Vec<SocketAddr> },
+    LiteLlm {
+        tried: Vec<SocketAddr>,
+        /// Held for its drop: LiteLLM has no lane that would count.
+        _under_way: LaneInFlight,
+    },
+}
+
+impl Way {
+    pub(super) fn litellm(snapshot: &Snapshot) -> Self {
+        Self::LiteLlm {
+            tried: Vec::new(),
+            _under_way: snapshot.litellm.metrics.enter(),
+        }
+    }
 }
 
 pub(super) struct DirectWay {

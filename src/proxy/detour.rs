@@ -120,7 +120,6 @@ fn turn(ctx: &mut RequestCtx, reason: &'static str) -> bool {
     ctx.answered.memory = way.is_router().then_some("bypassed");
     match detour {
         Detour::Provider(upstream) => {
-            admitted.lane = upstream.metrics.enter();
             admitted.user = None;
             way.upstream = upstream;
             way.leave_router();
@@ -134,8 +133,7 @@ fn turn(ctx: &mut RequestCtx, reason: &'static str) -> bool {
             }
             // LiteLLM translates by itself.
             admitted.translation = None;
-            admitted.lane = ctx.snapshot.litellm.metrics.enter();
-            admitted.way = Way::LiteLlm { tried: Vec::new() };
+            admitted.way = Way::litellm(&ctx.snapshot);
         }
     }
     true

@@ -55,6 +55,12 @@ pub(super) fn is_translated(model: &DirectModel, target: &Target) -> bool {
     model.target.dialect == ProviderDialect::Anthropic && *target == Target::ChatCompletions
 }
 
+/// The way of this route is to be asked in another dialect than the client speaks.
+pub(super) fn translates(route: &Route, target: &Target) -> bool {
+    let model = route.direct();
+    model.is_some_and(|model| is_translated(model, target))
+}
+
 /// The gateway itself does not speak to this model in the dialect of this path.
 pub(super) fn no_endpoint(route: &Route, model: &DirectModel) -> Rejection {
     Rejection::Endpoint {

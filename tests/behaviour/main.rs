@@ -64,6 +64,7 @@ mod retry_waits;
 mod reuse;
 mod routing;
 mod secrets;
+mod shipped_runtime;
 mod status;
 mod stream_ends;
 mod streams;

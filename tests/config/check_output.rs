@@ -55,6 +55,104 @@ fn a_direct_model_tells_what_its_requests_skip_and_only_what_is_set() {
     );
 }
 
+/// Each direct model's note, after `skip its`.
+fn skipped_with(settings: &str) -> String {
+    let files = Files::litellm(&format!(
+        "model_list:\n  - model_name: m\n    litellm_params: {{model: anthropic/x, api_base: \"https://supermemory.ai/v3/api.anthropic.com\", api_key: os.environ/OPENAI_API_KEY}}\n\
+         user_id_mappings: {{default_user_id: team}}\n{settings}"
+    ));
+    let (told, usable) = report(&files);
+    assert!(usable, "{told}");
+    let note = told.lines().find_map(|line| line.split_once("skip its "));
+    note.map(|(_, skipped)| skipped.to_owned())
+        .unwrap_or_default()
+}
+
+#[test]
+fn every_setting_for_all_models_is_told_unless_it_is_honoured_or_of_no_consequence() {
+    let cases = [
+        (
+            "general_settings",
+            "allowed_ips: [10.0.0.1]",
+            "access control",
+        ),
+        ("general_settings", "allowed_ips: []", "access control"),
+        (
+            "general_settings",
+            "enable_jwt_auth: true",
+            "access control",
+        ),
+        (
+            "general_settings",
+            "enforced_params: [user]",
+            "access control",
+        ),
+        (
+            "general_settings",
+            "allowed_routes: [/v1/models]",
+            "access control",
+        ),
+        (
+            "general_settings",
+            "max_parallel_requests: 5",
+            "request limits",
+        ),
+        (
+            "general_settings",
+            "max_request_size_mb: 1",
+            "request limits",
+        ),
+        ("general_settings", "alerting: [slack]", "alerts"),
+        ("litellm_settings", "service_callback: [x]", "callbacks"),
+        ("litellm_settings", "num_retries: 3", "retries"),
+        ("litellm_settings", "request_timeout: 5", "time-outs"),
+        (
+            "litellm_settings",
+            "drop_params: true",
+            "corrections of the body",
+        ),
+        ("router_settings", "routing_strategy: least-busy", "routing"),
+        ("router_settings", "timeout: 5", "time-outs"),
+        ("general_settings", "made_up_tomorrow: 1", "setting"),
+        ("litellm_settings", "made_up_tomorrow: 1", "setting"),
+        ("router_settings", "made_up_tomorrow: 1", "routing"),
+    ];
+    for (section, setting, what) in cases {
+        let (key, _) = setting.split_once(':').unwrap();
+
+        let skipped = skipped_with(&format!("{section}: {{{setting}}}\n"));
+
+        assert_eq!(skipped, format!("{what} ({section}.{key})"));
+    }
+    for nothing in [
+        "general_settings: {master_key: sk-0123456789abcdefghij, health_check_interval: 9, alerting: []}\n",
+        "litellm_settings: {set_verbose: true, num_retries: null, cache: false, fallbacks: [{other: [x]}]}\n",
+        "router_settings: {model_group_alias: {a: m}}\n",
+    ] {
+        assert_eq!(skipped_with(nothing), "", "{nothing}");
+    }
+}
+
+#[test]
+fn what_litellm_forbids_and_the_direct_route_does_not_is_warned_of_where_a_model_is_direct() {
+    let settings = "general_settings: {allowed_ips: [10.0.0.1], alerting: [slack]}\nuser_id_mappings: {default_user_id: team}\n";
+    let warning = "config.yaml:1:20: access control (general_settings.allowed_ips) does not hold for direct models, whose requests do not pass LiteLLM";
+    let with = |model: &str| {
+        Files::litellm(&format!(
+            "{settings}model_list: [{{model_name: m, litellm_params: {{{model}}}}}]\n"
+        ))
+        .warnings()
+    };
+
+    let direct = with(
+        "model: anthropic/x, api_base: \"https://supermemory.ai/v3/api.anthropic.com\", api_key: os.environ/NUMBER",
+    );
+    let litellms = with("model: openai/x");
+
+    assert_eq!(direct, [warning]);
+    assert_eq!(litellms, Vec::<String>::new());
+}
+
 #[test]
 fn what_is_unwise_is_warned_of_at_its_place() {
     let cases = [

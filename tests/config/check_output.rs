@@ -156,7 +156,7 @@ fn what_litellm_forbids_and_the_direct_route_does_not_is_warned_of_where_a_model
 #[test]
 fn a_default_that_no_request_could_carry_is_a_fault() {
     let files = Files::litellm(
-        "model_list:\n  - model_name: m\n    litellm_params: {model: anthropic/x, api_base: \"https://supermemory.ai/v3/api.anthropic.com\", api_key: os.environ/OPENAI_API_KEY, temperature: hot}\n\
+        "model_list:\n  - model_name: m\n    litellm_params: {model: anthropic/x, api_base: \"https://supermemory.ai/v3/api.anthropic.com\", api_key: os.environ/OPENAI_API_KEY, temperature: hot, parallel_tool_calls: maybe}\n\
          user_id_mappings: {default_user_id: team}\n",
     );
 
@@ -165,8 +165,9 @@ fn a_default_that_no_request_could_carry_is_a_fault() {
     assert!(!usable);
     assert_eq!(
         told,
-        "config.yaml:2:5: a default of `m`: `temperature` is not what a chat completion takes there, correct or remove it\n\
-         not usable: 1 fault\n"
+        "config.yaml:3:148: `temperature` is not what a chat completion takes there, correct or remove it\n\
+         config.yaml:3:174: `parallel_tool_calls` is not what a chat completion takes there, correct or remove it\n\
+         not usable: 2 faults\n"
     );
 }
 

@@ -47,11 +47,13 @@ fn a_direct_model_tells_what_its_requests_skip_and_only_what_is_set() {
     assert!(usable);
     assert_eq!(
         told,
-        "config.yaml:2:5: note: requests for `m` do not pass LiteLLM and skip its rate limits (rpm), \
+        "config.yaml:6:101: warning: LiteLLM falls back to `m` by calling its `api_base` itself, beside this gateway's limit and with Cloudflare's pages passed on; \
+         name a model here that leads through `egress`\n\
+         config.yaml:2:5: note: requests for `m` do not pass LiteLLM and skip its rate limits (rpm), \
          body default on /v1/messages (thinking), body default on /v1/messages (max_tokens), routing (timeout), \
          fallbacks (router_settings.fallbacks), cache (litellm_settings.cache), \
          callbacks (litellm_settings.callbacks), spend log and budgets of keys (general_settings.database_url), \
-         guardrails (guardrails)\nok: 2 models, 1 of them direct, 0 aliases, 0 warnings\n"
+         guardrails (guardrails)\nok: 2 models, 1 of them direct, 0 aliases, 1 warning\n"
     );
 }
 
@@ -168,6 +170,40 @@ fn a_default_that_no_request_could_carry_is_a_fault() {
         "config.yaml:3:148: `temperature` is not what a chat completion takes there, correct or remove it\n\
          config.yaml:3:174: `parallel_tool_calls` is not what a chat completion takes there, correct or remove it\n\
          not usable: 2 faults\n"
+    );
+}
+
+#[test]
+fn a_fallback_of_litellms_to_a_direct_model_is_warned_of_because_litellm_calls_it_itself() {
+    let with = |settings: &str| {
+        let warnings = Files::litellm(&format!(
+            "{settings}\nuser_id_mappings: {{default_user_id: team}}\nmodel_list:\n  - {{model_name: m, litellm_params: {{model: anthropic/x, api_base: \"https://supermemory.ai/v3/api.anthropic.com\", api_key: os.environ/NUMBER}}}}\n  - {{model_name: other, litellm_params: {{model: openai/x}}}}\n"
+        ))
+        .warnings()
+        .into_iter();
+        let places = warnings.filter(|one| one.contains("LiteLLM falls back to `m`"));
+        places
+            .map(|one| one.split(": ").next().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+
+    assert_eq!(
+        with("litellm_settings: {fallbacks: [{other: [third, m]}]}"),
+        ["config.yaml:1:48"]
+    );
+    assert_eq!(
+        with("router_settings: {default_fallbacks: [m]}"),
+        ["config.yaml:1:39"]
+    );
+    let gone = Vec::<String>::new();
+    assert_eq!(
+        with("router_settings: {fallbacks: [{other: [third]}]}"),
+        gone
+    );
+    assert_eq!(
+        with("router_settings: {fallbacks: [{m: [m]}]}"),
+        gone,
+        "its requests never get there"
     );
 }
 

@@ -74,6 +74,7 @@ pub(super) fn skipped(root: &Node, models: &[DirectModel], notes: &mut Notes) ->
             ),
         );
     }
+    report_fallbacks_to(root, models, notes);
     models
         .iter()
         .map(|model| {
@@ -131,6 +132,29 @@ fn fallbacks(root: &Node, model: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// Warns of fallbacks of LiteLLM's own models to direct ones, which it then calls by itself.
+fn report_fallbacks_to(root: &Node, models: &[DirectModel], notes: &mut Notes) {
+    let is_direct = |name: &str| models.iter().any(|model| model.name == name);
+    let sections = ["litellm_settings", "router_settings"].map(|section| root.get(section));
+    for section in sections.into_iter().flatten() {
+        let list = |key: &str| section.get(key).map(Node::items).unwrap_or_default();
+        let entries = FALLBACKS
+            .iter()
+            .flat_map(|key| list(key))
+            .flat_map(Node::entries);
+        let of_litellms = entries.filter(|entry| !entry.key.as_str().is_some_and(is_direct));
+        let named = of_litellms.flat_map(|entry| entry.value.items());
+        for target in named.chain(list("default_fallbacks")) {
+            if let Some(name) = target.as_str().filter(|name| is_direct(name)) {
+                notes.warn(
+                    &target.place,
+                    format!("LiteLLM falls back to `{name}` by calling its `api_base` itself, beside this gateway's limit and with Cloudflare's pages passed on; name a model here that leads through `egress`"),
+                );
+            }
+        }
+    }
 }
 
 /// Set to something: not `null`, `false` or empty.

@@ -4,26 +4,33 @@ import statistics
 import sys
 
 from rig import Rig
+from rig.processes import REPO
 
 from .fleet import Fleet
 from .load import run
 
+USUAL = 60
+
 
 def main() -> int:
-    duration = float(sys.argv[1]) if len(sys.argv) > 1 else 60
+    whole = len(sys.argv) == 1
+    duration = USUAL if whole else float(sys.argv[1])
     with Rig("lb") as rig:
         fleet = Fleet(rig)
         tallies = run(fleet, duration)
         served = fleet.served()
-    print("\n| requests | served | failed | p50 ms | p99 ms |\n|---|---|---|---|---|")
+    lines = ["| requests | served | failed | p50 ms | p99 ms |", "|---|---|---|---|---|"]
     for kind, tally in tallies.items():
         p50, p99 = quantiles(tally.seconds)
-        print(f"| {kind} | {len(tally.seconds)} | {len(tally.faults)} | {p50:.0f} | {p99:.0f} |")
-    print(f"\nby instance: {' and '.join(map(str, served))}")
+        lines.append(f"| {kind} | {len(tally.seconds)} | {len(tally.faults)} | {p50:.0f} | {p99:.0f} |")
+    lines += ["", f"by instance: {' and '.join(map(str, served))}"]
     faults = [fault for tally in tallies.values() for fault in tally.faults]
-    for fault in faults[:10]:
-        print(fault)
-    print(f"{sum(len(tally.seconds) for tally in tallies.values())} passed, {len(faults)} failed")
+    lines += faults[:10]
+    lines.append(f"{sum(len(tally.seconds) for tally in tallies.values())} passed, {len(faults)} failed")
+    print("\n" + "\n".join(lines))
+    if whole:
+        told = f"scripts/lb: {duration:.0f} s of mixed load through HAProxy on two instances"
+        (REPO / "docs/lb.txt").write_text("\n".join([told, "", *lines]) + "\n")
     return 0 if not faults and all(served) else 1
 
 

@@ -1,6 +1,5 @@
 """How does memgate stand before the edge, and what does it say of its lane meanwhile?"""
 
-import os
 import re
 import secrets
 import urllib.request
@@ -67,9 +66,7 @@ class Memgate:
         text = MEMGATE_YAML.format(
             port=port, admin=admin, litellm_yaml=litellm_yaml, litellm=edge.litellm, edge=edge.port, ca=edge.ca, router=ROUTER, provider=PROVIDER
         )
-        if not os.environ.get("STORM_PLAIN"):
-            text += settings.yaml(times, self.egress_port)
-        config = rig.write(f"{name}.yaml", text)
+        config = rig.write(f"{name}.yaml", text + settings.yaml(times, self.egress_port))
         self.url = f"http://127.0.0.1:{port}/v1/messages"
         self.admin = f"http://127.0.0.1:{admin}"
         self.process: Process = rig.start(name, [BINARY, "run", "--config", config], {"RUST_LOG": "warn,memgate=info,memgate::access=off"})

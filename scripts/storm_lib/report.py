@@ -48,7 +48,7 @@ def markdown(results: list[Result], scale: Fraction) -> str:
 def method(scale: Fraction) -> list[str]:
     times = Times(float(scale))
     return [
-        f"Every duration is the real one × {scale}: Retry-After {times.retry_after} s, streams of {times.stream:.3g} s, a window of {times.window:.3g} s, and memgate's own waits. "
+        f"Every duration is the real one × {scale}: Retry-After {times.retry_after} s, streams of {times.stream:.3g} s, in the rows about capacity {times.first_byte:.3g} s to their first byte, a window of {times.window:.3g} s, and memgate's own waits. "
         "The runs called *shipped defaults* leave memgate's configuration as it ships (`queue.timeout` 90 s and the rest) in the same storm.",
         f"Clients loop: ask, read the stream to its end, ask again at once; after an error they wait for its Retry-After, at least {AFTER_ERROR} s, as the SDKs do. "
         "All start in the same moment; the window opens with them, and only what is whole before it closes counts as served.",

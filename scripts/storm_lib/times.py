@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 REAL_RETRY_AFTER = 60
 REAL_STREAM = 60
+REAL_FIRST_BYTE = 3
 REAL_WINDOW = 1800
 REAL_STEP = 600
 
@@ -20,6 +21,11 @@ class Times:
     @property
     def stream(self) -> float:
         return REAL_STREAM * self.scale
+
+    @property
+    def first_byte(self) -> float:
+        """From the request to the head of its answer; a refusal comes at once."""
+        return REAL_FIRST_BYTE * self.scale
 
     @property
     def window(self) -> float:

@@ -143,6 +143,7 @@ mod tests {
             router: true,
             bypass: None,
             defaults: serde_json::Map::new(),
+            defaults_at: std::collections::BTreeMap::new(),
         };
         let deployment = Deployment {
             id: None,

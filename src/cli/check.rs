@@ -2,22 +2,15 @@
 
 use std::io::{self, Write};
 
-use crate::config::{Config, Finding, Loaded, Skipped, Sources};
+use serde_json::Map;
+
+use crate::config::{Config, DirectTarget, Faults, Finding, Loaded, Skipped, Sources};
 use crate::translate::Defaults;
 
 /// Checks the configuration and writes what was found, one line each. `None` where it cannot be used.
 pub fn report(sources: &Sources, out: &mut impl Write) -> io::Result<Option<Loaded>> {
-    match Config::load(sources) {
+    match usable(sources) {
         Ok(loaded) => {
-            let faults = unusable(&loaded);
-            if !faults.is_empty() {
-                for fault in &faults {
-                    writeln!(out, "{fault}")?;
-                }
-                warnings(&loaded.warnings, out)?;
-                writeln!(out, "not usable: {}", count(faults.len(), "fault"))?;
-                return Ok(None);
-            }
             warnings(&loaded.warnings, out)?;
             skipped(&loaded.skipped, out)?;
             writeln!(out, "ok: {}", summary(&loaded))?;
@@ -32,29 +25,27 @@ pub fn report(sources: &Sources, out: &mut impl Write) -> io::Result<Option<Load
     }
 }
 
-/// Defaults of a model's bodies that no request could carry.
-fn unusable(loaded: &Loaded) -> Vec<Finding> {
+/// The configuration, unless a model has a default that no request could carry.
+pub(super) fn usable(sources: &Sources) -> Result<Loaded, Faults> {
+    let loaded = Config::load(sources)?;
     let groups = loaded.config.models.groups.iter();
-    let direct = groups.flat_map(|group| {
-        let targets = group
-            .deployments
-            .iter()
-            .filter_map(|one| one.direct.as_ref());
-        targets.map(move |target| (&group.name, &target.defaults))
-    });
-    let found = direct.filter_map(|(model, defaults)| {
-        let unusable = Defaults::parse(defaults).err()?;
-        // Whatever sets a default is noted with its place.
-        let noted = loaded
-            .skipped
-            .iter()
-            .find(|skipped| skipped.model == *model)?;
+    let deployments = groups.flat_map(|group| &group.deployments);
+    let targets = deployments.filter_map(|deployment| deployment.direct.as_ref());
+    let faults = targets.flat_map(unusable).collect();
+    loaded.without_faults(faults)
+}
+
+fn unusable(target: &DirectTarget) -> Vec<Finding> {
+    let defaults = target.defaults.iter();
+    let faults = defaults.filter_map(|(name, value)| {
+        let alone = Map::from_iter([(name.clone(), value.clone())]);
+        let unusable = Defaults::parse(&alone).err()?;
         Some(Finding {
-            place: noted.place.clone(),
-            message: format!("a default of `{model}`: {unusable}, correct or remove it"),
+            place: target.defaults_at.get(name)?.clone(),
+            message: format!("{unusable}, correct or remove it"),
         })
     });
-    found.collect()
+    faults.collect()
 }
 
 fn warnings(findings: &[Finding], out: &mut impl Write) -> io::Result<()> {

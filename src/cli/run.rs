@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{SourceArgs, fail};
+use super::{SourceArgs, check, fail};
 use crate::clock::SystemClock;
-use crate::config::{Config, Loaded};
+use crate::config::Loaded;
 use crate::server::{Bound, outlive_harmless_signals};
 
 #[derive(Args)]
@@ -22,7 +22,7 @@ pub(super) fn run(args: RunArgs) -> ExitCode {
     }
     let Loaded {
         config, warnings, ..
-    } = match Config::load(&args.sources.sources()) {
+    } = match check::usable(&args.sources.sources()) {
         Ok(loaded) => loaded,
         Err(faults) => return fail(format_args!("not started:\n{faults}")),
     };

@@ -79,7 +79,7 @@ fn walk(node: &Node, key: &str, visit: &mut impl FnMut(&str, &Node, &str)) {
 }
 
 /// Names under which keys and passwords stand: `api_key`, `x-supermemory-api-key`, `redis_password`, …
-fn is_secret_name(key: &str) -> bool {
+pub(super) fn is_secret_name(key: &str) -> bool {
     let key = key.to_ascii_lowercase().replace('-', "_");
     let ends = ["api_key", "apikey", "_key", "password", "secret", "_token"];
     matches!(

@@ -44,6 +44,17 @@ pub struct Loaded {
     pub skipped: Vec<Skipped>,
 }
 
+impl Loaded {
+    /// Nothing usable is left where somebody who knows more than the files do found a fault.
+    pub fn without_faults(self, faults: Vec<Finding>) -> Result<Self, Faults> {
+        let mut notes = Notes::default();
+        notes.extend_faults(faults);
+        notes.extend_warnings(self.warnings);
+        let warnings = notes.into_warnings()?;
+        Ok(Self { warnings, ..self })
+    }
+}
+
 impl Config {
     /// Reads everything; there is no configuration where anything is wrong.
     pub fn load(sources: &Sources) -> Result<Loaded, Faults> {

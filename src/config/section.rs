@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::finding::{Notes, Place};
 use super::secret::Secret;
-use super::units;
 use super::yaml::{Node, Plain, Value, resolve};
+use super::{source, units};
 
 /// Why a key of later versions is refused.
 pub(super) const NOT_YET: &str = "is not supported in this version, remove it";
@@ -178,6 +178,15 @@ impl<'a, 'n> Section<'a, 'n> {
     /// A file name, taken from the directory of the file that names it.
     pub fn file(&mut self, key: &str, base: &Path) -> Option<PathBuf> {
         self.text(key).map(|name| base.join(name))
+    }
+
+    /// The name of a file that the gateway will write; its folder has to be there already.
+    pub fn file_to_write(&mut self, key: &str, base: &Path) -> Option<PathBuf> {
+        let path = self.file(key, base)?;
+        if let Err(error) = source::writable(&path) {
+            self.fault(key, format!("names a file that cannot be written ({}), its folder must be there and be writable", error.kind()));
+        }
+        Some(path)
     }
 
     pub fn secret(&mut self, key: &str) -> Option<Secret> {

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use regex::Regex;
 
-use super::{Secret, Translation};
+use super::{Place, Secret, Translation};
 
 /// Everything one `memgate.yaml` and the LiteLLM file it names say.
 #[derive(Clone)]
@@ -278,6 +278,8 @@ pub struct DirectTarget {
     pub bypass: Option<BypassTarget>,
     /// `litellm_params` that stand in a translated body where the client is silent.
     pub defaults: serde_json::Map<String, serde_json::Value>,
+    /// Where each of them is set.
+    pub defaults_at: BTreeMap<String, Place>,
 }
 
 /// How the provider behind the router is called itself: without anything that is Supermemory's.

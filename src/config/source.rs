@@ -1,6 +1,6 @@
 //! The bytes of a configuration file, or why it cannot be read.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -55,6 +55,20 @@ fn reason(error: &io::Error) -> String {
 /// The directory that relative names in a file start from.
 pub(super) fn directory(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
+}
+
+/// Tried and not asked, as rights alone do not tell. What is tried in the folder has no name and leaves nothing.
+pub(super) fn writable(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if path.is_file() {
+        OpenOptions::new().append(true).open(path)?;
+    }
+    let folder = directory(path);
+    let here = folder.as_os_str().is_empty();
+    tempfile::tempfile_in(if here { Path::new(".") } else { folder })?;
+    Ok(())
 }
 
 /// A path without `.` and `..`, as text alone tells: links are not followed.

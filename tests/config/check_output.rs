@@ -47,18 +47,118 @@ fn a_direct_model_tells_what_its_requests_skip_and_only_what_is_set() {
     assert!(usable);
     assert_eq!(
         told,
-        "config.yaml:2:5: note: requests for `m` do not pass LiteLLM and skip its rate limits (rpm), \
+        "config.yaml:6:101: warning: LiteLLM falls back to `m` by calling its `api_base` itself, beside this gateway's limit and with Cloudflare's pages passed on; \
+         name a model here that leads through `egress`\n\
+         config.yaml:2:5: note: requests for `m` do not pass LiteLLM and skip its rate limits (rpm), \
          body default on /v1/messages (thinking), body default on /v1/messages (max_tokens), routing (timeout), \
          fallbacks (router_settings.fallbacks), cache (litellm_settings.cache), \
          callbacks (litellm_settings.callbacks), spend log and budgets of keys (general_settings.database_url), \
-         guardrails (guardrails)\nok: 2 models, 1 of them direct, 0 aliases, 0 warnings\n"
+         guardrails (guardrails)\nok: 2 models, 1 of them direct, 0 aliases, 1 warning\n"
     );
+}
+
+/// Each direct model's note, after `skip its`.
+fn skipped_with(settings: &str) -> String {
+    let files = Files::litellm(&format!(
+        "model_list:\n  - model_name: m\n    litellm_params: {{model: anthropic/x, api_base: \"https://supermemory.ai/v3/api.anthropic.com\", api_key: os.environ/OPENAI_API_KEY}}\n\
+         user_id_mappings: {{default_user_id: team}}\n{settings}"
+    ));
+    let (told, usable) = report(&files);
+    assert!(usable, "{told}");
+    let note = told.lines().find_map(|line| line.split_once("skip its "));
+    note.map(|(_, skipped)| skipped.to_owned())
+        .unwrap_or_default()
+}
+
+#[test]
+fn every_setting_for_all_models_is_told_unless_it_is_honoured_or_of_no_consequence() {
+    let cases = [
+        (
+            "general_settings",
+            "allowed_ips: [10.0.0.1]",
+            "access control",
+        ),
+        ("general_settings", "allowed_ips: []", "access control"),
+        (
+            "general_settings",
+            "enable_jwt_auth: true",
+            "access control",
+        ),
+        (
+            "general_settings",
+            "enforced_params: [user]",
+            "access control",
+        ),
+        (
+            "general_settings",
+            "allowed_routes: [/v1/models]",
+            "access control",
+        ),
+        (
+            "general_settings",
+            "max_parallel_requests: 5",
+            "request limits",
+        ),
+        (
+            "general_settings",
+            "max_request_size_mb: 1",
+            "request limits",
+        ),
+        ("general_settings", "alerting: [slack]", "alerts"),
+        ("litellm_settings", "service_callback: [x]", "callbacks"),
+        ("litellm_settings", "num_retries: 3", "retries"),
+        ("litellm_settings", "request_timeout: 5", "time-outs"),
+        (
+            "litellm_settings",
+            "drop_params: true",
+            "corrections of the body",
+        ),
+        ("router_settings", "routing_strategy: least-busy", "routing"),
+        ("router_settings", "timeout: 5", "time-outs"),
+        ("general_settings", "made_up_tomorrow: 1", "setting"),
+        ("litellm_settings", "made_up_tomorrow: 1", "setting"),
+        ("router_settings", "made_up_tomorrow: 1", "routing"),
+    ];
+    for (section, setting, what) in cases {
+        let (key, _) = setting.split_once(':').unwrap();
+
+        let skipped = skipped_with(&format!("{section}: {{{setting}}}\n"));
+
+        assert_eq!(skipped, format!("{what} ({section}.{key})"));
+    }
+    for nothing in [
+        "general_settings: {master_key: sk-0123456789abcdefghij, health_check_interval: 9, alerting: []}\n",
+        "litellm_settings: {set_verbose: true, num_retries: null, cache: false, fallbacks: [{other: [x]}]}\n",
+        "router_settings: {model_group_alias: {a: m}}\n",
+    ] {
+        assert_eq!(skipped_with(nothing), "", "{nothing}");
+    }
+}
+
+#[test]
+fn what_litellm_forbids_and_the_direct_route_does_not_is_warned_of_where_a_model_is_direct() {
+    let settings = "general_settings: {allowed_ips: [10.0.0.1], alerting: [slack]}\nuser_id_mappings: {default_user_id: team}\n";
+    let warning = "config.yaml:1:20: access control (general_settings.allowed_ips) does not hold for direct models, whose requests do not pass LiteLLM";
+    let with = |model: &str| {
+        Files::litellm(&format!(
+            "{settings}model_list: [{{model_name: m, litellm_params: {{{model}}}}}]\n"
+        ))
+        .warnings()
+    };
+
+    let direct = with(
+        "model: anthropic/x, api_base: \"https://supermemory.ai/v3/api.anthropic.com\", api_key: os.environ/NUMBER",
+    );
+    let litellms = with("model: openai/x");
+
+    assert_eq!(direct, [warning]);
+    assert_eq!(litellms, Vec::<String>::new());
 }
 
 #[test]
 fn a_default_that_no_request_could_carry_is_a_fault() {
     let files = Files::litellm(
-        "model_list:\n  - model_name: m\n    litellm_params: {model: anthropic/x, api_base: \"https://supermemory.ai/v3/api.anthropic.com\", api_key: os.environ/OPENAI_API_KEY, temperature: hot}\n\
+        "model_list:\n  - model_name: m\n    litellm_params: {model: anthropic/x, api_base: \"https://supermemory.ai/v3/api.anthropic.com\", api_key: os.environ/OPENAI_API_KEY, temperature: hot, parallel_tool_calls: maybe}\n\
          user_id_mappings: {default_user_id: team}\n",
     );
 
@@ -67,8 +167,43 @@ fn a_default_that_no_request_could_carry_is_a_fault() {
     assert!(!usable);
     assert_eq!(
         told,
-        "config.yaml:2:5: a default of `m`: `temperature` is not what a chat completion takes there, correct or remove it\n\
-         not usable: 1 fault\n"
+        "config.yaml:3:148: `temperature` is not what a chat completion takes there, correct or remove it\n\
+         config.yaml:3:174: `parallel_tool_calls` is not what a chat completion takes there, correct or remove it\n\
+         not usable: 2 faults\n"
+    );
+}
+
+#[test]
+fn a_fallback_of_litellms_to_a_direct_model_is_warned_of_because_litellm_calls_it_itself() {
+    let with = |settings: &str| {
+        let warnings = Files::litellm(&format!(
+            "{settings}\nuser_id_mappings: {{default_user_id: team}}\nmodel_list:\n  - {{model_name: m, litellm_params: {{model: anthropic/x, api_base: \"https://supermemory.ai/v3/api.anthropic.com\", api_key: os.environ/NUMBER}}}}\n  - {{model_name: other, litellm_params: {{model: openai/x}}}}\n"
+        ))
+        .warnings()
+        .into_iter();
+        let places = warnings.filter(|one| one.contains("LiteLLM falls back to `m`"));
+        places
+            .map(|one| one.split(": ").next().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+
+    assert_eq!(
+        with("litellm_settings: {fallbacks: [{other: [third, m]}]}"),
+        ["config.yaml:1:48"]
+    );
+    assert_eq!(
+        with("router_settings: {default_fallbacks: [m]}"),
+        ["config.yaml:1:39"]
+    );
+    let gone = Vec::<String>::new();
+    assert_eq!(
+        with("router_settings: {fallbacks: [{other: [third]}]}"),
+        gone
+    );
+    assert_eq!(
+        with("router_settings: {fallbacks: [{m: [m]}]}"),
+        gone,
+        "its requests never get there"
     );
 }
 

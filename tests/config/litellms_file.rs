@@ -256,6 +256,59 @@ fn a_bypass_is_the_api_base_without_the_router_and_without_its_headers() {
 }
 
 #[test]
+fn a_key_among_the_headers_of_a_model_behind_the_router_is_warned_of_and_leaves_for_no_provider_that_has_one()
+ {
+    let headers = "extra_headers: {Authorization: os.environ/SUPERMEMORY_API_KEY, x-api-key: os.environ/NUMBER, x-supermemory-api-key: os.environ/NUMBER, x-team: t}";
+    let with = |base: &str, key: &str| {
+        let files = one_model(base, &format!("{key}\n      {headers}"));
+        let config = files.load().config;
+        let target = model(&config, "m").direct.clone().unwrap();
+        let bypass = target.bypass.map(|bypass| bypass.extra_headers);
+        let names = bypass.unwrap_or_default().into_iter();
+        let names: Vec<String> = names.map(|(name, _)| name.to_string()).collect();
+        let warnings = files.warnings().into_iter();
+        let keys = warnings.filter(|warning| warning.contains("extra_headers."));
+        (names, keys.collect::<Vec<_>>(), target.extra_headers.len())
+    };
+    let router = "https://api.supermemory.ai/v3/https://llm.example.com";
+
+    let (names, warnings, to_the_router) = with(router, "api_key: os.environ/OPENAI_API_KEY");
+    assert_eq!(names, ["x-team"]);
+    assert_eq!(to_the_router, 4);
+    let advice = "; set the provider's key as `api_key`, the router's as `x-supermemory-api-key`";
+    assert_eq!(
+        warnings,
+        [
+            format!(
+                "config.yaml:7:23: `extra_headers.authorization` goes to the router beside `api_key` or instead of it, and past the router it is left out{advice}"
+            ),
+            format!(
+                "config.yaml:7:70: `extra_headers.x-api-key` goes to the router beside `api_key` or instead of it, and past the router it is left out{advice}"
+            ),
+        ]
+    );
+
+    let (names, warnings, _) = with(
+        router,
+        "api_key: null\n      custom_llm_provider: openai_like",
+    );
+    assert_eq!(
+        names,
+        ["authorization", "x-api-key", "x-team"],
+        "it is all that the provider could take"
+    );
+    assert_eq!(warnings.len(), 2);
+    assert!(
+        warnings
+            .iter()
+            .all(|one| one.contains("goes to the router, and past it to the provider itself"))
+    );
+
+    let (_, warnings, _) = with("https://api.supermemory.ai", "api_key: os.environ/NUMBER");
+    assert_eq!(warnings, Vec::<String>::new(), "nobody's but that server's");
+}
+
+#[test]
 fn without_a_router_there_is_nothing_to_go_past() {
     let files = one_model(
         "https://api.supermemory.ai",

@@ -135,9 +135,11 @@ fn every_documented_key_is_in_the_reference_file() {
 
 #[test]
 fn every_section_is_read() {
-    let files = Files::new(&[(
-        "memgate.yaml",
-        "listen: [{address: \"[::1]:1\", h2c: true}, \"127.0.0.1:2\"]\n\
+    let files = Files::new(&[
+        ("state/jar.json", ""),
+        (
+            "memgate.yaml",
+            "listen: [{address: \"[::1]:1\", h2c: true}, \"127.0.0.1:2\"]\n\
          admin: off\n\
          admin_key: os.environ/OPENAI_API_KEY\n\
          litellm: {urls: [\"https://a.example/base/\", \"http://b.example:4001\"], api_key: os.environ/AZURE_API_KEY, expose: all}\n\
@@ -147,10 +149,11 @@ fn every_section_is_read() {
          auth: {litellm: no, allow_anonymous: no, hosts: [memgate.internal]}\n\
          limits: {body: 1MiB, bodies_in_flight: 2MiB, idle_timeout: 5m}\n\
          trusted_proxies: [10.1.2.3/8, 192.0.2.1]\n\
-         server: {threads: os.environ/NUMBER, work_stealing: true, pid_file: /run/m.pid}\n\
+         server: {threads: os.environ/NUMBER, work_stealing: true, pid_file: m.pid}\n\
          egress: {listen: \"[::1]:3\", allow: [API.Example.com., api.supermemory.ai]}\n\
          memory: {}\n",
-    )]);
+        ),
+    ]);
 
     let config = files.load().config;
 
@@ -365,6 +368,62 @@ fn a_file_that_cannot_be_read_never_starts_with_defaults() {
             .unwrap_or_default();
         assert!(faults.contains(told), "{faults}");
     }
+}
+
+#[test]
+fn a_file_that_could_not_be_written_is_a_fault_and_trying_leaves_no_trace() {
+    let with = |text: &str| Files::new(&[("memgate.yaml", text), ("state/jar.json", "{}")]);
+    let cases = [
+        (
+            "cookies: {file: gone/jar.json}\n",
+            "memgate.yaml:1:17: `cookies.file`",
+            "entity not found",
+        ),
+        (
+            "cookies: {file: state}\n",
+            "memgate.yaml:1:17: `cookies.file`",
+            "is a directory",
+        ),
+        (
+            "server:\n  pid_file: /nonexistent/m.pid\n",
+            "memgate.yaml:2:13: `server.pid_file`",
+            "entity not found",
+        ),
+        (
+            "server:\n  pid_file: memgate.yaml/m.pid\n",
+            "memgate.yaml:2:13: `server.pid_file`",
+            "not a directory",
+        ),
+    ];
+    for (text, place, why) in cases {
+        let faults = with(text).faults();
+
+        assert!(
+            faults.starts_with(&format!("{place} names a file that cannot be written ("))
+                && faults.contains(why),
+            "{faults}"
+        );
+        assert_eq!(faults.lines().count(), 1, "{faults}");
+    }
+
+    let files = with("cookies: {file: state/jar.json}\nserver: {pid_file: state/m.pid}\n");
+    files.load();
+    assert_eq!(
+        fs::read_to_string(files.path("state/jar.json")).unwrap(),
+        "{}"
+    );
+    assert_eq!(fs::read_dir(files.path("state")).unwrap().count(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_where_nothing_can_be_made_is_a_fault_though_it_is_there() {
+    let faults = Files::new(&[("memgate.yaml", "cookies: {file: /proc/jar.json}\n")]).faults();
+    assert!(
+        faults
+            .starts_with("memgate.yaml:1:17: `cookies.file` names a file that cannot be written ("),
+        "{faults}"
+    );
 }
 
 #[test]

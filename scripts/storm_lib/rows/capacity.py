@@ -12,6 +12,7 @@ CLIENTS = 200
 USERS = [Group("user", CLIENTS, callers=CLIENTS)]
 CAPACITY = 50
 MOVING = [50, 12, 50, 100]
+WARMING = Group("warm", CLIENTS, callers=CLIENTS, requests=2)
 
 
 @row("unknown-capacity", quick=True)
@@ -28,7 +29,7 @@ def unknown(stage: Stage, result: Result) -> None:
     result.claims.append(pauses(ours, window))
     if stage.peers:
         for start in (Nginx, Envoy, LiteLlm):
-            edge = Edge(stage.rig, start.__name__.lower(), stage.times, ["--capacity", CAPACITY])
+            edge = narrow(stage, start.__name__.lower(), CAPACITY)
             peer = Bout(start(stage.rig, start.__name__.lower(), edge), edge)
             run(stage.rig, f"{result.row.name}, {result.title}", [peer], window, USERS)
             stage.rig.stop(peer.contestant.process)
@@ -47,8 +48,9 @@ def moving(stage: Stage, result: Result) -> None:
 
 @row("bypass")
 def bypass(stage: Stage, result: Result) -> None:
-    """the same moving edge, and the provider's own host as another way out"""
-    ours = memgate(stage, "provider", MOVING[0])
+    """the same moving edge, and the provider's own host as another way out; the lane is warm, and all 200 come at once to an edge that was wide until then"""
+    ours = warm(stage, result)
+    ours.edge.capacity(MOVING[0])
     step = stage.times.step
     run(stage.rig, f"{result.row.name}, {result.title}", [ours], step * len(MOVING), USERS, moves([ours], step))
     result.bouts.append(ours)
@@ -61,13 +63,30 @@ def bypass(stage: Stage, result: Result) -> None:
     result.claims.append(no_leak(ours))
 
 
+def warm(stage: Stage, result: Result) -> Bout:
+    """As many clients as later, before an edge that lets everybody in: what they taught the lane is out of date when the window opens."""
+    edge = narrow(stage, "memgate", None)
+    gateway = Memgate(stage.rig, "memgate", edge, stage.times, Settings("provider", stage.defaults))
+    before = Bout(gateway, edge, "warming up")
+    run(stage.rig, f"{result.row.name}, {result.title}", [before], 30, [WARMING])
+    if before.tally.served != CLIENTS * WARMING.requests:
+        raise RuntimeError(f"the lane is not warm: {before.brief()}")
+    return Bout(gateway, edge)
+
+
+def narrow(stage: Stage, name: str, capacity: int | None) -> Edge:
+    """It takes as long to its first byte as a model does, so that nobody learns at once what became of a request."""
+    limit = [] if capacity is None else ["--capacity", capacity]
+    return Edge(stage.rig, name, stage.times, ["--first-byte", round(stage.times.first_byte * 1000), *limit])
+
+
 def memgate(stage: Stage, way: str, capacity: int) -> Bout:
-    edge = Edge(stage.rig, "memgate", stage.times, ["--capacity", capacity])
+    edge = narrow(stage, "memgate", capacity)
     return Bout(Memgate(stage.rig, "memgate", edge, stage.times, Settings(way, stage.defaults)), edge)
 
 
 def haproxy(stage: Stage) -> Bout:
-    edge = Edge(stage.rig, "haproxy", stage.times, ["--capacity", CAPACITY])
+    edge = narrow(stage, "haproxy", CAPACITY)
     return Bout(HAProxy(stage.rig, "haproxy", edge, CAPACITY), edge)
 
 

@@ -1,9 +1,11 @@
 //! What does `litellm_params` say of a request's body, where the client is silent?
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value as Json};
 
-use super::Node;
 use super::values::Values;
+use super::{Node, Place};
 use crate::config::yaml::{Entry, Value};
 
 /// What is honoured of it where a request is translated.
@@ -37,9 +39,16 @@ pub(super) fn is_honoured(key: &str) -> bool {
     key == "extra_body" || HONOURED.contains(&key)
 }
 
+/// The defaults, and where each is set.
+#[derive(Default)]
+pub(super) struct Read {
+    pub values: Map<String, Json>,
+    pub places: BTreeMap<String, Place>,
+}
+
 /// `extra_body` is no parameter of its own: what is in it stands beside the others, and wins.
-pub(super) fn read(params: &Node, values: &mut Values) -> Map<String, Json> {
-    let mut defaults = Map::new();
+pub(super) fn read(params: &Node, values: &mut Values) -> Read {
+    let mut defaults = Read::default();
     let extra = params.present("extra_body").map(Node::entries);
     for entry in params.entries().iter().chain(extra.unwrap_or_default()) {
         let key = entry.key.as_str().filter(|key| HONOURED.contains(key));
@@ -47,7 +56,9 @@ pub(super) fn read(params: &Node, values: &mut Values) -> Map<String, Json> {
             continue;
         };
         if let Some(value) = resolved(&entry.value, key, values) {
-            defaults.insert(key.to_owned(), value);
+            defaults.values.insert(key.to_owned(), value);
+            let place = entry.value.place.clone();
+            defaults.places.insert(key.to_owned(), place);
         }
     }
     defaults

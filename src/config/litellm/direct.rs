@@ -6,6 +6,7 @@ use super::deployment::Params;
 use super::values::Values;
 use super::{Node, Secret, defaults};
 use crate::config::address::{is_within, split_port};
+use crate::config::audit;
 use crate::config::settings::{BaseUrl, BypassTarget, DirectTarget, ProviderDialect};
 use crate::config::yaml::Value;
 
@@ -61,23 +62,27 @@ pub(super) fn target(
     }
     let api_key = api_key(params, provider, dialect, node, values);
     let extra_headers = extra_headers(params.get("extra_headers"), values);
+    if behind.is_some() {
+        report_keys(params.get("extra_headers"), api_key.is_some(), values);
+    }
     let defaults = match dialect {
         ProviderDialect::Anthropic => defaults::read(params.own(), values),
-        ProviderDialect::OpenAi => serde_json::Map::new(),
+        ProviderDialect::OpenAi => defaults::Read::default(),
     };
     Ok(Some(DirectTarget {
         router: behind.is_some(),
         bypass: behind.map(|base| BypassTarget {
             base,
             api_key: api_key.clone(),
-            extra_headers: without_the_routers(&extra_headers),
+            extra_headers: past_the_router(&extra_headers, api_key.is_some()),
         }),
         base,
         provider_host,
         dialect,
         api_key,
         extra_headers,
-        defaults,
+        defaults: defaults.values,
+        defaults_at: defaults.places,
     }))
 }
 
@@ -115,11 +120,40 @@ fn without_endpoint(path: &str, dialect: ProviderDialect) -> &str {
     path.trim_end_matches('/')
 }
 
-/// What of a model's headers concerns its provider alone.
-fn without_the_routers(headers: &[(HeaderName, HeaderValue)]) -> Vec<(HeaderName, HeaderValue)> {
-    let routers = |name: &str| name.starts_with("x-supermemory-") || name.starts_with("x-sm-");
-    let others = headers.iter().filter(|(name, _)| !routers(name.as_str()));
+/// What of a model's headers concerns its provider alone. Whose a key among them is nobody can tell, so where
+/// there is an `api_key` that is the only one.
+fn past_the_router(
+    headers: &[(HeaderName, HeaderValue)],
+    has_key: bool,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let stays = |name: &str| !is_routers(name) && !(has_key && audit::is_secret_name(name));
+    let others = headers.iter().filter(|(name, _)| stays(name.as_str()));
     others.cloned().collect()
+}
+
+fn is_routers(name: &str) -> bool {
+    name.starts_with("x-supermemory-") || name.starts_with("x-sm-")
+}
+
+/// Warns of keys in the headers of a model behind the router, which has a name of its own for its key.
+fn report_keys(headers: Option<&Node>, has_key: bool, values: &mut Values) {
+    let entries = headers.map(Node::entries).unwrap_or_default();
+    for key in entries.iter().map(|entry| &entry.key) {
+        let name = key.as_str().unwrap_or_default().to_ascii_lowercase();
+        if is_routers(&name) || !audit::is_secret_name(&name) {
+            continue;
+        }
+        let where_to = match has_key {
+            true => {
+                "goes to the router beside `api_key` or instead of it, and past the router it is left out"
+            }
+            false => "goes to the router, and past it to the provider itself",
+        };
+        values.notes.warn(
+            &key.place,
+            format!("`extra_headers.{name}` {where_to}; set the provider's key as `api_key`, the router's as `x-supermemory-api-key`"),
+        );
+    }
 }
 
 /// Providers that LiteLLM calls in a dialect of their own. Gemini has OpenAI's too, at a path that says so.

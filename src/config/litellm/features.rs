@@ -1,7 +1,7 @@
 //! Which of LiteLLM's features do the requests of a direct model skip?
 
 use super::models::DirectModel;
-use super::{Node, Place, defaults};
+use super::{Node, Notes, Place, defaults, shared};
 use crate::config::yaml::Value;
 
 /// A direct model and what LiteLLM would have done for its requests.
@@ -53,69 +53,34 @@ const BOOKKEEPING: [&str; 6] = [
     "base_model",
 ];
 
-/// Features set once for all models: the section, the key, what it is called.
-const SHARED: [(&str, &str, &str); 16] = [
-    ("litellm_settings", "cache", "cache"),
-    ("litellm_settings", "callbacks", "callbacks"),
-    ("litellm_settings", "success_callback", "callbacks"),
-    ("litellm_settings", "failure_callback", "callbacks"),
-    ("litellm_settings", "guardrails", "guardrails"),
-    ("litellm_settings", "default_fallbacks", "fallbacks"),
-    ("litellm_settings", "max_budget", "budgets"),
-    (
-        "litellm_settings",
-        "default_internal_user_params",
-        "budgets",
-    ),
-    (
-        "litellm_settings",
-        "model_group_settings",
-        "model group settings",
-    ),
-    ("router_settings", "default_fallbacks", "fallbacks"),
-    ("router_settings", "provider_budget_config", "budgets"),
-    (
-        "router_settings",
-        "optional_pre_call_checks",
-        "pre-call checks",
-    ),
-    (
-        "general_settings",
-        "database_url",
-        "spend log and budgets of keys",
-    ),
-    ("general_settings", "custom_auth", "custom authentication"),
-    ("", "guardrails", "guardrails"),
-    ("", "policies", "policies"),
-];
 const FALLBACKS: [&str; 3] = [
     "fallbacks",
     "context_window_fallbacks",
     "content_policy_fallbacks",
 ];
 
-pub(super) fn skipped(root: &Node, models: &[DirectModel]) -> Vec<Skipped> {
-    let shared: Vec<String> = SHARED
-        .iter()
-        .filter(|(section, key, _)| {
-            let holder = if section.is_empty() {
-                Some(root)
-            } else {
-                root.get(section)
-            };
-            holder.and_then(|holder| holder.get(key)).is_some_and(is_on)
-        })
-        .map(|(section, key, what)| match *section {
-            "" => format!("{what} ({key})"),
-            section => format!("{what} ({section}.{key})"),
-        })
-        .collect();
+/// What the requests of each direct model do without. What LiteLLM forbids and nobody forbids here is also warned of.
+pub(super) fn skipped(root: &Node, models: &[DirectModel], notes: &mut Notes) -> Vec<Skipped> {
+    if models.is_empty() {
+        return Vec::new();
+    }
+    let shared = shared::unheeded(root);
+    for setting in shared.iter().filter(|setting| setting.is_access_control) {
+        notes.warn(
+            setting.place,
+            format!(
+                "{} does not hold for direct models, whose requests do not pass LiteLLM",
+                setting.feature
+            ),
+        );
+    }
+    report_fallbacks_to(root, models, notes);
     models
         .iter()
         .map(|model| {
             let mut features = own_features(model);
             features.extend(fallbacks(root, model.name));
-            features.extend(shared.iter().cloned());
+            features.extend(shared.iter().map(|setting| setting.feature.clone()));
             Skipped {
                 place: model.place.clone(),
                 model: model.name.to_owned(),
@@ -169,8 +134,31 @@ fn fallbacks(root: &Node, model: &str) -> Vec<String> {
     found
 }
 
+/// Warns of fallbacks of LiteLLM's own models to direct ones, which it then calls by itself.
+fn report_fallbacks_to(root: &Node, models: &[DirectModel], notes: &mut Notes) {
+    let is_direct = |name: &str| models.iter().any(|model| model.name == name);
+    let sections = ["litellm_settings", "router_settings"].map(|section| root.get(section));
+    for section in sections.into_iter().flatten() {
+        let list = |key: &str| section.get(key).map(Node::items).unwrap_or_default();
+        let entries = FALLBACKS
+            .iter()
+            .flat_map(|key| list(key))
+            .flat_map(Node::entries);
+        let of_litellms = entries.filter(|entry| !entry.key.as_str().is_some_and(is_direct));
+        let named = of_litellms.flat_map(|entry| entry.value.items());
+        for target in named.chain(list("default_fallbacks")) {
+            if let Some(name) = target.as_str().filter(|name| is_direct(name)) {
+                notes.warn(
+                    &target.place,
+                    format!("LiteLLM falls back to `{name}` by calling its `api_base` itself, beside this gateway's limit and with Cloudflare's pages passed on; name a model here that leads through `egress`"),
+                );
+            }
+        }
+    }
+}
+
 /// Set to something: not `null`, `false` or empty.
-fn is_on(node: &Node) -> bool {
+pub(super) fn is_on(node: &Node) -> bool {
     match &node.value {
         Value::Null | Value::Bool(false) => false,
         Value::Seq(items) => !items.is_empty(),

@@ -9,6 +9,7 @@ mod identity;
 mod include;
 mod models;
 mod provider;
+mod shared;
 mod values;
 
 use std::path::PathBuf;
@@ -51,7 +52,7 @@ pub(super) fn read(
     let models = models::read(&root, domains, &mut values);
     let identity = identity::read(root.get("user_id_mappings"), &mut values);
     let master_key = master_key(&root, &mut values);
-    let skipped = features::skipped(&root, &models.direct);
+    let skipped = features::skipped(&root, &models.direct, values.notes);
     LiteLlmFile {
         models: models.models,
         called: models.called,

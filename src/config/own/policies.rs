@@ -45,7 +45,7 @@ pub(super) fn cookies(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Co
     Cookies {
         share,
         egress: section.text("egress").unwrap_or("default").to_owned(),
-        file: section.file("file", base),
+        file: section.file_to_write("file", base),
     }
 }
 
@@ -174,7 +174,7 @@ pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Ser
     Server {
         threads: section.count("threads", cpus, 1..=1024),
         work_stealing: section.flag("work_stealing", false),
-        pid_file: section.file("pid_file", base),
+        pid_file: section.file_to_write("pid_file", base),
         upstream_keepalive_pool_size: section.count(
             "upstream_keepalive_pool_size",
             128,

@@ -39,6 +39,7 @@ fn target() -> DirectTarget {
             extra_headers: Vec::new(),
         }),
         defaults: serde_json::Map::new(),
+        defaults_at: std::collections::BTreeMap::new(),
     }
 }
 

@@ -205,6 +205,7 @@ fn an_error_event_is_told_by_its_type_or_the_status_in_it() {
 fn each_way_a_connection_fails_has_its_own_label() {
     let phases = [
         Phase::Connect,
+        Phase::ConnectTimedOut,
         Phase::Unprocessed,
         Phase::Written,
         Phase::Silent,
@@ -251,6 +252,7 @@ fn what_may_have_been_worked_on_is_known_as_such() {
     }
     for (phase, processed) in [
         (Phase::Connect, false),
+        (Phase::ConnectTimedOut, false),
         (Phase::Unprocessed, false),
         (Phase::Written, true),
         (Phase::Silent, true),

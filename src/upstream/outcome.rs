@@ -111,10 +111,11 @@ impl Outcome {
         match self {
             Self::Answered | Self::ErrorEvent { .. } | Self::Truncated => true,
             Self::Provider { status, .. } => *status >= 500 && *status != 529,
-            Self::Edge(error) => matches!(
-                error.class(),
-                EdgeClass::WorkerFailed | EdgeClass::OriginFailed | EdgeClass::Other
-            ),
+            Self::Edge(error) => match error.class() {
+                EdgeClass::WorkerFailed | EdgeClass::OriginFailed => true,
+                EdgeClass::Other => error.status >= 500,
+                _ => false,
+            },
             Self::Unproved { status, .. } => *status >= 500,
             Self::Transport(phase) => !matches!(
                 phase,

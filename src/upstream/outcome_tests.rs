@@ -244,6 +244,8 @@ fn what_may_have_been_worked_on_is_known_as_such() {
         (503, "error code: 1200"),
         (429, "error code: 1015"),
         (403, "error code: 1020"),
+        (404, "<html>"),
+        (400, "<html>"),
     ] {
         assert!(
             !outcome(status, &[], body).may_have_been_processed(),

@@ -28,11 +28,12 @@ pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BE
         error.set_retry(true);
         return error;
     }
+    let timed_out = *error.etype() == ErrorType::ConnectTimedout;
     if ctx
         .attempt
         .opener
         .as_ref()
-        .is_some_and(|opener| !opener.failed())
+        .is_some_and(|opener| !opener.failed(timed_out))
     {
         // It waited for another's connection, of whose failure the lane hears once.
         ctx.attempt.permit = None;
@@ -51,6 +52,7 @@ pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BE
             another && at_once_elsewhere(ctx)
         }
         _ if failure == Failure::Tls => goes_on(ctx, Phase::Unusable),
+        _ if timed_out => goes_on(ctx, Phase::ConnectTimedOut),
         _ => goes_on(ctx, Phase::Connect),
     };
     error.set_retry(again);

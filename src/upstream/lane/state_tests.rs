@@ -734,7 +734,7 @@ fn those_who_wait_for_a_lane_that_goes_down_are_told_at_once_and_newcomers_too()
         ..policy()
     });
     world.now += MINUTE;
-    for _ in 0..9 {
+    for _ in 0..2 {
         world.come(1);
         world.sign(&Sign::Failed);
         world.leave();
@@ -755,9 +755,9 @@ fn those_who_wait_for_a_lane_that_goes_down_are_told_at_once_and_newcomers_too()
 #[test]
 fn a_lane_that_fails_is_left_alone_and_longer_when_its_probe_fails() {
     let mut world = World::warm(policy());
-    world.now += MINUTE;
-    for _ in 0..10 {
-        world.come(1);
+    for _ in 0..3 {
+        world.now += MINUTE;
+        assert_eq!(world.come(1), 1);
         world.sign(&Sign::Failed);
         world.leave();
     }
@@ -780,6 +780,37 @@ fn a_lane_that_fails_is_left_alone_and_longer_when_its_probe_fails() {
     world.sign(&Sign::Head);
     assert_eq!(world.come(2), 2, "it works again");
     assert_eq!(world.view().limit, 512, "failures say nothing of the limit");
+}
+
+#[test]
+fn a_share_of_failures_opens_it_where_enough_go_to_tell() {
+    let mut world = World::warm(policy());
+    world.now += MINUTE;
+    for number in 0..10 {
+        assert_eq!(world.view().gate, GateView::Open, "{number}");
+        world.come(1);
+        world.sign([&Sign::Head, &Sign::Failed][number % 2]);
+        world.leave();
+    }
+
+    assert!(matches!(world.view().gate, GateView::Paused { .. }));
+}
+
+#[test]
+fn three_failures_in_a_row_say_nothing_where_many_go() {
+    let mut world = World::warm(policy());
+    for _ in 0..6 {
+        world.come(3);
+        world.pass_all();
+        world.going.clear();
+        for _ in 0..3 {
+            world.come(1);
+            world.sign(&Sign::Failed);
+            world.leave();
+        }
+    }
+
+    assert_eq!(world.view().gate, GateView::Open, "not yet half of all");
 }
 
 #[test]

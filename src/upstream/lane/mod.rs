@@ -169,8 +169,7 @@ impl Lane {
     fn time_is_up(self: &Arc<Self>, spot: Spot) -> Option<Refusal> {
         let now = self.clock.now();
         let mut inner = self.inner.lock();
-        let place = inner.state.give_up(spot, now);
-        let refusal = place.is_some().then(|| inner.state.refusal(now));
+        let (place, refusal) = inner.state.time_is_up(spot, now).unzip();
         self.publish(inner, now);
         drop(place);
         refusal

@@ -657,6 +657,70 @@ fn who_would_wait_too_long_is_told_at_once() {
 }
 
 #[test]
+fn who_waited_in_vain_is_told_no_less_than_it_waited() {
+    let patience = policy().queue_timeout;
+    for retry in [false, true] {
+        let mut world = World::warm(Policy {
+            max_concurrency: 4,
+            ..policy()
+        });
+        world.come(5);
+        world.pass_all();
+        let asker = Asker { retry, ..asker(2) };
+        let spot = world.lane.wait(&asker, 99, world.now);
+        world.pass_time(patience);
+
+        let told = world.lane.time_is_up(spot, world.now);
+
+        let expected = patience;
+        assert_eq!(told, Some((99, Refusal::Full { expected })));
+    }
+}
+
+#[test]
+fn who_finds_the_queue_full_and_its_pace_unknown_is_told_what_waiting_would_have_cost() {
+    let mut world = World::with(Policy {
+        queue_max: 3,
+        ..policy()
+    });
+    world.come(4);
+
+    let expected = policy().queue_timeout;
+    assert_eq!(world.ask(&asker(1)), Err(Refusal::QueueFull { expected }));
+}
+
+#[test]
+fn a_retry_without_budget_has_an_expected_wait_of_its_own() {
+    let mut world = World::warm(policy());
+    let retry = Asker {
+        retry: true,
+        ..asker(1)
+    };
+    // Three at a time, one each ten seconds, and eight who wait for their share of a lane that has room.
+    for _ in 0..11 {
+        world.ask(&retry).unwrap();
+    }
+    for _ in 0..6 {
+        world.pass_all();
+        world.now += SECOND * 10;
+        world.leave_oldest();
+    }
+    assert_eq!(world.view().queued, 2);
+
+    let waits: Vec<_> = (0..8).map(|_| world.ask(&retry)).collect();
+    world.granted();
+    world.come(1);
+
+    assert!(waits.contains(&Ok(false)), "patience is enough: {waits:?}");
+    let Some(Err(Refusal::Full { expected })) = waits.last() else {
+        panic!("ten before it, and ten seconds for each: {waits:?}");
+    };
+    let range = SECOND * 90..SECOND * 110;
+    assert!(range.contains(expected), "{expected:?}");
+    assert_eq!(world.granted().len(), 1, "who is fresh does not wait");
+}
+
+#[test]
 fn who_stood_in_line_before_has_only_the_rest_of_the_time() {
     let mut world = World::limited_to(1, policy());
     world.come(1);

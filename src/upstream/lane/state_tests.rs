@@ -400,6 +400,32 @@ fn a_silent_probe_holds_the_others_back_until_no_refusal_can_come() {
 }
 
 #[test]
+fn without_heads_a_lane_doubles_once_a_second_however_quickly_its_edge_refuses() {
+    let mut world = World::warm(policy());
+    world.come(41);
+    world.pass_all();
+    world.come(1);
+    world.refuse(SECOND);
+    world
+        .going
+        .drain(..)
+        .for_each(|ticket| world.lane.leave(ticket, world.now));
+    world.come(40);
+    world.pass_time(SECOND);
+    world.sign(&Sign::Head);
+
+    let mut in_flight = vec![world.view().in_flight];
+    for _ in 0..3 {
+        for _ in 0..10 {
+            world.pass_time(SECOND / 10);
+        }
+        in_flight.push(world.view().in_flight);
+    }
+
+    assert_eq!(in_flight, [3, 7, 15, 31]);
+}
+
+#[test]
 fn a_refused_probe_pauses_again_and_leaves_the_limit() {
     let mut world = World::limited_to(20, policy());
     let pauses = world.view().pauses.all();

@@ -159,6 +159,10 @@ impl Edge {
         None
     }
 
+    pub fn reached(&mut self) {
+        self.gate.reached(self.limit.now());
+    }
+
     /// One of those that it let pass is over.
     pub fn freed(&mut self, now: Instant) {
         if let Some(time) = self.refusals.0 {

@@ -117,6 +117,14 @@ impl Lane {
         entry
     }
 
+    /// Its server can be reached, as somebody found out beside it: whoever comes need not wait for the first who tries.
+    pub fn reached(self: &Arc<Self>) {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        inner.state.reached(now);
+        self.publish(inner, now);
+    }
+
     /// Keeps everybody back for so long: the edge said so to another lane through the same host.
     pub fn pause(self: &Arc<Self>, wait: Duration, cause: Cause) {
         let now = self.clock.now();

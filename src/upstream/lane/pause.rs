@@ -151,6 +151,18 @@ impl Gate {
         matches!(self.phase, Phase::Opening(opening) if opening.cause.is_none())
     }
 
+    /// Somebody has seen that there is a server: of a lane that nobody has tried, the first answer.
+    pub fn reached(&mut self, limit: usize) {
+        if let Phase::Opening(opening) = &mut self.phase
+            && opening.cause.is_none()
+            && opening.is_probing()
+        {
+            opening.answered = true;
+            opening.heads = 1;
+            self.open_at(limit);
+        }
+    }
+
     /// A longer pause extends the one that is kept, a shorter one never cuts it. Is it a new one?
     pub fn pause(&mut self, wait: Duration, cause: Cause, now: Instant) -> bool {
         let end = now + wait.clamp(SHORTEST, LONGEST);

@@ -158,6 +158,11 @@ impl<W> State<W> {
         self.drain(now);
     }
 
+    pub fn reached(&mut self, now: Instant) {
+        self.edge.reached();
+        self.drain(now);
+    }
+
     /// Lets time do its part.
     pub fn tick(&mut self, now: Instant) {
         self.edge.tick(now);

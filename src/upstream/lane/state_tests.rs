@@ -208,6 +208,33 @@ fn a_lane_that_nobody_tried_sends_one_scout_and_opens_at_its_head() {
 }
 
 #[test]
+fn of_a_hundred_at_once_on_a_lane_that_was_reached_a_window_full_goes_at_once() {
+    for (reached, at_once) in [(false, 1), (true, 32)] {
+        let mut world = World::with(policy());
+        if reached {
+            world.lane.reached(world.now);
+        }
+
+        assert_eq!(world.come(100), at_once);
+    }
+}
+
+#[test]
+fn to_be_reached_opens_no_lane_that_was_refused() {
+    let mut world = World::warm(policy());
+    world.lane.pause(MINUTE, Cause::Host, world.now);
+    world.come(5);
+    world.lane.reached(world.now);
+    assert!(matches!(world.view().gate, GateView::Paused { .. }));
+    world.pass_time(MINUTE);
+
+    world.lane.reached(world.now);
+    world.news();
+
+    assert_eq!(world.granted().len(), 1, "the probe");
+}
+
+#[test]
 fn who_waits_for_the_first_scout_waits_a_second_at_most() {
     let mut world = World::with(policy());
     world.come(10);

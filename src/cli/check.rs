@@ -3,11 +3,21 @@
 use std::io::{self, Write};
 
 use crate::config::{Config, Finding, Loaded, Skipped, Sources};
+use crate::translate::Defaults;
 
 /// Checks the configuration and writes what was found, one line each. `None` where it cannot be used.
 pub fn report(sources: &Sources, out: &mut impl Write) -> io::Result<Option<Loaded>> {
     match Config::load(sources) {
         Ok(loaded) => {
+            let faults = unusable(&loaded);
+            if !faults.is_empty() {
+                for fault in &faults {
+                    writeln!(out, "{fault}")?;
+                }
+                warnings(&loaded.warnings, out)?;
+                writeln!(out, "not usable: {}", count(faults.len(), "fault"))?;
+                return Ok(None);
+            }
             warnings(&loaded.warnings, out)?;
             skipped(&loaded.skipped, out)?;
             writeln!(out, "ok: {}", summary(&loaded))?;
@@ -20,6 +30,31 @@ pub fn report(sources: &Sources, out: &mut impl Write) -> io::Result<Option<Load
             Ok(None)
         }
     }
+}
+
+/// Defaults of a model's bodies that no request could carry.
+fn unusable(loaded: &Loaded) -> Vec<Finding> {
+    let groups = loaded.config.models.groups.iter();
+    let direct = groups.flat_map(|group| {
+        let targets = group
+            .deployments
+            .iter()
+            .filter_map(|one| one.direct.as_ref());
+        targets.map(move |target| (&group.name, &target.defaults))
+    });
+    let found = direct.filter_map(|(model, defaults)| {
+        let unusable = Defaults::parse(defaults).err()?;
+        // Whatever sets a default is noted with its place.
+        let noted = loaded
+            .skipped
+            .iter()
+            .find(|skipped| skipped.model == *model)?;
+        Some(Finding {
+            place: noted.place.clone(),
+            message: format!("a default of `{model}`: {unusable}, correct or remove it"),
+        })
+    });
+    found.collect()
 }
 
 fn warnings(findings: &[Finding], out: &mut impl Write) -> io::Result<()> {

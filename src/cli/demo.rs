@@ -164,11 +164,13 @@ fn introduce(
     )?;
     writeln!(out, "{}\n", post("/v1/messages", turn))?;
     writeln!(out, "The same as a stream:\n")?;
+    let messages = post("/v1/messages", &streamed);
+    writeln!(out, "{}\n", messages.replacen("curl -sS", "curl -sSN", 1))?;
     writeln!(
         out,
-        "{}\n",
-        post("/v1/messages", &streamed).replacen("curl -sS", "curl -sSN", 1)
+        "The same model in OpenAI's dialect, which is translated:\n"
     )?;
+    writeln!(out, "{}\n", post("/v1/chat/completions", turn))?;
     writeln!(out, "A model that LiteLLM serves:\n")?;
     writeln!(out, "{}\n", post("/v1/chat/completions", other))?;
     writeln!(out, "Models, health, whose memory a request means:\n")?;

@@ -3,16 +3,16 @@
 pub mod check;
 mod demo;
 mod logger;
+mod resolve;
 mod run;
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Env, Sources};
-use crate::routing::RouteTable;
 use crate::sim;
 
 const BAD_CONFIG: u8 = 1;
@@ -95,11 +95,7 @@ fn check(args: CheckArgs) -> ExitCode {
     let mut out = io::stdout().lock();
     let checked = check::report(&args.sources.sources(), &mut out).and_then(|loaded| {
         if let (Some(loaded), Some(model)) = (&loaded, &args.resolve) {
-            writeln!(
-                out,
-                "{}",
-                RouteTable::new(&loaded.config.models).describe(model, loaded.config.direct.bypass)
-            )?;
+            resolve::describe(&loaded.config, model, &mut out)?;
         }
         Ok(loaded.is_some())
     });

@@ -89,6 +89,8 @@ pub(super) struct DirectWay {
     pub detour: Option<Detour>,
     /// It goes past the router, to the provider itself.
     pub bypassed: bool,
+    /// Attempts made by it: what another way refused is no retry here.
+    pub attempts: u32,
 }
 
 /// A body in our hands, on its way to the upstream.
@@ -217,9 +219,16 @@ impl RequestCtx {
         }
     }
 
+    pub(super) fn direct_mut(&mut self) -> Option<&mut DirectWay> {
+        match &mut self.admitted.as_mut()?.way {
+            Way::Direct(way) => Some(way),
+            Way::LiteLlm { .. } => None,
+        }
+    }
+
     /// The answer is final: the body that another way would have needed is let go.
     pub(super) fn forget_detour(&mut self) {
-        if let Some(Way::Direct(way)) = self.admitted.as_mut().map(|admitted| &mut admitted.way) {
+        if let Some(way) = self.direct_mut() {
             way.detour = None;
         }
     }

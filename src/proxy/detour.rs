@@ -12,6 +12,9 @@ use crate::config::Bypass;
 use crate::gateway::{DirectUpstream, Snapshot};
 use crate::routing::Route;
 
+/// Why a session goes round that was turned before.
+pub(super) const STICKY: &str = "sticky";
+
 /// Another way to the same model.
 pub(super) enum Detour {
     Provider(Arc<DirectUpstream>),
@@ -84,7 +87,7 @@ pub(super) fn keep(ctx: &mut RequestCtx) {
         None => false,
     };
     if open {
-        turn(ctx, "sticky");
+        turn(ctx, STICKY);
     }
 }
 

@@ -46,6 +46,7 @@ pub(super) fn way(
         fairness: Fairness::default(),
         detour: None,
         bypassed: false,
+        attempts: 0,
     }))
 }
 

@@ -83,6 +83,7 @@ fn way(uri: &Uri, fairness: Fairness, snapshot: &Snapshot) -> Result<DirectWay, 
         })),
         detour: detour.map(Detour::Provider),
         bypassed: false,
+        attempts: 0,
     })
 }
 

@@ -114,7 +114,7 @@ impl Tried {
     fn of(ctx: &RequestCtx) -> Option<Self> {
         let way = ctx.direct()?;
         Some(Self {
-            number: ctx.attempt.number,
+            number: way.attempts,
             upstream: Arc::clone(&way.upstream),
             provider: way.called().provider.to_owned(),
             permit: ctx.attempt.permit.clone(),

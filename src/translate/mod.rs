@@ -1,4 +1,12 @@
 //! How is an OpenAI chat completion asked of a model that speaks Anthropic Messages, and its answer told back?
+//!
+//! The mapping follows the providers' own documents, as of autumn 2026:
+//! OpenAI's API reference, "Create chat completion" with its streaming events and error object; Anthropic's
+//! API reference, "Create a message", "Streaming messages", "Errors", "Rate limits" and "Versions" (2023-06-01
+//! here: later ones refuse what this dialect's clients send), and its guides "Tool use", "Extended thinking",
+//! "Adaptive thinking", "Effort", "Structured outputs", "Prompt caching", "Mid-conversation system messages",
+//! "Vision", "PDF support", "Files" and "OpenAI SDK compatibility". What models differ in stands in
+//! [`Capabilities`]; the golden files of `tests/fixtures/translation` show each rule at work.
 
 mod answer;
 mod anthropic;

@@ -1,6 +1,8 @@
 //! A chat completion with a direct model: asked in Anthropic's words, answered in OpenAI's.
 
-use memgate::sim::{Answer, Edge, LiteLlm, LiteLlmOptions, answer};
+use std::time::Duration;
+
+use memgate::sim::{Alpn, Answer, Edge, EdgeOptions, LiteLlm, LiteLlmOptions, Provider, answer};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
@@ -23,6 +25,20 @@ pub fn streamed_chat(text: &str) -> Value {
     let mut chat = chat(text);
     chat["stream"] = json!(true);
     chat
+}
+
+/// An edge whose provider refuses what Anthropic refuses.
+pub async fn strict_edge(alpn: Alpn) -> Edge {
+    let provider = Provider {
+        strict: true,
+        ..Default::default()
+    };
+    let options = EdgeOptions {
+        alpn,
+        provider,
+        ..Default::default()
+    };
+    Edge::start(options).await.unwrap()
 }
 
 impl TestGateway {
@@ -50,7 +66,7 @@ pub fn message_of(content: &Value) -> Answer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_reaches_the_provider_as_a_message_and_comes_back_as_a_completion() {
-    let edge = Edge::answering([]).await.unwrap();
+    let edge = strict_edge(Alpn::Both).await;
     let gateway = TestGateway::in_front_of(&edge).start().await;
 
     for path in PATHS {
@@ -84,7 +100,7 @@ async fn it_reaches_the_provider_as_a_message_and_comes_back_as_a_completion() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_head_that_goes_up_is_anthropics_and_nothing_of_the_other_dialect() {
-    let edge = Edge::answering([]).await.unwrap();
+    let edge = strict_edge(Alpn::Both).await;
     let gateway = TestGateway::in_front_of(&edge).start().await;
     let mut body = chat("hi");
     body["model"] = json!(format!("{MODEL},context-1m-2025-08-07"));
@@ -133,7 +149,7 @@ async fn the_head_that_goes_up_is_anthropics_and_nothing_of_the_other_dialect() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_without_an_entry_of_its_own_is_asked_by_its_own_name() {
-    let edge = Edge::answering([]).await.unwrap();
+    let edge = strict_edge(Alpn::Both).await;
     let models = MODELS.replace("model_name: claude-sonnet-4.5", "model_name: claude-*");
     let models = models.replace("claude-sonnet-4-5-20250929", "claude-*");
     let gateway = TestGateway::in_front_of(&edge)
@@ -172,7 +188,7 @@ async fn what_a_model_can_do_is_what_the_configuration_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn litellms_defaults_stand_where_the_client_is_silent() {
-    let edge = Edge::answering([]).await.unwrap();
+    let edge = strict_edge(Alpn::Both).await;
     let models = MODELS.replace(
         "api_key: sk-ant-test-provider\n",
         "api_key: sk-ant-test-provider\n      max_tokens: 555\n      temperature: 0.25\n",
@@ -240,8 +256,35 @@ async fn tools_thinking_and_usage_come_back_in_openais_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_whole_conversation_with_tools_satisfies_the_provider() {
+    let edge = strict_edge(Alpn::Both).await;
+    let gateway = TestGateway::in_front_of(&edge).start().await;
+    let call = |id: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": "files/read", "arguments": arguments}});
+    let body = json!({
+        "model": MODEL,
+        "tools": [{"type": "function", "function": {"name": "files/read", "parameters": {"properties": {}}}}],
+        "tool_choice": "auto", "parallel_tool_calls": false, "temperature": 1.7, "stop": ["\n", "END"],
+        "reasoning_effort": "low", "seed": 1, "user": "somebody", "logit_bias": {}, "stream_options": null,
+        "messages": [
+            {"role": "developer", "content": "Be brief."},
+            {"role": "user", "content": [{"type": "text", "text": "read both"}, {"type": "text", "text": " "}]},
+            {"role": "assistant", "content": "", "tool_calls": [call("call:1", "{\"a\": 1}"), call("call:2", "")]},
+            {"role": "tool", "tool_call_id": "call:2", "content": "two"},
+            {"role": "user", "content": "and?"},
+            {"role": "tool", "tool_call_id": "call:1", "content": "one"},
+        ],
+    });
+
+    let answer = gateway.chatted(&body).await;
+
+    let status = answer.status();
+    let said = answer.text().await.unwrap();
+    assert_eq!(status, 200, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_limits_that_the_provider_tells_are_called_as_openai_calls_them() {
-    let edge = Edge::answering([]).await.unwrap();
+    let edge = strict_edge(Alpn::Both).await;
     let gateway = TestGateway::in_front_of(&edge).start().await;
 
     let chat = gateway.chatted(&chat("hi")).await;
@@ -264,7 +307,7 @@ async fn the_limits_that_the_provider_tells_are_called_as_openai_calls_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_record_of_it_names_the_dialect_and_the_translation() {
-    let edge = Edge::answering([]).await.unwrap();
+    let edge = strict_edge(Alpn::Both).await;
     let gateway = TestGateway::in_front_of(&edge).start().await;
 
     let request = gateway
@@ -294,7 +337,7 @@ async fn the_record_of_it_names_the_dialect_and_the_translation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compressed_chat_is_read_and_a_large_one_is_asked_whole() {
-    let edge = Edge::answering([]).await.unwrap();
+    let edge = strict_edge(Alpn::Both).await;
     let gateway = TestGateway::in_front_of(&edge).start().await;
     let text: String = (0..300_000).map(|n| format!("{n} ")).collect();
     let body = chat(&text).to_string();
@@ -314,12 +357,7 @@ async fn a_compressed_chat_is_read_and_a_large_one_is_asked_whole() {
         assert!(seen.body.length > text.len(), "{}", seen.body.length);
         assert_eq!(seen.header("content-encoding"), None);
     }
-    let settled = async {
-        while gateway.metric("bodies_in_flight_bytes", &[]).await > 0.0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    soon(settled).await;
+    gateway.counts("bodies_in_flight_bytes", &[], 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -369,8 +407,9 @@ async fn round_the_lane_litellm_gets_the_chat_as_the_client_wrote_it() {
     let builder = TestGateway::in_front_of(&edge).with_litellm(&litellm);
     let gateway = builder.own(&direct).start().await;
 
+    // Refused once, paused from then on.
+    edge.script([two_ways::full()]);
     for body in [chat("hi"), streamed_chat("hi")] {
-        gateway.pause_host(ROUTER, std::time::Duration::from_secs(60));
         let request = gateway
             .chat(&body)
             .header("anthropic-version", "2026-10-21");
@@ -385,5 +424,63 @@ async fn round_the_lane_litellm_gets_the_chat_as_the_client_wrote_it() {
         let text = answer.text().await.unwrap();
         assert!(text.contains("chat.completion"), "{text}");
     }
-    assert_eq!(edge.stats().posts, 0);
+    assert_eq!(edge.stats().posts, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_dialects_share_the_lane_and_its_cookies() {
+    let edge = two_ways::two_hosts().await;
+    let gateway = two_ways::with_bypass(&edge).await;
+    let cookie = "__cf_bm=from-a-chat; path=/; secure; httponly";
+    edge.script([answer::usual().header("set-cookie", cookie)]);
+
+    let chatted = gateway.chatted(&chat("hi")).await;
+    gateway.message("hi").await;
+    edge.script([two_ways::full()]);
+    gateway.message("refused, and so it goes round").await;
+    let round = gateway.chatted(&chat("hi")).await;
+
+    assert_eq!(route(&chatted), (200, "direct"));
+    assert_eq!(chatted.headers().get("set-cookie"), None);
+    let next = &edge.requests()[1];
+    assert_eq!(next.cookie("__cf_bm"), Some("from-a-chat"));
+    assert_eq!(
+        route(&round),
+        (200, "bypass"),
+        "what a message met, a chat need not meet"
+    );
+    assert_eq!(header(&round, "x-memgate-attempts"), "1");
+    assert_eq!(edge.stats().posts, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_waits_in_line_like_a_message() {
+    let edge = Edge::answering([]).await.unwrap();
+    let direct = format!(
+        "direct: {{ca_file: ca.pem, bypass: none, max_concurrency: 1, resolve: {{'{ROUTER}:443': '{}'}}}}",
+        edge.addr()
+    );
+    let gateway = TestGateway::in_front_of(&edge).own(&direct).start().await;
+    edge.script([answer::usual().delay(Duration::from_millis(300)).times(3)]);
+    let (first, second, third) = (chat("one"), chat("two"), streamed_chat("three"));
+
+    let (first, second, third) = tokio::join!(
+        gateway.chatted(&first),
+        gateway.chatted(&second),
+        gateway.chatted(&third),
+    );
+
+    for answer in [first, second, third] {
+        assert_eq!(route(&answer), (200, "direct"));
+        answer.text().await.unwrap();
+    }
+    let mut seen = edge.requests();
+    seen.sort_by_key(|one| one.arrived);
+    for pair in seen.windows(2) {
+        let apart = pair[1].arrived - pair[0].arrived;
+        assert!(
+            apart >= Duration::from_millis(250),
+            "one at a time: {apart:?}"
+        );
+    }
 }

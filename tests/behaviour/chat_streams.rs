@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use memgate::sim::answer::{self, Answer};
-use memgate::sim::{Alpn, At, Edge, EdgeOptions, How};
+use memgate::sim::{Alpn, At, Edge, How};
 use serde_json::{Value, json};
 
-use crate::chat_completions::streamed_chat;
+use crate::chat_completions::{streamed_chat, strict_edge};
 use crate::harness::*;
 use crate::logs;
 use crate::two_ways::{header, route};
@@ -19,14 +19,6 @@ const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
 fn stream() -> Answer {
     answer::stream([START, BLOCK, HALLO, REST, STOP])
-}
-
-async fn edge(alpn: Alpn) -> Edge {
-    let options = EdgeOptions {
-        alpn,
-        ..Default::default()
-    };
-    Edge::start(options).await.unwrap()
 }
 
 async fn ask(gateway: &TestGateway, down: Down, id: &str, body: &Value) -> reqwest::Response {
@@ -53,7 +45,7 @@ fn text_of(chunks: &[Value]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_become_chunks_and_the_last_one_says_done() {
     for alpn in [Alpn::H1, Alpn::H2] {
-        let edge = edge(alpn).await;
+        let edge = strict_edge(alpn).await;
         let gateway = TestGateway::in_front_of(&edge).with_h2c().start().await;
         for down in Down::BOTH {
             let mut answer = ask(&gateway, down, "chunks", &streamed_chat("hi there")).await;
@@ -112,7 +104,7 @@ async fn usage_is_told_last_and_only_where_it_was_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chunk_reaches_the_client_while_the_provider_still_thinks() {
     for alpn in [Alpn::H1, Alpn::H2] {
-        let edge = edge(alpn).await;
+        let edge = strict_edge(alpn).await;
         let gateway = TestGateway::in_front_of(&edge).with_h2c().start().await;
         for down in Down::BOTH {
             edge.script([stream().cut(At::AfterEvents(3), How::Stall)]);
@@ -134,7 +126,7 @@ async fn an_event_that_arrives_in_pieces_is_one_chunk() {
         .map(|piece| String::from_utf8(piece.to_vec()).unwrap())
         .collect();
     for alpn in [Alpn::H1, Alpn::H2] {
-        let edge = edge(alpn).await;
+        let edge = strict_edge(alpn).await;
         let gateway = TestGateway::in_front_of(&edge).start().await;
         edge.script([answer::stream(pieces.clone())]);
 
@@ -154,7 +146,7 @@ async fn an_event_that_arrives_in_pieces_is_one_chunk() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_breaks_ends_with_an_error_and_never_as_done() {
     for alpn in [Alpn::H1, Alpn::H2] {
-        let edge = edge(alpn).await;
+        let edge = strict_edge(alpn).await;
         let gateway = TestGateway::in_front_of(&edge).with_h2c().start().await;
         for down in Down::BOTH {
             for how in [How::Abort, How::Reset(2), How::Truncate] {
@@ -188,7 +180,7 @@ async fn a_stream_that_breaks_ends_with_an_error_and_never_as_done() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_without_its_last_event_is_no_good_one() {
     for alpn in [Alpn::H1, Alpn::H2] {
-        let edge = edge(alpn).await;
+        let edge = strict_edge(alpn).await;
         let gateway = TestGateway::in_front_of(&edge).start().await;
         let truncated = || answer::stream([START, BLOCK, HALLO, REST]);
         let cases = [
@@ -222,7 +214,7 @@ async fn a_stream_without_its_last_event_is_no_good_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_stream_with_trailers_ends_well() {
-    let edge = edge(Alpn::H2).await;
+    let edge = strict_edge(Alpn::H2).await;
     let gateway = TestGateway::in_front_of(&edge).with_h2c().start().await;
     for down in Down::BOTH {
         edge.script([stream().trailer("x-trailer", "1")]);
@@ -238,7 +230,7 @@ async fn a_whole_stream_with_trailers_ends_well() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_that_the_provider_says_in_mid_stream_is_the_last_word_and_counted_by_its_kind() {
     for alpn in [Alpn::H1, Alpn::H2] {
-        let edge = edge(alpn).await;
+        let edge = strict_edge(alpn).await;
         let gateway = TestGateway::in_front_of(&edge).start().await;
         edge.script([answer::stream_error("overloaded_error")]);
         let id = format!("chat-error-event-{alpn:?}");
@@ -304,7 +296,7 @@ async fn a_stream_that_falls_silent_ends_with_an_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_ends_the_providers_stream() {
     for alpn in [Alpn::H1, Alpn::H2] {
-        let edge = edge(alpn).await;
+        let edge = strict_edge(alpn).await;
         let gateway = TestGateway::in_front_of(&edge).with_h2c().start().await;
         for down in Down::BOTH {
             edge.script([stream().cut(At::AfterEvents(3), How::Stall)]);

@@ -20,6 +20,7 @@ mod body_framing;
 mod body_room;
 mod broken_streams;
 mod bypass;
+mod bypassed_crowds;
 mod canary;
 mod chat_completions;
 mod chat_errors;

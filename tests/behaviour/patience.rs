@@ -76,7 +76,7 @@ pub async fn in_its_own_time(edge: &Edge, direct: &str) -> (TestGateway, OwnTime
     let time = clock.clone();
     let ticking = tokio::spawn(async move {
         while health.try_clone().unwrap().send().await.is_ok() {
-            time.advance(Duration::from_millis(2));
+            time.advance(Duration::from_millis(5));
             tokio::time::sleep(LOOK).await;
         }
     });

@@ -54,6 +54,8 @@ fn a_name_is_shown_as_it_resolves() {
             "{said}"
         );
     }
+    let asked = "translated for `claude-sonnet-4-5-20250929`: thinking: budget, efforts: [], max_tokens: 64000, sampling: true";
+    assert!(direct.1.contains(asked), "{}", direct.1);
     assert!(dated.1.contains("beta-1"), "{}", dated.1);
     assert_eq!(unknown.0, Some(0));
     assert!(unknown.1.contains("LiteLLM"), "{}", unknown.1);

@@ -87,12 +87,11 @@ fn flags_override_the_file() {
 
     assert_ne!(first, second);
     for address in [first, second] {
-        let answer = ask(
-            address,
-            "/v1/chat/completions",
-            &turn("claude-sonnet-4.5", false),
-        );
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let chat = ask(address, "/v1/chat/completions", &turn("gpt-test", false));
+        assert!(chat.starts_with("HTTP/1.1 200"), "{chat}");
+        // Nobody would know of the direct model by the other file.
+        let embedding = ask(address, "/v1/embeddings", &turn("claude-sonnet-4.5", false));
+        assert!(embedding.starts_with("HTTP/1.1 400"), "{embedding}");
     }
     assert!(ask(admin, "/healthz", "").starts_with("HTTP/1.1 200"));
 }

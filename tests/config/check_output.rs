@@ -56,6 +56,23 @@ fn a_direct_model_tells_what_its_requests_skip_and_only_what_is_set() {
 }
 
 #[test]
+fn a_default_that_no_request_could_carry_is_a_fault() {
+    let files = Files::litellm(
+        "model_list:\n  - model_name: m\n    litellm_params: {model: anthropic/x, api_base: \"https://supermemory.ai/v3/api.anthropic.com\", api_key: os.environ/OPENAI_API_KEY, temperature: hot}\n\
+         user_id_mappings: {default_user_id: team}\n",
+    );
+
+    let (told, usable) = report(&files);
+
+    assert!(!usable);
+    assert_eq!(
+        told,
+        "config.yaml:2:5: a default of `m`: `temperature` is not what a chat completion takes there, correct or remove it\n\
+         not usable: 1 fault\n"
+    );
+}
+
+#[test]
 fn what_is_unwise_is_warned_of_at_its_place() {
     let cases = [
         (

@@ -234,6 +234,79 @@ async fn provider_errors_are_in_anthropics_form() {
     assert_eq!(stranger.status(), 401);
 }
 
+/// A turn with one field set to this.
+fn with(field: &str, value: Value) -> Value {
+    let mut body = ask("x");
+    body[field] = value;
+    body
+}
+
+/// Turns of which some break a rule of Anthropic's: what is said of it then.
+fn turns_and_faults() -> Vec<(Value, Option<&'static str>)> {
+    let call = json!({"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}]});
+    let result = json!({"type": "tool_result", "tool_use_id": "t1", "content": "done"});
+    let text = json!({"type": "text", "text": "and then"});
+    let after_call = |content: Value| {
+        with(
+            "messages",
+            json!([call, {"role": "user", "content": content}]),
+        )
+    };
+    let tool =
+        |name: &str, schema: Value| with("tools", json!([{"name": name, "input_schema": schema}]));
+    let object = || json!({"type": "object"});
+    let blank = json!([{"role": "user", "content": [{"type": "text", "text": " "}]}]);
+    let thought = json!({"type": "enabled", "budget_tokens": 9000});
+    vec![
+        (ask("x"), None),
+        (after_call(json!([result, text])), None),
+        (tool("f", object()), None),
+        (with("n", json!(1)), Some("n: Extra inputs")),
+        (with("messages", blank), Some("non-empty")),
+        (after_call(json!([text])), Some("tool_result")),
+        (after_call(json!([text, result])), Some("tool_result")),
+        (tool("a.b", object()), Some("pattern")),
+        (tool("f", json!({})), Some("input_schema")),
+        (
+            with("tool_choice", json!({"type": "auto"})),
+            Some("while providing tools"),
+        ),
+        (with("thinking", thought), Some("max_tokens")),
+        (with("temperature", json!(1.5)), Some("temperature")),
+        (
+            with("stop_sequences", json!(["\n"])),
+            Some("non-whitespace"),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn a_strict_provider_refuses_what_anthropic_refuses() {
+    let provider = Provider {
+        strict: true,
+        ..Provider::default()
+    };
+    let edge = edge_with(EdgeOptions {
+        provider,
+        ..EdgeOptions::default()
+    })
+    .await;
+    let client = browser(&edge);
+
+    for (body, fault) in turns_and_faults() {
+        let answer = post(&client, &edge, &body).send().await.unwrap();
+
+        let status = answer.status();
+        let said = answer.text().await.unwrap();
+        assert_eq!(
+            status,
+            if fault.is_some() { 400 } else { 200 },
+            "{body} {said}"
+        );
+        assert!(said.contains(fault.unwrap_or_default()), "{fault:?} {said}");
+    }
+}
+
 #[tokio::test]
 async fn a_compressed_body_is_understood_and_digested_both_ways() {
     let edge = edge().await;

@@ -2,6 +2,7 @@
 
 mod ask;
 mod events;
+mod rules;
 mod tokens;
 
 use std::time::Instant;
@@ -24,6 +25,9 @@ pub struct Provider {
     pub shape: Shape,
     /// What each key may ask of each model; clones of the provider share it.
     pub tokens: Tokens,
+    /// It refuses what Anthropic does, also where it could answer: fields it does not know, calls without
+    /// results, and their like.
+    pub strict: bool,
 }
 
 impl Provider {
@@ -102,6 +106,10 @@ impl Provider {
             return Err(invalid("anthropic-version: header is required"));
         }
         let ask = ask::read(asked, needs_max_tokens).map_err(|fault| invalid(&fault))?;
+        let body = asked.decoded.as_deref().filter(|_| self.strict);
+        if let Some(fault) = body.and_then(rules::broken) {
+            return Err(invalid(&fault));
+        }
         if self.knows(&ask.model) {
             Ok(ask)
         } else {

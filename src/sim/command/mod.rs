@@ -61,6 +61,9 @@ pub struct SimArgs {
     /// Send a graceful GOAWAY after so many streams of a connection
     #[arg(long, value_name = "N")]
     pub goaway_after: Option<u32>,
+    /// Refuse what Anthropic refuses, also where there is an answer: unknown fields, calls without results, …
+    #[arg(long)]
+    pub strict: bool,
     /// Fail open: what x-supermemory-error says on every answer
     #[arg(long, value_name = "TEXT")]
     pub memory_error: Option<String>,
@@ -147,6 +150,7 @@ impl SimArgs {
                 models: self.models.clone(),
                 shape: self.shape(),
                 tokens: self.gates.tokens(),
+                strict: self.strict,
             },
             memory: Memory {
                 error: self.memory_error.clone(),

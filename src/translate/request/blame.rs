@@ -1,5 +1,7 @@
 //! Which parameter is at fault in a body that does not parse?
 
+use std::collections::BTreeSet;
+
 use serde_json::value::RawValue;
 
 use super::super::Unsupported;
@@ -9,16 +11,13 @@ use super::Place;
 /// Looks for the member that fails alone. What it holds is not repeated: it may be a prompt.
 pub(super) fn of(text: &str, error: &serde_json::Error) -> Unsupported {
     let Ok(members) = serde_json::from_str::<Members<'_>>(text) else {
+        if error.is_data() {
+            return not_an_object();
+        }
+        let (line, column) = (error.line(), error.column());
         return Unsupported {
             param: None,
-            message: match error.is_data() {
-                true => "the body is not a JSON object".to_owned(),
-                false => format!(
-                    "the body is not JSON (line {}, column {})",
-                    error.line(),
-                    error.column()
-                ),
-            },
+            message: format!("the body is not JSON (line {line}, column {column})"),
         };
     };
     members
@@ -26,6 +25,13 @@ pub(super) fn of(text: &str, error: &serde_json::Error) -> Unsupported {
         .iter()
         .find_map(|(key, value)| faulty(key, value))
         .unwrap_or_else(|| repeated(&members))
+}
+
+pub(super) fn not_an_object() -> Unsupported {
+    Unsupported {
+        param: None,
+        message: "the body is not a JSON object".to_owned(),
+    }
 }
 
 fn faulty(key: &str, value: &RawValue) -> Option<Unsupported> {
@@ -59,14 +65,10 @@ fn sentence(place: &str, error: &serde_json::Error) -> String {
 }
 
 fn repeated(members: &Members<'_>) -> Unsupported {
-    let twice = members.0.iter().enumerate().find(|(at, (key, _))| {
-        let before = members.0.iter().take(*at);
-        before.into_iter().any(|(earlier, _)| earlier == key)
-    });
+    let mut seen = BTreeSet::new();
+    let twice = members.0.iter().find(|(key, _)| !seen.insert(&**key));
     match twice {
-        Some((_, (key, _))) => {
-            Unsupported::new(&**key, format!("the body names `{}` twice", &**key))
-        }
+        Some((key, _)) => Unsupported::new(&**key, format!("the body names `{}` twice", &**key)),
         None => Unsupported {
             param: None,
             message: "the body is not a chat completion".to_owned(),

@@ -1,5 +1,7 @@
 //! Which tool shall the model call, and may it call several?
 
+use std::collections::BTreeSet;
+
 use super::super::Unsupported;
 use super::super::anthropic::ToolChoice;
 use super::super::openai::{ChoiceObject, StringOr, Text, Tool};
@@ -9,7 +11,7 @@ use super::Names;
 pub(super) struct Choice<'a> {
     mode: Mode<'a>,
     /// The names of those that may be called; `None` is all.
-    allowed: Option<Vec<Text<'a>>>,
+    allowed: Option<BTreeSet<Text<'a>>>,
 }
 
 enum Mode<'a> {
@@ -32,7 +34,7 @@ impl<'a> Choice<'a> {
             Some(StringOr::Other(choice)) => match &*choice.kind {
                 "function" => {
                     let name = choice.function.unwrap_or_default().name;
-                    if !offers(offered, &name) {
+                    if !offered.iter().any(|tool| tool.known.name() == Some(&*name)) {
                         return Err(Unsupported::new(
                             "tool_choice.function.name",
                             "`tool_choice` names no tool of `tools`",
@@ -42,14 +44,8 @@ impl<'a> Choice<'a> {
                 }
                 "allowed_tools" => {
                     let list = choice.allowed_tools.unwrap_or_default();
-                    let names: Vec<_> = list.tools.into_iter().map(|t| t.function.name).collect();
-                    if !names.iter().any(|name| offers(offered, name)) {
-                        return Err(Unsupported::new(
-                            "tool_choice.allowed_tools.tools",
-                            "`allowed_tools` names no tool of `tools`",
-                        ));
-                    }
-                    allowed = Some(names);
+                    let names = list.tools.into_iter().map(|tool| tool.function.name);
+                    allowed = Some(names.collect());
                     Mode::of(&list.mode, "tool_choice.allowed_tools.mode")?
                 }
                 _ => {
@@ -63,10 +59,13 @@ impl<'a> Choice<'a> {
         Ok(Self { mode, allowed })
     }
 
-    pub fn allows(&self, name: &str) -> bool {
-        self.allowed
-            .as_ref()
-            .is_none_or(|allowed| allowed.iter().any(|text| &**text == name))
+    /// It may be called at all.
+    pub fn allows(&self, tool: &Tool<'_>) -> bool {
+        let named = |allowed: &BTreeSet<Text<'a>>| {
+            let name = tool.known.name();
+            name.is_some_and(|name| allowed.contains(name))
+        };
+        self.allowed.as_ref().is_none_or(named)
     }
 
     /// In Anthropic's words, which are an error where there are no tools.
@@ -78,6 +77,12 @@ impl<'a> Choice<'a> {
     ) -> Result<Option<ToolChoice<'a>>, Unsupported> {
         let disable_parallel_tool_use = !parallel;
         Ok(match self.mode {
+            _ if !any_tools && self.allowed.is_some() => {
+                return Err(Unsupported::new(
+                    "tool_choice.allowed_tools.tools",
+                    "`allowed_tools` names no tool of `tools`",
+                ));
+            }
             Mode::Required if !any_tools => {
                 return Err(Unsupported::new(
                     "tool_choice",
@@ -113,8 +118,4 @@ impl Mode<'_> {
             )),
         }
     }
-}
-
-fn offers(offered: &[Tool<'_>], name: &str) -> bool {
-    offered.iter().any(|tool| tool.known.name() == Some(name))
 }

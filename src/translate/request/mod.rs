@@ -34,8 +34,7 @@ pub fn request(body: &[u8], model: &Model<'_>, created: u64) -> Result<Translate
         param: None,
         message: format!("the body is not UTF-8 (byte {})", error.valid_up_to()),
     })?;
-    let mut asked: openai::Request<'_> =
-        serde_json::from_str(text).map_err(|error| blame::of(text, &error))?;
+    let mut asked = parse(text)?;
     model.defaults.fill(&mut asked);
     refused::check(&asked, model.choices.lenient)?;
     let reply = Reply {
@@ -53,6 +52,14 @@ pub fn request(body: &[u8], model: &Model<'_>, created: u64) -> Result<Translate
         dropped: Vec::new(),
     }
     .translate(asked, reply)
+}
+
+fn parse(text: &str) -> Result<openai::Request<'_>, Unsupported> {
+    // An array would do for the parser, its elements being the fields in their order.
+    if text.trim_start().starts_with('[') {
+        return Err(blame::not_an_object());
+    }
+    serde_json::from_str(text).map_err(|error| blame::of(text, &error))
 }
 
 /// One request on its way, and what it had to leave behind.
@@ -170,3 +177,6 @@ impl Names {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

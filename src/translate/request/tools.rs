@@ -22,14 +22,14 @@ impl Ask<'_> {
     ) -> Result<Offered<'a>, Unsupported> {
         let offered = asked.tools.take().unwrap_or_default();
         let choice = Choice::of(asked.tool_choice.take(), &offered)?;
+        let dummy_helps = self.model.choices.dummy_tool && offered.is_empty();
         let mut tools = Vec::with_capacity(offered.len());
         for (at, tool) in offered.into_iter().enumerate() {
-            let allowed = |name: &str| choice.allows(name);
-            if tool.known.name().is_none_or(allowed) {
+            if choice.allows(&tool) {
                 tools.push(self.tool(tool, names, at)?);
             }
         }
-        if tools.is_empty() && self.model.choices.dummy_tool && tells_of_tools(messages) {
+        if dummy_helps && tells_of_tools(messages) {
             tools.push(dummy());
         }
         let parallel = asked.parallel_tool_calls.unwrap_or(true);

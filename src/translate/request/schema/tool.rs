@@ -1,11 +1,16 @@
 //! Does a function's schema describe an object, and if not, which object is meant?
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::super::super::anthropic::Schema;
+
+/// A union of more is no tool's, and would cost its square.
+const MOST_BRANCHES: usize = 100;
 
 /// No schema of an object.
 #[derive(Debug)]
@@ -39,9 +44,12 @@ pub(in super::super) fn input(given: Option<&RawValue>) -> Result<Schema<'_>, No
     if !describes_object(&schema) {
         return Err(NoObject);
     }
-    for (key, every) in [("allOf", false), ("anyOf", true), ("oneOf", true)] {
+    for (key, alternatives) in [("allOf", false), ("anyOf", true), ("oneOf", true)] {
         if let Some(Value::Array(branches)) = schema.remove(key) {
-            merge(&mut schema, &branches, every);
+            if branches.len() > MOST_BRANCHES {
+                return Err(NoObject);
+            }
+            merge(&mut schema, &branches, alternatives);
         }
     }
     schema.insert("type".to_owned(), Value::from("object"));
@@ -64,54 +72,71 @@ fn describes_object(schema: &Map<String, Value>) -> bool {
 
 /// Takes the properties of all branches. Of alternatives, only what each of them requires is required.
 fn merge(schema: &mut Map<String, Value>, branches: &[Value], alternatives: bool) {
-    let branches: Vec<Map<String, Value>> = branches
-        .iter()
-        .filter_map(|branch| resolve(schema, branch))
-        .collect();
     let mut properties = Map::new();
-    for branch in &branches {
-        if let Some(Value::Object(theirs)) = branch.get("properties") {
-            for (name, property) in theirs {
-                add(&mut properties, name, property);
-            }
+    let mut required: Vec<BTreeSet<&str>> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for branch in branches.iter().filter_map(Value::as_object) {
+        let named = branch.get("$ref").and_then(Value::as_str);
+        if named.is_some_and(|name| !seen.insert(name)) {
+            continue;
         }
+        let meant = named.and_then(|path| definition(schema, path));
+        let meant = meant.unwrap_or(branch);
+        for (name, property) in meant
+            .get("properties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            add(&mut properties, name, property);
+        }
+        let names = meant.get("required").and_then(Value::as_array);
+        required.push(
+            names
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect(),
+        );
     }
+    let needed = |name: &&str| match alternatives {
+        true => required.iter().all(|names| names.contains(name)),
+        false => true,
+    };
+    let needed: BTreeSet<String> = required
+        .iter()
+        .flatten()
+        .copied()
+        .filter(needed)
+        .map(str::to_owned)
+        .collect();
+    require(schema, needed);
     let base = schema.entry("properties").or_insert_with(|| json!({}));
     if let Value::Object(base) = base {
         for (name, property) in properties {
             base.entry(name).or_insert(property);
         }
     }
-    let mut required = names(schema.get("required"));
-    let theirs = branches.iter().map(|branch| names(branch.get("required")));
-    let more = match alternatives {
-        true => theirs
-            .reduce(|all, next| all.into_iter().filter(|name| next.contains(name)).collect())
-            .unwrap_or_default(),
-        false => theirs.flatten().collect(),
-    };
-    for name in more {
-        if !required.contains(&name) {
-            required.push(name);
-        }
-    }
-    if !required.is_empty() {
-        schema.insert("required".to_owned(), Value::from(required));
-    }
 }
 
-/// The branch itself, or what its `$ref` names among the schema's own definitions.
-fn resolve(schema: &Map<String, Value>, branch: &Value) -> Option<Map<String, Value>> {
-    let branch = branch.as_object()?;
-    let named = branch
-        .get("$ref")
-        .and_then(Value::as_str)
-        .and_then(|path| path.strip_prefix("#/"))
-        .and_then(|path| {
-            let (place, name) = path.split_once('/')?;
-            schema.get(place)?.get(name)?.as_object()
-        });
-    Some(named.unwrap_or(branch).clone())
+/// What a `$ref` names among the schema's own definitions.
+fn definition<'s>(schema: &'s Map<String, Value>, path: &str) -> Option<&'s Map<String, Value>> {
+    let (place, name) = path.strip_prefix("#/")?.split_once('/')?;
+    schema.get(place)?.get(name)?.as_object()
+}
+
+fn require(schema: &mut Map<String, Value>, mut names: BTreeSet<String>) {
+    let before = schema.entry("required").or_insert_with(|| json!([]));
+    let Value::Array(required) = before else {
+        return;
+    };
+    for name in required.iter().filter_map(Value::as_str) {
+        names.remove(name);
+    }
+    required.extend(names.into_iter().map(Value::from));
+    if required.is_empty() {
+        schema.shift_remove("required");
+    }
 }
 
 /// Branches that differ over a property leave both ways open.
@@ -127,9 +152,4 @@ fn add(properties: &mut Map<String, Value>, name: &str, property: &Value) {
             None => *known = json!({"anyOf": [known.take(), property]}),
         },
     }
-}
-
-fn names(list: Option<&Value>) -> Vec<String> {
-    let names = list.and_then(Value::as_array).into_iter().flatten();
-    names.filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -1,0 +1,199 @@
+//! What golden files cannot show: bytes that stay, bodies that do not parse, and what the answer needs.
+
+use serde_json::{Value, json};
+
+use super::super::{Capabilities, Defaults, Model, Translated, Unsupported, answer};
+use super::request;
+use crate::config::Translation;
+
+fn ask(body: &str) -> Result<Translated, Unsupported> {
+    let model = Model {
+        id: "claude-opus-5",
+        alias: "smart",
+        capabilities: &Capabilities::of("claude-opus-5", None),
+        defaults: &Defaults::default(),
+        choices: &Translation::default(),
+    };
+    request(body.as_bytes(), &model, 77)
+}
+
+fn sent(body: &str) -> String {
+    String::from_utf8(ask(body).unwrap().body.to_vec()).unwrap()
+}
+
+fn fault(body: &str) -> (Option<String>, String) {
+    let fault = ask(body).unwrap_err();
+    (fault.param, fault.message)
+}
+
+#[test]
+fn numbers_and_escapes_keep_their_bytes_where_nothing_must_change() {
+    let odd = r#"{"a": 1.0, "b":1e-7,  "c":12345678901234567890123, "d":"\u00e9"}"#;
+    let schema = format!(r#"{{"type":"object","properties":{{"x":{{"default":{odd}}}}}}}"#);
+    let body = json!({
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "tool_calls": [
+                {"id": "c1", "function": {"name": "f", "arguments": odd}},
+            ]},
+            {"role": "tool", "tool_call_id": "c1", "content": "1"},
+        ],
+    });
+    let body = body.to_string();
+    let rest = body.strip_prefix('{').unwrap();
+
+    let sent = sent(&format!(
+        r#"{{"container":{odd},"tools":[{{"function":{{"name":"f","parameters":{schema}}}}}],{rest}"#
+    ));
+
+    assert!(sent.contains(&format!(r#""input":{odd}"#)), "{sent}");
+    assert!(
+        sent.contains(&format!(r#""input_schema":{schema}"#)),
+        "{sent}"
+    );
+    assert!(sent.contains(&format!(r#""container":{odd}"#)), "{sent}");
+}
+
+#[test]
+fn text_comes_through_whatever_is_in_it() {
+    let text = "tab\t quote\" back\\ slash/ nul\u{0} line\u{2028} emoji\u{1F600} é";
+    let body = json!({"messages": [{"role": "user", "content": text}]}).to_string();
+    let escaped = body
+        .replace('/', "\\/")
+        .replace('é', "\\u00e9")
+        .replace('😀', "\\ud83d\\ude00");
+
+    for body in [body, escaped] {
+        let sent: Value = serde_json::from_str(&sent(&body)).unwrap();
+        assert_eq!(sent["messages"][0]["content"][0]["text"], text);
+    }
+}
+
+#[test]
+fn data_behind_an_escaped_slash_is_cut_at_the_same_place() {
+    let body = r#"{"messages":[{"role":"user","content":[
+        {"type":"image_url","image_url":{"url":"data:image\/png;base64,iVBOR\/8="}}]}]}"#;
+
+    let sent: Value = serde_json::from_str(&sent(body)).unwrap();
+
+    let source = &sent["messages"][0]["content"][0]["source"];
+    assert_eq!(source["media_type"], "image/png");
+    assert_eq!(source["data"], "iVBOR/8=");
+}
+
+#[test]
+fn the_answer_knows_what_it_needs_of_the_request() {
+    let hi = r#""messages":[{"role":"user","content":"Hi"}]"#;
+
+    let plain = ask(&format!("{{{hi}}}")).unwrap().reply;
+    let streamed = format!(r#"{{{hi},"stream":true,"stream_options":{{"include_usage":true}}}}"#);
+    let streamed = ask(&streamed).unwrap().reply;
+
+    assert_eq!((&*plain.alias, plain.created), ("smart", 77));
+    assert_eq!((plain.stream, plain.include_usage), (false, false));
+    assert_eq!((streamed.stream, streamed.include_usage), (true, true));
+}
+
+#[test]
+fn what_the_answer_thought_and_called_can_be_given_back_as_it_is() {
+    let hi = r#"{"role":"user","content":"Hi"}"#;
+    let tools = r#""tools":[{"function":{"name":"fs.read"}}]"#;
+    let reply = ask(&format!(r#"{{"messages":[{hi}],{tools}}}"#))
+        .unwrap()
+        .reply;
+    let content = json!([
+        {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"},
+        {"type": "redacted_thinking", "data": "AAA="},
+        {"type": "text", "text": "Let me read."},
+        {"type": "tool_use", "id": "toolu_1", "name": "fs_read", "input": {"n": 1}},
+    ]);
+    let message = json!({
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-5",
+        "content": content, "stop_reason": "tool_use", "stop_sequence": null,
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    });
+
+    let told = answer(message.to_string().as_bytes(), &reply).unwrap();
+    let told: Value = serde_json::from_slice(&told).unwrap();
+    let said = &told["choices"][0]["message"];
+    let result = r#"{"role":"tool","tool_call_id":"toolu_1","content":"1"}"#;
+    let again = sent(&format!(r#"{{"messages":[{hi},{said},{result}],{tools}}}"#));
+
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!(said["tool_calls"][0]["function"]["name"], "fs.read");
+    assert_eq!(again["messages"][1]["content"], content);
+}
+
+#[test]
+fn a_body_that_does_not_parse_says_where_and_repeats_nothing_of_it() {
+    let none = |message: &str| (None, message.to_owned());
+
+    assert_eq!(
+        fault("{\"a\": ]"),
+        none("the body is not JSON (line 1, column 7)")
+    );
+    assert_eq!(fault("[]"), none("the body is not a JSON object"));
+    assert_eq!(fault("null"), none("the body is not a JSON object"));
+    let (param, message) = fault(r#"{"messages":[],"user":"a","user":"b"}"#);
+    assert_eq!(param.as_deref(), Some("user"));
+    assert_eq!(message, "the body names `user` twice");
+    for body in [
+        r#"{"temperature":"secret words"}"#,
+        r#"{"messages":"secret words"}"#,
+        r#"{"messages":["secret words"]}"#,
+        r#"{"messages":[{"role":"user","content":[{"type":"text","text":["secret words"]}]}]}"#,
+        r#"{"messages":[{"role":"user","content":"secret words \ud800"}]}"#,
+        r#"{"tools":[{"function":"secret words"}]}"#,
+    ] {
+        let (param, message) = fault(body);
+        assert!(param.is_some(), "{body}");
+        assert!(!message.contains("secret"), "{message}");
+    }
+}
+
+#[test]
+fn a_body_that_is_not_utf_8_is_refused() {
+    let model = Model {
+        id: "m",
+        alias: "m",
+        capabilities: &Capabilities::of("m", None),
+        defaults: &Defaults::default(),
+        choices: &Translation::default(),
+    };
+
+    let fault = request(b"{\"user\": \"\xff\"}", &model, 1).unwrap_err();
+
+    assert_eq!(fault.message, "the body is not UTF-8 (byte 10)");
+}
+
+#[test]
+fn deep_nesting_costs_no_stack() {
+    let deep = |open: &str, close: &str| open.repeat(20_000) + "1" + &close.repeat(20_000);
+    let lists = deep("[", "]");
+    let objects = deep(r#"{\"a\":"#, "}");
+    let hi = r#""messages":[{"role":"user","content":"Hi"}]"#;
+
+    let call = format!(
+        r#"{{"messages":[{{"role":"user","content":"Hi"}},{{"role":"assistant","tool_calls":[{{"id":"a","function":{{"name":"f","arguments":"{objects}"}}}}]}},{{"role":"tool","tool_call_id":"a","content":"1"}}]}}"#
+    );
+    assert!(ask(&call).is_ok());
+    assert!(ask(&format!(r#"{{{hi},"nobody_knows":{lists}}}"#)).is_ok());
+    assert!(ask(&format!(r#"{{{hi},"container":{lists}}}"#)).is_ok());
+    let schemas = deep(r#"{"anyOf":[{"items":"#, "}]}");
+    let (param, _) = fault(&format!(
+        r#"{{{hi},"tools":[{{"function":{{"name":"f","parameters":{schemas}}}}}]}}"#
+    ));
+    assert_eq!(param.as_deref(), Some("tools[0].function.parameters"));
+}
+
+#[test]
+fn a_default_that_no_request_could_carry_is_named() {
+    let parse = |params: Value| Defaults::parse(params.as_object().unwrap());
+
+    let fault = parse(json!({"model": "m", "max_tokens": "many"})).unwrap_err();
+
+    assert_eq!(fault.param, "max_tokens");
+    assert!(parse(json!({"model": "m", "rpm": 5})).unwrap().is_empty());
+    assert!(parse(json!({"max_tokens": null})).unwrap().is_empty());
+    assert!(!parse(json!({"max_tokens": 5})).unwrap().is_empty());
+}

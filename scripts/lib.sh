@@ -6,10 +6,17 @@ cache=$repo/.cache
 venv=$cache/venv
 export PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
 cd "$repo"
+# Networks fail for a moment.
+export CARGO_NET_RETRY=${CARGO_NET_RETRY:-10}
 
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
 have() { command -v "$1" >/dev/null 2>&1; }
+
+# thrice COMMAND…: for what is fetched; it is tried again after a while.
+thrice() {
+  "$@" || { sleep 10; "$@"; } || { sleep 30; "$@"; }
+}
 
 # step WHAT COMMAND…: runs quietly, says how long it took, shows the output only if it failed.
 step() {

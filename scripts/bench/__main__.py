@@ -1,13 +1,15 @@
 """Runs the rounds, drops the disturbed ones, prints the table and writes it to docs/benchmarks.md."""
 
 import argparse
+import functools
 import statistics
 import sys
+from collections.abc import Callable
 
-from rig import Rig
+from rig import Process, Rig
 from rig.processes import REPO
 
-from . import idle, report
+from . import idle, report, translation
 from .load import WORKLOADS, Sample, sample, wrk
 from .proxies import start_all, start_upstream
 
@@ -17,46 +19,62 @@ FOREIGN_LIMIT = 0.20
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench/run")
     parser.add_argument("--quick", action="store_true", help="3 rounds of 2 s instead of 5 of 6 s, and no file is written")
-    quick = parser.parse_args().quick
-    rounds, seconds = (3, 2) if quick else (5, 6)
-    with Rig("bench") as rig:
-        samples, dropped = measure_cpu(rig, rounds, seconds)
-    memory = measure_memory(1 if quick else 3)
-    text = report.markdown(samples, memory, rounds, seconds, dropped)
+    parser.add_argument("--translation", action="store_true", help="only what the translation costs, and no file is written")
+    options = parser.parse_args()
+    rounds, seconds = (3, 2) if options.quick else (5, 6)
+    contest = functools.partial(take_turns, rounds, seconds)
+    cost, dropped = translation.measure(contest, 500 if options.quick else 3000)
+    text = "\n".join(translation.markdown(cost)) + "\n"
+    if not options.translation:
+        samples, more = measure_cpu(contest)
+        memory = measure_memory(1 if options.quick else 3)
+        text = report.markdown(samples, memory, rounds, seconds, dropped + more) + "\n" + text
     print(text)
-    if not quick:
+    if not options.quick and not options.translation:
         (REPO / "docs").mkdir(exist_ok=True)
         (REPO / "docs/benchmarks.md").write_text(text)
-    return 0
+    over = translation.excess(cost)
+    if over:
+        print("over what it may cost: " + "; ".join(over), file=sys.stderr)
+    return 1 if over else 0
 
 
-def measure_cpu(rig: Rig, rounds: int, seconds: int) -> tuple[dict, int]:
-    """Every proxy in every round before the next round: what changes on the machine hits all of them."""
-    upstream, port = start_upstream(rig)
-    proxies = start_all(rig, port)
-    samples: dict[tuple[str, str], list[Sample]] = {}
-    dropped = 0
-    for workload in WORKLOADS:
-        kept = 0
-        for attempt in range(rounds * 3):
-            if kept == rounds:
-                break
-            for proxy in proxies:
-                wrk(proxy, workload, rig, 1)
-            taken = {proxy.name: sample(proxy, workload, upstream, rig, seconds) for proxy in proxies}
-            foreign = max(one.foreign for one in taken.values())
-            note = "" if foreign <= FOREIGN_LIMIT else f"  dropped: others used {foreign:.0%} of the machine"
-            micros = ", ".join(f"{name} {one.cpu_per_request * 1e6:.0f}" for name, one in taken.items())
-            print(f"{workload.name}, round {attempt + 1}: {micros} µs{note}", file=sys.stderr)
-            if note:
-                dropped += 1
-                continue
-            kept += 1
-            for name, one in taken.items():
-                samples.setdefault((workload.name, name), []).append(one)
-        if not kept:
-            raise SystemExit("every round was disturbed by other processes: measure when the machine is quiet")
+def measure_cpu(contest: Callable) -> tuple[dict, int]:
+    with Rig("bench") as rig:
+        upstream, port = start_upstream(rig)
+        proxies = start_all(rig, port)
+        samples: dict[tuple[str, str], list[Sample]] = {}
+        dropped = 0
+        for workload in WORKLOADS:
+            taken, more = contest(rig, upstream, workload.name, {proxy.name: (proxy, workload) for proxy in proxies})
+            samples |= {(workload.name, name): these for name, these in taken.items()}
+            dropped += more
     return samples, dropped
+
+
+def take_turns(rounds: int, seconds: int, rig: Rig, upstream: Process, what: str, runners: dict) -> tuple[dict[str, list[Sample]], int]:
+    """Every runner in every round before the next round: what changes on the machine hits all of them."""
+    kept: dict[str, list[Sample]] = {name: [] for name in runners}
+    dropped = 0
+    for attempt in range(rounds * 3):
+        if attempt - dropped == rounds:
+            break
+        for proxy, workload in runners.values():
+            wrk(proxy, workload, rig, 1)
+        taken = {name: sample(proxy, workload, upstream, rig, seconds) for name, (proxy, workload) in runners.items()}
+        foreign = max(one.foreign for one in taken.values())
+        disturbed = foreign > FOREIGN_LIMIT
+        note = f"  dropped: others used {foreign:.0%} of the machine" if disturbed else ""
+        micros = ", ".join(f"{name} {one.cpu_per_request * 1e6:.0f}" for name, one in taken.items())
+        print(f"{what}, round {attempt + 1}: {micros} µs{note}", file=sys.stderr)
+        if disturbed:
+            dropped += 1
+            continue
+        for name, one in taken.items():
+            kept[name].append(one)
+    if not all(kept.values()):
+        raise SystemExit("every round was disturbed by other processes: measure when the machine is quiet")
+    return kept, dropped
 
 
 def measure_memory(rounds: int) -> dict[str, float]:

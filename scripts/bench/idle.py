@@ -36,5 +36,5 @@ async def open_stream(port: int) -> asyncio.StreamWriter:
         status = await reader.readline()
         if b" 200 " not in status:
             raise RuntimeError(f"a held stream was answered {status!r}")
-        await reader.readuntil(b"content_block_delta")
+        await reader.readuntil(b"message_start")
     return writer

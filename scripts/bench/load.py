@@ -20,6 +20,9 @@ class Workload:
     name: str
     body_bytes: int
     query: str = ""
+    path: str = "/v1/messages"
+    model: str = "some-model"
+    stream: bool = False
 
 
 WORKLOADS = [
@@ -38,14 +41,16 @@ class Sample:
 
 
 def body(workload: Workload) -> str:
-    start, end = '{"model":"some-model","max_tokens":64,"messages":[{"role":"user","content":"', '"}]}'
+    """Valid in either dialect."""
+    stream = '"stream":true,' if workload.stream else ""
+    start, end = f'{{"model":"{workload.model}","max_tokens":64,{stream}"messages":[{{"role":"user","content":"', '"}]}'
     return start + "x" * (workload.body_bytes - len(start) - len(end)) + end
 
 
 def wrk(proxy: Proxy, workload: Workload, rig: Rig, seconds: int) -> tuple[int, float, float]:
     """Requests answered, the load generator's own CPU seconds, and the wall time."""
-    payload = rig.write(f"body-{workload.body_bytes}.json", body(workload))
-    url = f"http://127.0.0.1:{proxy.port}/v1/messages{workload.query}"
+    payload = rig.write("body.json", body(workload))
+    url = f"http://127.0.0.1:{proxy.port}{workload.path}{workload.query}"
     began, before = time.monotonic(), cpu.child_seconds()
     done = subprocess.run(
         ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "-s", SCRIPT, url, "--", payload],

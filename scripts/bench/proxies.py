@@ -26,9 +26,11 @@ def start_all(rig: Rig, upstream: int) -> list[Proxy]:
     return proxies
 
 
-def start_upstream(rig: Rig) -> tuple[Process, int]:
+def start_upstream(rig: Rig, ca_file: str | None = None) -> tuple[Process, int]:
+    """With a file for its CA, it speaks TLS."""
     port = free_port()
-    process = rig.start("mock_upstream", [RELEASE / "examples/mock_upstream", f"127.0.0.1:{port}"])
+    options = [] if ca_file is None else [rig.folder / ca_file]
+    process = rig.start("mock_upstream", [RELEASE / "examples/mock_upstream", f"127.0.0.1:{port}", *options])
     process.until_port(port)
     return process, port
 

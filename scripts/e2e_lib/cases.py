@@ -6,7 +6,10 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-MODULES = ["curl", "anthropic_sdk", "openai_sdk", "claude_code", "endpoints", "edge_errors", "websocket", "balancer", "demo"]
+MODULES = [
+    "curl", "anthropic_sdk", "openai_sdk", "openai_chats", "javascript", "langchain", "llm_program", "aider", "golden", "differential",
+    "claude_code", "endpoints", "edge_errors", "websocket", "balancer", "demo",
+]
 
 CASES: list["Case"] = []
 

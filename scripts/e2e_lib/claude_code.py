@@ -4,9 +4,14 @@ import json
 import os
 import subprocess
 
+from rig import PATIENCE
+
+from . import chats
 from .cases import case, claim
-from .edge import header, text, tool_call
+from .edge import header, text
 from .world import World
+
+BASH = {"type": "tool_use", "id": "toolu_e2e", "name": "Bash", "input": {"command": "echo the-tool-said-$((6 * 7))", "description": "say a number"}}
 
 
 def claude(world: World, prompt: str, *options: str, **environment: str) -> str:
@@ -15,7 +20,7 @@ def claude(world: World, prompt: str, *options: str, **environment: str) -> str:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC_", "CLAUDE"))}
     done = subprocess.run(
         ["claude", "-p", prompt, *options],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd=home / "project",
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5 * PATIENCE, cwd=home / "project",
         env={
             **clean,
             "HOME": str(home),
@@ -60,7 +65,7 @@ def streamed(world: World) -> None:
 def tool(world: World) -> None:
     """it runs the command that the model asks for, and its result reaches the model"""
     world.edge.rule("the-tool-said-42", text("the answer was 42"))
-    world.edge.rule("marker-tool", tool_call("Bash", {"command": "echo the-tool-said-$((6 * 7))", "description": "say a number"}))
+    world.edge.rule("marker-tool", chats.streamed([BASH]))
     said = json.loads(claude(world, "marker-tool: what is it?", "--allowedTools", "Bash", "--output-format", "json"))
     claim(said["result"] == "the answer was 42" and said["num_turns"] == 2, str(said))
 

@@ -12,7 +12,7 @@ def curl(world: World, path: str, *arguments: str, body: dict | None = None, key
     """Status, headers (names in lower case) and body."""
     data = [] if body is None else ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
     done = subprocess.run(
-        ["curl", "-sS", "-i", "--max-time", "60", "-H", f"Authorization: Bearer {key or world.key}", *data, *arguments, world.url + path],
+        ["curl", "-sS", "-i", "--max-time", "120", "-H", f"Authorization: Bearer {key or world.key}", *data, *arguments, world.url + path],
         capture_output=True, text=True, check=True,
     )
     head, _, text = done.stdout.partition("\n\n")

@@ -44,15 +44,6 @@ def page(world: World) -> None:
     claim(headers["content-type"].startswith("application/json"), str(headers))
 
 
-@case("edge: long Retry-After is told")
-def told(world: World) -> None:
-    """a pause longer than retry.max_delay is not slept on: the client gets it with Retry-After"""
-    world.edge.rule("hello there", cloudflare(1200, retry_after=3600))
-    status, headers, text = curl(world, "/v1/messages", body=message("claude-resolved"))
-    claim(status in (503, 529) and int(headers["retry-after"]) > 60, f"{status} {headers}: {text}")
-    claim(json.loads(text)["type"] == "error", text)
-
-
 @case("edge: refusal before the body")
 def early(world: World) -> None:
     """a refusal that comes before a 200 KB body was read is delivered, and exactly one POST was made"""
@@ -64,3 +55,13 @@ def early(world: World) -> None:
     claim(status == 403, f"{status}: {text}")
     posts = [request for request in world.edge.requests() if request["method"] == "POST"]
     claim(len(posts) == 1, f"{len(posts)} POSTs")
+
+
+@case("edge: long Retry-After is told")
+def told(world: World) -> None:
+    """a pause longer than retry.max_delay is not slept on: the client gets it with Retry-After"""
+    # The last case of this lane: it stays paused.
+    world.edge.rule("hello there", cloudflare(1200, retry_after=3600))
+    status, headers, text = curl(world, "/v1/messages", body=message("claude-resolved"))
+    claim(status in (503, 529) and int(headers["retry-after"]) > 60, f"{status} {headers}: {text}")
+    claim(json.loads(text)["type"] == "error", text)

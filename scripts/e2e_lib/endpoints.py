@@ -3,6 +3,8 @@
 import json
 import urllib.request
 
+from rig import PATIENCE
+
 from .cases import case, claim
 from .curl import curl, message
 from .world import USER, World
@@ -30,13 +32,19 @@ def probes(world: World) -> None:
     claim(status == 200 and json.loads(text)["id"] == "claude-resolved", f"{status}: {text}")
 
 
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        return answer.read().decode()
+
+
 @case("endpoints: admin port", quick=True)
 def admin(world: World) -> None:
     """health, readiness and counters are on the admin port only"""
     curl(world, "/v1/messages", body=message("claude-resolved"))
-    for path, expected in (("/healthz", ""), ("/readyz", ""), ("/metrics", "memgate_requests_total")):
-        with urllib.request.urlopen(world.admin + path, timeout=5) as answer:
-            claim(expected in answer.read().decode(), f"{path} on the admin port")
+    # A request is counted after its answer.
+    world.gateway.until(lambda: "memgate_requests_total" in fetch(world.admin + "/metrics"), PATIENCE, "count")
+    for path in ("/healthz", "/readyz"):
+        fetch(world.admin + path)
     status, _, text = curl(world, "/metrics")
     claim("memgate_" not in text, f"/metrics on the data port is {status}")
 

@@ -47,7 +47,7 @@ def litellm(world: World) -> None:
 
 @case("openai SDK: direct model")
 def direct(world: World) -> None:
-    """a plain, a streamed and a tool turn on a direct model, for now by way of LiteLLM"""
+    """a plain, a streamed and a tool turn on a direct model"""
     turns(world, "claude-sonnet-4.5")
 
 

@@ -1,7 +1,6 @@
 """How does a run end? With a table of every case, and the same in docs/e2e.txt after a full run."""
 
-import subprocess
-from importlib.metadata import version
+import json
 
 from rig.processes import REPO
 
@@ -17,9 +16,14 @@ def show(results: list[Result], write: bool) -> None:
 
 
 def versions() -> list[str]:
-    claude = subprocess.run(["claude", "--version"], capture_output=True, text=True).stdout.split() or ["?"]
-    packages = ", ".join(f"{name} {version(name)}" for name in ("litellm", "anthropic", "openai"))
-    return [f"scripts/e2e: {packages} (Python), Claude Code {claude[0]}"]
+    """As they are pinned, which is as they are installed."""
+    files = [REPO / f"scripts/requirements-{part}.txt" for part in ("e2e", "clients", "aider")]
+    lines = [line.replace("[proxy]", "") for file in files for line in file.read_text().splitlines() if "==" in line]
+    javascript = json.loads((REPO / "scripts/e2e_lib/js/package.json").read_text())["dependencies"]
+    return [
+        f"Python: {', '.join(line.replace('==', ' ') for line in lines)}",
+        f"JavaScript: {', '.join(f'{name} {version}' for name, version in javascript.items())}",
+    ]
 
 
 def table(results: list[Result]) -> list[str]:

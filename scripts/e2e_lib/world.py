@@ -84,7 +84,7 @@ class World:
         litellm = rig.start("litellm", litellm_command(ports["litellm"]), litellm_environment(rig.folder))
         gateway = rig.start("memgate", [BINARY, "run", "--config", "memgate.yaml"])
         print("LiteLLM boots … ", end="", flush=True)
-        litellm.until_http(f"http://127.0.0.1:{ports['litellm']}/health/liveliness", 180)
+        litellm.until_http(f"http://127.0.0.1:{ports['litellm']}/health/liveliness", 600)
         print("up", flush=True)
         gateway.until_http(f"http://127.0.0.1:{ports['admin']}/readyz")
         return World(

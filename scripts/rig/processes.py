@@ -1,6 +1,7 @@
 """How are servers started for a run, and how is it made sure that none of them outlives it?"""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -15,10 +16,19 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[2]
 
 
+PATIENCE = 60
+given: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the range from which the kernel serves itself, so that nobody else has it when its server starts."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe:
+            if port in given or probe.connect_ex(("127.0.0.1", port)) == 0:
+                continue
+        given.add(port)
+        return port
 
 
 class Process:
@@ -68,10 +78,10 @@ class Process:
             time.sleep(0.05)
         raise RuntimeError(f"{self.name}: no {what} within {seconds:.0f} s:\n{self.output()}")
 
-    def until_port(self, port: int, seconds: float = 20) -> None:
+    def until_port(self, port: int, seconds: float = PATIENCE) -> None:
         self.until(lambda: accepts(port), seconds, f"listener on port {port}")
 
-    def until_http(self, url: str, seconds: float = 20) -> None:
+    def until_http(self, url: str, seconds: float = PATIENCE) -> None:
         self.until(lambda: answers(url), seconds, f"200 from {url}")
 
 

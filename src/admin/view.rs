@@ -56,7 +56,6 @@ impl View for GatewayView {
         let snapshot = self.gateway.snapshot();
         let (unready, wall) = (self.unready(), snapshot.clock.wall());
         let in_flight: Map<String, Value> = snapshot
-            .metrics
             .in_flight()
             .into_iter()
             .map(|(lane, requests)| (lane, requests.into()))

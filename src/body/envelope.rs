@@ -111,6 +111,31 @@ impl Envelope {
     }
 }
 
+/// What the beginning of a body says, for whoever does not hold the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// `None`: no model stands there, as far as it can be read.
+    pub model: Option<String>,
+    pub stream: bool,
+}
+
+impl Glance {
+    /// Reads as far as the beginning is JSON; what comes then is somebody else's to judge.
+    pub fn at(beginning: &[u8]) -> Self {
+        let text = beginning.utf8_chunks().next();
+        let mut reader = Reader::new(text.map_or("", |chunk| chunk.valid()));
+        let mut found = Found::default();
+        let mut member = reader.take(b'{', "`{`");
+        while member.is_ok() && found.member(&mut reader).is_ok() {
+            member = reader.take(b',', "`,`");
+        }
+        Self {
+            model: found.model.map(|(model, _)| model),
+            stream: found.stream,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Found {
     model: Option<(String, Range<usize>)>,

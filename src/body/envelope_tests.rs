@@ -444,3 +444,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_beginning_of_a_body_tells_its_model_as_soon_as_it_has_passed() {
+    let body = r#"{"ü":[{"model":"no"},1e-7],"stream":true,"mod\u0065l":"gpt-é","n":1,"user":"x"}"#;
+    let whole = Glance {
+        model: Some("gpt-é".to_owned()),
+        stream: true,
+    };
+    let known = body.find(r#","n""#).unwrap();
+
+    assert_eq!(Glance::at(body.as_bytes()), whole);
+    for end in 0..body.len() {
+        let model = Glance::at(&body.as_bytes()[..end]).model;
+        let expected = whole.model.clone().filter(|_| end >= known);
+        assert_eq!(model, expected, "{end}");
+    }
+}
+
+#[test]
+fn what_is_no_json_has_no_model_at_its_beginning() {
+    for body in [
+        "",
+        "model",
+        "[{\"model\":\"m\"}]",
+        "{model:\"m\"}",
+        "{\"model\":7}",
+        "\u{feff}{\"model\":\"m\"}",
+    ] {
+        assert_eq!(Glance::at(body.as_bytes()), Glance::default(), "{body}");
+    }
+    assert_eq!(
+        Glance::at(b"{\"model\":\"m\",\xff").model.as_deref(),
+        Some("m")
+    );
+}

@@ -7,4 +7,4 @@ mod json;
 
 pub use budget::{Budget, Full, Share};
 pub use decode::{DecodeBounds, DecodeError, Encoding, decode};
-pub use envelope::{Envelope, MAX_MODEL, ScanError};
+pub use envelope::{Envelope, Glance, MAX_MODEL, ScanError};

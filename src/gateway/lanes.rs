@@ -53,6 +53,7 @@ impl DirectUpstream {
     pub(super) fn show(&self) {
         let view = self.lane.view();
         self.metrics.hold_cookies(self.jar.list().len());
+        self.metrics.carry(view.in_flight);
         for cause in Cause::ALL {
             let times = view.pauses.of(cause);
             self.lane_metrics.paused(cause.as_str(), times);

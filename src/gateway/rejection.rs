@@ -199,7 +199,12 @@ impl Rejection {
             )
             .again_after(1),
             Self::Caller(refusal) => {
-                Answer::new(refusal.status(), refusal.code(), refusal.to_string())
+                let answer = Answer::new(refusal.status(), refusal.code(), refusal.to_string());
+                match refusal {
+                    // Whether the key is good is not known, and soon asked again.
+                    Refusal::CannotAsk => answer.again_after(1),
+                    _ => answer,
+                }
             }
             Self::NoMemoryUser => Answer::new(
                 400,

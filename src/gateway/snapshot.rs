@@ -131,11 +131,21 @@ impl Snapshot {
 
     /// All metrics in Prometheus' text format, the gauges read now.
     pub fn render_metrics(&self) -> prometheus::Result<String> {
+        self.show_lanes();
+        self.metrics.hold_bodies(self.bodies.in_use() as u64);
+        self.metrics.render()
+    }
+
+    /// Requests under way by lane; who waits for one is not.
+    pub fn in_flight(&self) -> Vec<(String, i64)> {
+        self.show_lanes();
+        self.metrics.in_flight()
+    }
+
+    fn show_lanes(&self) {
         for upstream in self.lanes() {
             upstream.show();
         }
-        self.metrics.hold_bodies(self.bodies.in_use() as u64);
-        self.metrics.render()
     }
 
     /// A direct model was named on a path that only LiteLLM serves: beside cookies, limits and memory.

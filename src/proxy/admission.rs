@@ -78,7 +78,7 @@ async fn decide(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Ad
         Target::Messages | Target::CountTokens | Target::ChatCompletions => {
             route(session, ctx, &target).await.map(Some)
         }
-        Target::LiteLlmOnly => untouched::held(session, ctx).await.map(Some),
+        Target::LiteLlmOnly => untouched::peeked(session, ctx).await.map(Some),
         Target::LiteLlm { model } => untouched::stream(session, ctx, model.as_deref())
             .await
             .map(Some),
@@ -122,7 +122,7 @@ async fn route(
         return Err(Rejection::MemorySwitch.into());
     }
     let (sent, share) = body::read(session, &snapshot.config.limits, &snapshot.bodies).await?;
-    let parcel = Parcel::open(session, sent, share, snapshot.config.limits.body).await?;
+    let mut parcel = Parcel::open(session, sent, share, snapshot.config.limits.body).await?;
     let envelope = Envelope::scan(parcel.plain()).map_err(Rejection::Body)?;
     let route = snapshot.routes.resolve(&envelope.model, fastrand::f64());
     let caller = match (route.direct(), &snapshot.config.litellm.api_key) {
@@ -131,10 +131,6 @@ async fn route(
     };
     let way = direct::way(session, ctx, target, &route)?;
     let user = direct::memory_user(session, ctx, &route, caller.as_ref())?;
-    let lane = way
-        .as_ref()
-        .map_or(&snapshot.litellm.metrics, |way| &way.upstream.metrics)
-        .enter();
     let way = match way {
         Some(mut way) => {
             let headers = &session.req_header().headers;
@@ -145,9 +141,12 @@ async fn route(
             );
             way.fairness = Fairness::of(headers, person);
             way.detour = Detour::of(snapshot, &route, &parcel, &envelope);
+            if route.renames(&envelope.model) && !direct::translates(&route, target) {
+                parcel.make_room_for(&mut way.detour).await;
+            }
             Way::Direct(way)
         }
-        None => Way::LiteLlm { tried: Vec::new() },
+        None => Way::litellm(snapshot),
     };
     let ((feed, held), translation) = match (route.direct(), &way) {
         (Some(model), Way::Direct(way)) if direct::is_translated(model, target) => {
@@ -158,7 +157,6 @@ async fn route(
         _ => (parcel.hold(ctx, &envelope, route.model.as_deref()), None),
     };
     Ok(Admitted {
-        lane,
         way,
         caller,
         user,

@@ -1,4 +1,4 @@
-//! Who holds the body, and for how long? Reads a routed request's body whole, within every bound.
+//! Who holds the body, and for how long? Reads a routed request's body whole, within every bound, or its beginning.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 const PROGRESS: usize = 64 * 1024;
 /// However steady the progress, a body must be in by then.
 const WHOLE_BODY: Duration = Duration::from_secs(600);
+/// How much is looked at of a body that is not held.
+const PEEKED: usize = 1024 * 1024;
 /// The first reservation, before a byte of the body is there.
 const START: usize = 64 * 1024;
 
@@ -72,6 +74,34 @@ pub(super) async fn read(
     let whole = whole.into_bytes();
     share.shrink_to(whole.len());
     Ok((whole, share))
+}
+
+/// The beginning of a body that goes on by itself, all of a small one. It waits for no room and refuses nobody.
+pub(super) async fn peek(
+    session: &mut Session,
+    limits: &Limits,
+    budget: &Budget,
+) -> Result<Option<(Bytes, Share)>, Unread> {
+    let Ok(mut share) = budget.reserve(0, Duration::ZERO).await else {
+        return Ok(None);
+    };
+    let mut beginning = Gathered::new(0);
+    let mut pace = Pace::new(limits.body_timeout, Instant::now());
+    while beginning.len() < PEEKED && !session.is_body_done() {
+        let full = beginning.len() + PROGRESS > share.bytes()
+            && share.grow(PROGRESS, Duration::ZERO).await.is_err();
+        if full {
+            break;
+        }
+        let Some(piece) = next_piece(session, &pace).await? else {
+            break;
+        };
+        pace.progress(piece.len(), Instant::now());
+        beginning.push(piece);
+    }
+    let beginning = beginning.into_bytes();
+    share.shrink_to(beginning.len());
+    Ok(Some((beginning, share)))
 }
 
 /// Answers `Expect: 100-continue`, which Pingora leaves unanswered while the client waits.

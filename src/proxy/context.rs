@@ -49,8 +49,6 @@ pub(super) struct Admitted {
     pub model: Option<String>,
     pub stream: bool,
     pub betas: Vec<String>,
-    /// Held for its drop: one more request of the lane under way.
-    pub lane: LaneInFlight,
     /// What the relay goes by; `None` where a connection is upgraded and so no answer awaited.
     pub feed: Option<SharedFeed>,
     /// `None`: the body is streamed through, not held.
@@ -65,7 +63,20 @@ pub(super) struct Admitted {
 )]
 pub(super) enum Way {
     Direct(DirectWay),
-    LiteLlm { tried: Vec<SocketAddr> },
+    LiteLlm {
+        tried: Vec<SocketAddr>,
+        /// Held for its drop: LiteLLM has no lane that would count.
+        _under_way: LaneInFlight,
+    },
+}
+
+impl Way {
+    pub(super) fn litellm(snapshot: &Snapshot) -> Self {
+        Self::LiteLlm {
+            tried: Vec::new(),
+            _under_way: snapshot.litellm.metrics.enter(),
+        }
+    }
 }
 
 pub(super) struct DirectWay {
@@ -78,6 +89,8 @@ pub(super) struct DirectWay {
     pub detour: Option<Detour>,
     /// It goes past the router, to the provider itself.
     pub bypassed: bool,
+    /// Attempts made by it: what another way refused is no retry here.
+    pub attempts: u32,
 }
 
 /// A body in our hands, on its way to the upstream.
@@ -206,9 +219,16 @@ impl RequestCtx {
         }
     }
 
+    pub(super) fn direct_mut(&mut self) -> Option<&mut DirectWay> {
+        match &mut self.admitted.as_mut()?.way {
+            Way::Direct(way) => Some(way),
+            Way::LiteLlm { .. } => None,
+        }
+    }
+
     /// The answer is final: the body that another way would have needed is let go.
     pub(super) fn forget_detour(&mut self) {
-        if let Some(Way::Direct(way)) = self.admitted.as_mut().map(|admitted| &mut admitted.way) {
+        if let Some(way) = self.direct_mut() {
             way.detour = None;
         }
     }

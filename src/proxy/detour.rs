@@ -12,6 +12,9 @@ use crate::config::Bypass;
 use crate::gateway::{DirectUpstream, Snapshot};
 use crate::routing::Route;
 
+/// Why a session goes round that was turned before.
+pub(super) const STICKY: &str = "sticky";
+
 /// Another way to the same model.
 pub(super) enum Detour {
     Provider(Arc<DirectUpstream>),
@@ -84,7 +87,7 @@ pub(super) fn keep(ctx: &mut RequestCtx) {
         None => false,
     };
     if open {
-        turn(ctx, "sticky");
+        turn(ctx, STICKY);
     }
 }
 
@@ -117,7 +120,6 @@ fn turn(ctx: &mut RequestCtx, reason: &'static str) -> bool {
     ctx.answered.memory = way.is_router().then_some("bypassed");
     match detour {
         Detour::Provider(upstream) => {
-            admitted.lane = upstream.metrics.enter();
             admitted.user = None;
             way.upstream = upstream;
             way.leave_router();
@@ -131,8 +133,7 @@ fn turn(ctx: &mut RequestCtx, reason: &'static str) -> bool {
             }
             // LiteLLM translates by itself.
             admitted.translation = None;
-            admitted.lane = ctx.snapshot.litellm.metrics.enter();
-            admitted.way = Way::LiteLlm { tried: Vec::new() };
+            admitted.way = Way::litellm(&ctx.snapshot);
         }
     }
     true

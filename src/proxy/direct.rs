@@ -46,12 +46,19 @@ pub(super) fn way(
         fairness: Fairness::default(),
         detour: None,
         bypassed: false,
+        attempts: 0,
     }))
 }
 
 /// The model's provider is to be asked in another dialect than the client speaks.
 pub(super) fn is_translated(model: &DirectModel, target: &Target) -> bool {
     model.target.dialect == ProviderDialect::Anthropic && *target == Target::ChatCompletions
+}
+
+/// The way of this route is to be asked in another dialect than the client speaks.
+pub(super) fn translates(route: &Route, target: &Target) -> bool {
+    let model = route.direct();
+    model.is_some_and(|model| is_translated(model, target))
 }
 
 /// The gateway itself does not speak to this model in the dialect of this path.

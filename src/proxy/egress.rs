@@ -34,7 +34,6 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result
     let snapshot = Arc::clone(&ctx.snapshot);
     let fairness = Fairness::of(&head.headers, head.headers.get("x-sm-user-id"));
     let way = way(&head.uri, fairness, &snapshot)?;
-    let lane = way.upstream.metrics.enter();
     let mut asked = None;
     let (feed, held) = if session.is_body_done() {
         (parcel::feed(ctx, None), None)
@@ -52,7 +51,6 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result
         stream: asked.as_ref().is_some_and(|asked| asked.stream),
         model: asked.map(|asked| asked.model),
         betas: Vec::new(),
-        lane,
         feed: Some(feed),
         held,
         translation: None,
@@ -85,6 +83,7 @@ fn way(uri: &Uri, fairness: Fairness, snapshot: &Snapshot) -> Result<DirectWay, 
         })),
         detour: detour.map(Detour::Provider),
         bypassed: false,
+        attempts: 0,
     })
 }
 

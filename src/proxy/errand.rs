@@ -78,6 +78,7 @@ impl DirectWay {
         // Both parts have been parts of a target before.
         self.uri = self.errand.past_router(&self.uri).unwrap_or_default();
         self.bypassed = true;
+        self.attempts = 0;
     }
 }
 

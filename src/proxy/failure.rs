@@ -28,11 +28,12 @@ pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BE
         error.set_retry(true);
         return error;
     }
+    let timed_out = *error.etype() == ErrorType::ConnectTimedout;
     if ctx
         .attempt
         .opener
         .as_ref()
-        .is_some_and(|opener| !opener.failed())
+        .is_some_and(|opener| !opener.failed(timed_out))
     {
         // It waited for another's connection, of whose failure the lane hears once.
         ctx.attempt.permit = None;
@@ -46,11 +47,12 @@ pub(super) fn not_connected(ctx: &mut RequestCtx, peer: &HttpPeer, mut error: BE
     }
     ctx.answered.failure = Some(failure);
     let again = match ctx.admitted.as_ref().map(|admitted| &admitted.way) {
-        Some(Way::LiteLlm { tried }) => {
+        Some(Way::LiteLlm { tried, .. }) => {
             let another = ctx.snapshot.litellm.backends.choose(tried).is_some();
             another && at_once_elsewhere(ctx)
         }
         _ if failure == Failure::Tls => goes_on(ctx, Phase::Unusable),
+        _ if timed_out => goes_on(ctx, Phase::ConnectTimedOut),
         _ => goes_on(ctx, Phase::Connect),
     };
     error.set_retry(again);
@@ -76,7 +78,7 @@ pub(super) fn broke(
             return error;
         }
         Some(Expired::Idle) => {
-            ctx.answered.broken_stream = Some("idle_timeout");
+            break_off(ctx, "idle_timeout");
             return error;
         }
         None => {}
@@ -87,7 +89,7 @@ pub(super) fn broke(
         return error;
     }
     if ctx.answered.head_at.is_some() {
-        ctx.answered.broken_stream = Some("upstream_broke");
+        break_off(ctx, "upstream_broke");
         return error;
     }
     let unprocessed = is_unprocessed(&error);
@@ -101,7 +103,7 @@ pub(super) fn broke(
         goes_on(ctx, Phase::Unprocessed)
     } else if is_stale_and_harmless(session, ctx, reused) {
         // The connection was old, not the replica dead: it may be asked again.
-        if let Some(Way::LiteLlm { tried }) =
+        if let Some(Way::LiteLlm { tried, .. }) =
             ctx.admitted.as_mut().map(|admitted| &mut admitted.way)
         {
             tried.pop();
@@ -113,6 +115,17 @@ pub(super) fn broke(
     };
     error.set_retry(again);
     error
+}
+
+/// An answer that began well and broke off is no good one, unless only its end was missing.
+fn break_off(ctx: &mut RequestCtx, kind: &'static str) {
+    ctx.answered.broken_stream = Some(kind);
+    let outcome = match &ctx.answered.stream {
+        Some(tail) if tail.is_finished() => return,
+        Some(_) => Outcome::Truncated,
+        None => Outcome::of_transport(Phase::Answering),
+    };
+    ctx.answered.outcome = Some(outcome.as_str());
 }
 
 /// RFC 9113 8.7: REFUSED_STREAM, and a graceful GOAWAY below our stream, mean that nothing was processed.

@@ -94,7 +94,7 @@ async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
                 .peer(ctx.attempt.opener.clone())
                 .ok_or(Failure::Unresolved)
         }
-        Way::LiteLlm { tried } => match snapshot.litellm.backends.choose(tried) {
+        Way::LiteLlm { tried, .. } => match snapshot.litellm.backends.choose(tried) {
             Some(replica) => {
                 tried.push(replica.address);
                 let mut peer = litellm_peer(

@@ -46,6 +46,7 @@ pub(super) fn of(ctx: &RequestCtx) -> Option<Judge> {
         tried: Tried::of(ctx)?,
         dialect: ctx.dialect,
         translated: ctx.translation().is_some(),
+        bodiless: ctx.admitted.as_ref().is_some_and(|it| it.held.is_none()),
         request_id: ctx.request_id.as_str().to_owned(),
         finding: Arc::clone(&ctx.answered.finding),
     };
@@ -114,7 +115,7 @@ impl Tried {
     fn of(ctx: &RequestCtx) -> Option<Self> {
         let way = ctx.direct()?;
         Some(Self {
-            number: ctx.attempt.number,
+            number: way.attempts,
             upstream: Arc::clone(&way.upstream),
             provider: way.called().provider.to_owned(),
             permit: ctx.attempt.permit.clone(),
@@ -159,6 +160,8 @@ struct Case {
     dialect: Dialect,
     /// The provider speaks another one.
     translated: bool,
+    /// What carries nothing bills and writes nothing.
+    bodiless: bool,
     request_id: String,
     finding: Arc<Mutex<Finding>>,
 }
@@ -212,7 +215,7 @@ impl Case {
                         self.tried.whose(edge) == Whose::Host && edge.class().turned_away()
                     });
                 let again = if processed {
-                    Some(false)
+                    (!self.bodiless).then_some(false)
                 } else {
                     unseen.then_some(true)
                 };

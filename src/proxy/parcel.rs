@@ -1,6 +1,7 @@
 //! What goes up of a request's body? The bytes that came, but for the model's name.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -72,6 +73,17 @@ impl Parcel {
         grown.map_err(|_full| Rejection::BodiesFull)
     }
 
+    /// Room for the body of the other way beside the one that is renamed; without any there is no other way.
+    pub(super) async fn make_room_for(&mut self, detour: &mut Option<Detour>) {
+        let Some(Detour::LiteLlm(original)) = detour else {
+            return;
+        };
+        let grown = self.share.grow(original.bytes.len(), Duration::ZERO).await;
+        if grown.is_err() {
+            *detour = None;
+        }
+    }
+
     /// What goes up in the place of what came.
     pub(super) fn translated(
         mut self,
@@ -108,12 +120,6 @@ impl Parcel {
             mode,
             rename: Some((envelope.clone(), Arc::clone(public))),
         }
-    }
-
-    /// What goes up where nothing is changed.
-    pub(super) fn unchanged(mut self, ctx: &RequestCtx) -> (SharedFeed, Held) {
-        self.share.shrink_to(self.sent.len());
-        as_it_came(ctx, self.sent, self.share)
     }
 
     /// What goes up: the bytes that came, but for the model's name.

@@ -9,6 +9,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::context::{DirectWay, RequestCtx, TurnedAway};
+use super::detour::STICKY;
 use super::{detour, forward};
 use crate::cookies::Site;
 use crate::upstream::lane::{Asker, Entry, Patience, Permit, Refusal};
@@ -67,15 +68,9 @@ pub(super) async fn pass(session: &mut Session, ctx: &mut RequestCtx) -> Result<
         };
         let asker = asker(ctx, way);
         let refusal = match way.upstream.lane.enter(asker) {
-            Entry::Go(permit) => {
-                ctx.attempt.permit = Some(Arc::new(permit));
-                return Ok(());
-            }
+            Entry::Go(permit) => return Ok(go(ctx, permit)),
             Entry::Wait(place) => match stand_in_line(session, ctx, place.granted()).await? {
-                Ok(permit) => {
-                    ctx.attempt.permit = Some(Arc::new(permit));
-                    return Ok(());
-                }
+                Ok(permit) => return Ok(go(ctx, permit)),
                 Err(refusal) => refusal,
             },
             Entry::Refused(refusal) => refusal,
@@ -87,13 +82,22 @@ pub(super) async fn pass(session: &mut Session, ctx: &mut RequestCtx) -> Result<
     Ok(())
 }
 
+fn go(ctx: &mut RequestCtx, permit: Permit) {
+    ctx.attempt.permit = Some(Arc::new(permit));
+    if let Some(way) = ctx.direct_mut() {
+        way.attempts += 1;
+    }
+}
+
 fn asker(ctx: &RequestCtx, way: &DirectWay) -> Asker {
     let fairness = way.fairness;
+    // Whoever has just been turned never asked this lane before, however often the client sent it.
+    let newcomer = ctx.answered.bypassed.is_some_and(|why| why != STICKY);
     Asker {
         caller: fairness.caller,
         session: fairness.session.unwrap_or_default(),
         background: fairness.background,
-        retry: fairness.repeated || ctx.attempt.number > 1,
+        retry: way.attempts > 0 || fairness.repeated && !newcomer,
         lacks_cookies: lacks_cookies(ctx, way),
         patience: if way.detour.is_some() {
             Patience::Bypass

@@ -24,7 +24,11 @@ pub(super) async fn reject(
     ctx: &mut RequestCtx,
     rejection: &Rejection,
 ) -> Result<()> {
-    let answer = rejection.answer(ctx.dialect);
+    let mut answer = rejection.answer(ctx.dialect);
+    if session.is_body_empty() {
+        // What carries nothing bills and writes nothing.
+        answer.should_retry = answer.should_retry.filter(|again| *again);
+    }
     ctx.answered.refused = Some(answer.code);
     error(session, ctx, &answer).await
 }

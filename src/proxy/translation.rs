@@ -21,7 +21,7 @@ use crate::translate::{
 
 /// A larger body is not translated on a thread that serves others.
 const AT_ONCE: usize = 256 * 1024;
-const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+pub(super) const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// A request at work in two dialects.
 pub(super) struct Translation {

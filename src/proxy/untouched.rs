@@ -1,4 +1,9 @@
 //! What passes to LiteLLM as it is, and does it really have to?
+//!
+//! Nothing of it is held, whatever its size and coding. On the few paths whose body names a model that may be direct,
+//! up to a mebibyte of a body that is not packed is looked at first, as far as `limits.bodies_in_flight` has room at
+//! once; what was read goes up ahead of the rest. A model that stands further back, or in a packed body, is not seen:
+//! LiteLLM judges it then.
 
 use pingora_proxy::Session;
 
@@ -6,10 +11,10 @@ use super::admission::authenticate;
 use super::body::{self, Unread};
 use super::context::{Admitted, RequestCtx, Way};
 use super::direct;
-use super::parcel::{self, Parcel};
+use super::parcel;
 use super::target::is_inference;
 use crate::auth::Caller;
-use crate::body::Envelope;
+use crate::body::{Encoding, Glance};
 use crate::config::Expose;
 use crate::gateway::Rejection;
 use crate::routing::{DirectModel, Route};
@@ -42,28 +47,35 @@ pub(super) async fn stream(
     })
 }
 
-/// A request for inference that direct models do not do. Its body is held: the model stands in it. One that
-/// cannot be read is LiteLLM's to judge.
-pub(super) async fn held(session: &mut Session, ctx: &RequestCtx) -> Result<Admitted, Unread> {
+/// A request for inference that direct models do not do. Its model stands in the body, of which the beginning is
+/// looked at; what cannot be read there is LiteLLM's to judge.
+pub(super) async fn peeked(session: &mut Session, ctx: &RequestCtx) -> Result<Admitted, Unread> {
     let snapshot = &ctx.snapshot;
-    let limits = &snapshot.config.limits;
-    let (sent, share) = body::read(session, limits, &snapshot.bodies).await?;
-    let parcel = Parcel::open(session, sent, share, limits.body).await?;
-    let envelope = Envelope::scan(parcel.plain()).ok();
-    let route = envelope
-        .as_ref()
-        .map(|envelope| snapshot.routes.resolve(&envelope.model, 0.0));
+    let caller = caller(session, ctx).await?;
+    body::invite(session).await?;
+    let headers = &session.req_header().headers;
+    let peeked = if matches!(Encoding::of(headers), Ok(Encoding::Identity)) {
+        body::peek(session, &snapshot.config.limits, &snapshot.bodies).await?
+    } else {
+        None
+    };
+    let seen = peeked.as_ref().map(|(beginning, _)| Glance::at(beginning));
+    let Glance { model, stream } = seen.unwrap_or_default();
+    let route = model
+        .as_deref()
+        .map(|model| snapshot.routes.resolve(model, 0.0));
     if let Some((route, direct)) = route.as_ref().and_then(with_direct) {
         authenticate(session, ctx, Some(route)).await?;
         return Err(direct::no_endpoint(route, direct).into());
     }
-    let caller = caller(session, ctx).await?;
-    let (feed, held) = parcel.unchanged(ctx);
+    let feed = parcel::feed(ctx, None);
+    if let Some((beginning, share)) = peeked {
+        feed.lock().begin_with(beginning, share);
+    }
     Ok(Admitted {
-        stream: envelope.as_ref().is_some_and(|envelope| envelope.stream),
-        model: envelope.map(|envelope| envelope.model),
+        stream,
+        model,
         feed: Some(feed),
-        held: Some(held),
         ..to_litellm(ctx, caller)
     })
 }
@@ -82,8 +94,7 @@ async fn caller(session: &Session, ctx: &RequestCtx) -> Result<Option<Caller>, R
 
 fn to_litellm(ctx: &RequestCtx, caller: Option<Caller>) -> Admitted {
     Admitted {
-        lane: ctx.snapshot.litellm.metrics.enter(),
-        way: Way::LiteLlm { tried: Vec::new() },
+        way: Way::litellm(&ctx.snapshot),
         caller,
         user: None,
         model: None,

@@ -14,7 +14,7 @@ use super::context::{BodyMode, DirectWay, Held, RequestCtx, Way, names};
 use super::egress;
 use super::errand::{Credentials, Errand};
 use super::head::edit_request;
-use super::translation::Translation;
+use super::translation::{IDENTITY, Translation};
 use crate::config::{ProviderDialect, Secret};
 use crate::cookies::Site;
 use crate::routing::DirectModel;
@@ -91,6 +91,10 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
                     }
                     if admitted.translation.is_some() {
                         Translation::write(&mut head.headers);
+                    }
+                    if admitted.stream {
+                        // In a packed stream nobody could see how it ends.
+                        head.headers.insert(header::ACCEPT_ENCODING, IDENTITY);
                     }
                     write_direct_headers(&mut head.headers, model, way)?;
                 }

@@ -123,6 +123,7 @@ impl Model {
             "type": "model",
             "id": self.id,
             "display_name": self.display_name(),
+            "created": self.created,
             "created_at": stamp(created),
         });
         let limits = [
@@ -294,7 +295,7 @@ mod tests {
             gpt.anthropic(),
             json!({
                 "type": "model", "id": "gpt", "display_name": "gpt",
-                "created_at": "2023-11-14T22:13:20Z", "max_tokens": 4096,
+                "created": 1_700_000_000, "created_at": "2023-11-14T22:13:20Z", "max_tokens": 4096,
             })
         );
     }

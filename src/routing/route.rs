@@ -60,6 +60,11 @@ impl Route {
         }
     }
 
+    /// Whether a body that names this model goes up under another name.
+    pub fn renames(&self, model: &str) -> bool {
+        self.model.as_ref().is_some_and(|name| name != model)
+    }
+
     /// The names under which a key may have been given this model: the public name and what an alias stands for.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&*self.name).chain(self.target.as_deref())

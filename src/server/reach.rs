@@ -44,6 +44,7 @@ async fn until_reached(
         snapshot.clock.sleep(AGAIN).await;
     }
     *bypass.reachable.lock() = Some(true);
+    bypass.lane.reached();
     if told {
         log::info!(target: "memgate::lane", "the bypass {host} can be reached now");
     }

@@ -64,11 +64,7 @@ impl Ca {
     }
 
     /// TLS 1.2 and 1.3 for these names; tickets and the session cache let clients resume.
-    pub(super) fn server_config(
-        &self,
-        names: &[String],
-        alpn: Alpn,
-    ) -> io::Result<Arc<ServerConfig>> {
+    pub fn server_config(&self, names: &[String], alpn: Alpn) -> io::Result<Arc<ServerConfig>> {
         let mut params = CertificateParams::new(names).map_err(io::Error::other)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;

@@ -107,6 +107,12 @@ impl UpstreamMetrics {
         if reused { &self.reused } else { &self.fresh }.inc();
     }
 
+    /// So many are under way, where somebody else counts.
+    pub fn carry(&self, requests: usize) {
+        let requests = i64::try_from(requests).unwrap_or(i64::MAX);
+        self.in_flight.set(requests);
+    }
+
     #[must_use]
     pub fn enter(&self) -> InFlight {
         self.in_flight.inc();

@@ -19,6 +19,8 @@ use super::resolve::Host;
 use crate::config::BaseUrl;
 
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+/// Whoever takes so long to say that he lives is as good as dead: requests would hang there.
+const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 /// `/health` calls every model and costs money; this path only says that the process lives.
 const HEALTH_PATH: &str = "/health/liveliness";
 const CANDIDATES: usize = 64;
@@ -126,7 +128,7 @@ impl Site {
     fn new(base: BaseUrl, host: Arc<Host>) -> Self {
         let mut probe = HttpHealthCheck::new(&base.origin.host, base.origin.tls);
         probe.peer_template.options.connection_timeout = Some(Duration::from_secs(1));
-        probe.peer_template.options.read_timeout = Some(Duration::from_secs(3));
+        probe.peer_template.options.read_timeout = Some(PROBE_PATIENCE);
         if let Ok(uri) = format!("{}{HEALTH_PATH}", base.path).parse() {
             probe.req.set_uri(uri);
         }

@@ -33,7 +33,9 @@ pub enum Entry {
     /// Others opened theirs: there is room in the pool.
     LookAgain,
     /// The connection that this one waited for could not be made.
-    Failed,
+    Failed {
+        timed_out: bool,
+    },
 }
 
 /// The right to open a connection. Dropped, it was given up: the next one in line tries.
@@ -79,9 +81,9 @@ impl ConnectGate {
 
 impl Turn {
     /// Those who waited for it share in the failure, instead of running into it one after the other.
-    pub fn failed(mut self) {
+    pub fn failed(mut self, timed_out: bool) {
         if let Some(gate) = self.0.take() {
-            gate.end(|| Entry::Failed);
+            gate.end(|| Entry::Failed { timed_out });
         }
     }
 }
@@ -193,10 +195,13 @@ mod tests {
         let gate = ConnectGate::new(100);
         let (mut turns, waiting) = sort(come(&gate, 50));
 
-        turns.remove(0).failed();
+        turns.remove(0).failed(true);
 
         for one in waiting {
-            assert!(matches!(one.now_or_never(), Some(Entry::Failed)));
+            assert!(matches!(
+                one.now_or_never(),
+                Some(Entry::Failed { timed_out: true })
+            ));
         }
         assert!(
             matches!(gate.enter().now_or_never(), Some(Entry::Open(_))),

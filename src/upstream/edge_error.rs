@@ -21,6 +21,8 @@ pub const MAX_READ: usize = 64 * 1024;
 /// What an edge error says. Every text in it is checked to be short and harmless to show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EdgeError {
+    /// The answer's.
+    pub status: u16,
     /// Cloudflare's own number (1200), or the status for errors that are numbered by it (522).
     pub code: Option<u16>,
     /// `error_name`: `cache_connection_limit`.
@@ -149,6 +151,7 @@ pub(super) fn read_text(
     if numbered_by_status {
         error.code = error.code.or(Some(status));
     }
+    error.status = status;
     error.challenge = challenge;
     error.retry_after = retry_after::parse(headers, now).or(error.retry_after);
     let header_ray = headers.get("cf-ray").and_then(|ray| ray.to_str().ok());
@@ -238,8 +241,8 @@ fn of_fields([code, name, zone_field, ray_id, wait]: [Option<&str>; 5]) -> EdgeE
         name: name.and_then(|name| short(name, 64, |c| c.is_ascii_alphanumeric() || c == '_')),
         zone: zone_field.and_then(zone),
         ray_id: ray_id.and_then(ray),
-        challenge: false,
         retry_after: wait.map(retry_after::seconds),
+        ..EdgeError::default()
     }
 }
 

@@ -46,7 +46,7 @@ impl Effect {
                     Whose::Behind => Reach::Lane,
                 },
             },
-            Outcome::Transport(Phase::Connect | Phase::Unusable) => Self {
+            Outcome::Transport(Phase::Connect | Phase::ConnectTimedOut | Phase::Unusable) => Self {
                 sign: Sign::Failed,
                 reach: Reach::Host,
             },

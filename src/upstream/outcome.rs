@@ -58,6 +58,8 @@ pub enum ProviderError {
 pub enum Phase {
     /// No connection came to be: nothing of the request was written.
     Connect,
+    /// No connection came to be in time: nobody is there, and waiting as long again would not help.
+    ConnectTimedOut,
     /// No address, or no TLS identity that can be trusted: the same way once more would not help.
     Unusable,
     /// HTTP/2 says that it was not worked on: REFUSED_STREAM, or GOAWAY below our stream.
@@ -109,14 +111,16 @@ impl Outcome {
         match self {
             Self::Answered | Self::ErrorEvent { .. } | Self::Truncated => true,
             Self::Provider { status, .. } => *status >= 500 && *status != 529,
-            Self::Edge(error) => matches!(
-                error.class(),
-                EdgeClass::WorkerFailed | EdgeClass::OriginFailed | EdgeClass::Other
-            ),
+            Self::Edge(error) => match error.class() {
+                EdgeClass::WorkerFailed | EdgeClass::OriginFailed => true,
+                EdgeClass::Other => error.status >= 500,
+                _ => false,
+            },
             Self::Unproved { status, .. } => *status >= 500,
-            Self::Transport(phase) => {
-                !matches!(phase, Phase::Connect | Phase::Unusable | Phase::Unprocessed)
-            }
+            Self::Transport(phase) => !matches!(
+                phase,
+                Phase::Connect | Phase::ConnectTimedOut | Phase::Unusable | Phase::Unprocessed
+            ),
         }
     }
 
@@ -219,6 +223,7 @@ impl Phase {
     fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect_failed",
+            Self::ConnectTimedOut => "connect_timeout",
             Self::Unusable => "unusable",
             Self::Unprocessed => "unprocessed",
             Self::Written => "connection_lost",

@@ -205,6 +205,7 @@ fn an_error_event_is_told_by_its_type_or_the_status_in_it() {
 fn each_way_a_connection_fails_has_its_own_label() {
     let phases = [
         Phase::Connect,
+        Phase::ConnectTimedOut,
         Phase::Unprocessed,
         Phase::Written,
         Phase::Silent,
@@ -243,6 +244,8 @@ fn what_may_have_been_worked_on_is_known_as_such() {
         (503, "error code: 1200"),
         (429, "error code: 1015"),
         (403, "error code: 1020"),
+        (404, "<html>"),
+        (400, "<html>"),
     ] {
         assert!(
             !outcome(status, &[], body).may_have_been_processed(),
@@ -251,6 +254,7 @@ fn what_may_have_been_worked_on_is_known_as_such() {
     }
     for (phase, processed) in [
         (Phase::Connect, false),
+        (Phase::ConnectTimedOut, false),
         (Phase::Unprocessed, false),
         (Phase::Written, true),
         (Phase::Silent, true),

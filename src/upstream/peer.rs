@@ -98,9 +98,9 @@ impl Opener {
     }
 
     /// The attempt has none. Was it its own connection that failed, and not one that it waited for?
-    pub fn failed(&self) -> bool {
+    pub fn failed(&self, timed_out: bool) -> bool {
         let turn = self.turn.lock().take();
-        turn.map(Turn::failed).is_some()
+        turn.map(|turn| turn.failed(timed_out)).is_some()
     }
 }
 
@@ -113,10 +113,14 @@ impl Connect for Opener {
         }
         match self.gate.enter().await {
             Entry::LookAgain => Error::e_explain(LOOK_AGAIN, "another request opened a connection"),
-            Entry::Failed => Error::e_explain(
-                ErrorType::ConnectError,
-                "another request's connection failed",
-            ),
+            Entry::Failed { timed_out } => {
+                let kind = if timed_out {
+                    ErrorType::ConnectTimedout
+                } else {
+                    ErrorType::ConnectError
+                };
+                Error::e_explain(kind, "another request's connection failed")
+            }
             Entry::Open(turn) => {
                 *self.turn.lock() = Some(turn);
                 let address = address
@@ -195,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_direct_server_is_verified_shared_pinged_and_given_up_in_time() {
+    fn a_direct_server_is_verified_shared_pinged_and_given_up_timed_out() {
         let peer = server().peer(None).unwrap();
 
         let options = &peer.options;
@@ -234,10 +238,11 @@ mod tests {
 
         let (waited, ()) = tokio::join!(second.connect(&address), async { first.opened() });
         let _stream = second.connect(&address).await.unwrap();
-        let (failed, own) = tokio::join!(third.connect(&address), async { second.failed() });
+        let fails = async { second.failed(true) };
+        let (failed, own) = tokio::join!(third.connect(&address), fails);
 
         assert_eq!(*waited.err().unwrap().etype(), LOOK_AGAIN);
-        assert_eq!(*failed.err().unwrap().etype(), ErrorType::ConnectError);
-        assert!(own && !third.failed(), "one connection failed, not two");
+        assert_eq!(*failed.err().unwrap().etype(), ErrorType::ConnectTimedout);
+        assert!(own && !third.failed(true), "one connection failed, not two");
     }
 }

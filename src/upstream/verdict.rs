@@ -206,6 +206,9 @@ fn repeat(outcome: &Outcome, called: Called<'_>) -> Repeat {
         Outcome::Transport(Phase::Connect | Phase::Unprocessed) => {
             Repeat::HereOrElsewhere(Reason::NotSent)
         }
+        Outcome::Transport(Phase::ConnectTimedOut) => {
+            Repeat::ElsewhereOr(Duration::ZERO, Reason::NotSent)
+        }
         Outcome::Transport(Phase::Unusable) => Repeat::Elsewhere,
         Outcome::Answered
         | Outcome::ErrorEvent { .. }

@@ -112,6 +112,7 @@ const TABLE: &str = "
     523 in time                            | 523 text error code: 523         | 3  | 3 edge_refused     | bypass route_down    | deliver
     523 much later                         | 523 text error code: 523         | 61 | deliver            | bypass route_down    | deliver
     no connection                          | connect                          | -  | 0 not_sent         | 0 not_sent           | deliver
+    no connection in time                  | connect_timeout                  | -  | 0 not_sent         | bypass route_down    | deliver
     a stream refused                       | unprocessed                      | -  | 0 not_sent         | 0 not_sent           | deliver
     429 that says when                     | 429 api rate_limit_error         | 7  | 7 provider_refused | 7 provider_refused   | deliver
     429 of whomever                        | 429                              | 7  | 7 provider_refused | 7 provider_refused   | deliver
@@ -167,6 +168,7 @@ fn outcome(ended: &str, retry_after: &str) -> Outcome {
     let (kind, rest) = body.split_once(' ').unwrap_or((body, ""));
     let status = match status {
         "connect" => return Outcome::of_transport(Phase::Connect),
+        "connect_timeout" => return Outcome::of_transport(Phase::ConnectTimedOut),
         "unprocessed" => return Outcome::of_transport(Phase::Unprocessed),
         "written" => return Outcome::of_transport(Phase::Written),
         "silent" => return Outcome::of_transport(Phase::Silent),

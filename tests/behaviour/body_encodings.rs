@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use memgate::sim::{Edge, answer};
+use memgate::sim::{Edge, LiteLlm, LiteLlmOptions, answer};
 
 use crate::bodies::{renamed, sha256, turn_of};
 use crate::harness::*;
@@ -149,6 +149,32 @@ async fn a_damaged_or_cut_body_is_a_400() {
             400,
             "{coding}"
         );
+    }
+    assert_eq!(edge.stats().requests, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_for_litellm_passes_in_any_coding_also_in_one_that_nobody_knows() {
+    let edge = Edge::answering([]).await.unwrap();
+    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).with_litellm(&litellm);
+    let gateway = gateway.start().await;
+    let known = CODINGS.map(|(coding, pack)| (coding, pack(turn("hi").to_string().as_bytes())));
+    let other =
+        ["deflate", "snappy", "gzip, br", "gzip"].map(|coding| (coding, b"\x01\x02".to_vec()));
+
+    for path in ["/v1/responses", "/v1/embeddings", "/v1/rerank"] {
+        for (coding, body) in known.iter().chain(&other) {
+            let request = gateway.post(path).header("content-encoding", *coding);
+            let answer = request.body(body.clone()).send().await.unwrap();
+
+            let what = format!("{path} {coding}");
+            assert_eq!(answer.headers()["x-memgate-route"], "litellm", "{what}");
+            let seen = asked(&litellm).pop().unwrap();
+            assert_eq!(seen.target, path, "{what}");
+            assert_eq!(seen.header("content-encoding"), Some(*coding), "{what}");
+            assert_eq!(seen.body.sha256, sha256(body), "{what}");
+        }
     }
     assert_eq!(edge.stats().requests, 0);
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::bodies::{sha256, turn_of};
 use crate::harness::*;
+use crate::two_ways::before;
 use crate::wire::{H2, Raw, soon};
 
 const BODY: usize = 200_000;
@@ -231,5 +232,143 @@ async fn what_litellm_serves_is_streamed_whatever_its_size() {
             assert_eq!(echo["body_sha256"], sha256(&body), "{what} {size}");
             assert_eq!(echo["query"], "purpose=a//b&&x=%7e", "{what} {size}");
         }
+    }
+}
+
+/// What is streamed, but for the model that may stand in its first bytes.
+const PEEKED: [&str; 2] = ["/v1/responses", "/v1/embeddings"];
+/// More than `limits.body`, were that left as it is.
+const LARGE: usize = 34 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn responses_and_embeddings_of_litellm_are_streamed_whatever_their_size_and_room() {
+    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
+    let edge = Edge::answering([]).await.unwrap();
+    let own = "listen: ['127.0.0.1:0', {address: '127.0.0.1:0', h2c: true}]\n";
+    for limits in ["", "limits: {body: 1KiB, bodies_in_flight: 1KiB}"] {
+        let gateway = TestGateway::in_front_of(&edge)
+            .with_litellm(&litellm)
+            .own(&format!("{own}{limits}"))
+            .start()
+            .await;
+        for path in PEEKED {
+            for size in [0, 1, 65_536, 3_000_000, LARGE] {
+                let text = "x".repeat(size);
+                let body = match size {
+                    0 | 1 => text,
+                    _ => format!(r#"{{"input":"{text}","model":"{OTHER}"}}"#),
+                };
+                let what = format!("{path} {size} {limits}");
+                let mut raw = Raw::connect(gateway.address()).await;
+                let length = format!("expect: 100-continue\r\ncontent-length: {}\r\n", body.len());
+                raw.post(path, &length).await;
+                assert_eq!(raw.reply().await.status, 100, "{what}");
+                raw.send(body.as_bytes()).await;
+                assert_ne!(raw.reply().await.status, 413, "{what}");
+                raw.post(path, "transfer-encoding: chunked\r\n").await;
+                raw.chunks(body.as_bytes(), 60_000).await;
+                raw.reply().await;
+                let mut h2 = H2::connect(gateway.address_of(1)).await;
+                let mut exchange = h2.post(path, &[]).await;
+                exchange.send(body.as_bytes(), 16_000).await;
+                exchange.reply().await;
+
+                let seen = asked(&litellm);
+                let digest = sha256(body.as_bytes());
+                let [.., sized, chunked, framed] = &seen[..] else {
+                    panic!("{what}: {} requests", seen.len());
+                };
+                for (how, seen) in [("length", sized), ("chunks", chunked), ("h2", framed)] {
+                    assert_eq!(seen.target, path, "{how} {what}");
+                    assert_eq!(seen.body.sha256, digest, "{how} {what}");
+                }
+            }
+        }
+        nothing_held(&gateway).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_room_refuses_nobody_whose_body_is_only_looked_at() {
+    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge)
+        .with_litellm(&litellm)
+        .own(ROOM)
+        .start()
+        .await;
+    let mut slow = Raw::connect(gateway.address()).await;
+    slow.post("/v1/messages", "content-length: 240000\r\n")
+        .await;
+    slow.send(&[b'x'; 100_000]).await;
+    holds(&gateway, 240_000).await;
+
+    for path in PEEKED {
+        let body = turn_of(BODY).replacen(MODEL, OTHER, 1);
+        let answer = gateway.post(path).body(body.clone()).send().await.unwrap();
+
+        assert_eq!(answer.status(), 200, "{path}");
+        let seen = asked(&litellm).pop().unwrap();
+        assert_eq!(seen.body.sha256, sha256(body.as_bytes()), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_model_is_seen_at_the_beginning_of_a_body_that_is_too_large_to_hold() {
+    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).with_litellm(&litellm);
+    let gateway = gateway.start().await;
+    let text = "x".repeat(3 << 20);
+    let first = format!(r#"{{"n":[1,{{"model":"no"}}],"model":"{MODEL}","input":"{text}"}}"#);
+    let last = format!(r#"{{"input":"{text}","model":"{MODEL}"}}"#);
+
+    for path in PEEKED {
+        let length = format!("content-length: {}\r\n", first.len());
+        let mut raw = Raw::connect(gateway.address()).await;
+        raw.post(path, &length).await;
+        raw.send(&first.as_bytes()[..2 << 20]).await;
+        let told = raw.reply().await;
+
+        assert_eq!(told.status, 400, "{path}");
+        assert_eq!(told.json()["error"]["code"], "unsupported_endpoint");
+        assert_eq!(litellm.stats().posts, 0, "{path}");
+        let passed = gateway.post(path).body(last.clone()).send().await.unwrap();
+        assert_eq!(
+            passed.headers()["x-memgate-route"],
+            "litellm",
+            "{path}: nobody reads a mebibyte and more for a name"
+        );
+        litellm.reset();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_kept_for_litellm_beside_the_renamed_one_has_room_of_its_own() {
+    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
+    let edge = Edge::answering([]).await.unwrap();
+    for (room, at_least, at_most) in [("500KiB", 2 * BODY, 500 << 10), ("300KiB", BODY, 300 << 10)]
+    {
+        let limits = format!("limits: {{body: 250KiB, bodies_in_flight: {room}}}");
+        let gateway = before(&edge, "bypass: litellm")
+            .with_litellm(&litellm)
+            .own(&limits)
+            .start()
+            .await;
+        edge.script([answer::usual().cut(At::BeforeHead, How::Stall)]);
+
+        let asking = tokio::spawn(gateway.post("/v1/messages").body(turn_of(BODY)).send());
+        let stalled = edge.wait_until(|stats| stats.in_flight == 1, PATIENCE);
+        assert!(
+            stalled.await,
+            "{room}: it is served, with or without another way"
+        );
+
+        let bytes = held(&gateway);
+        assert!((at_least..=at_most).contains(&bytes), "{room}: {bytes}");
+        asking.abort();
+        nothing_held(&gateway).await;
+        let left = edge.wait_until(|stats| stats.in_flight == 0, PATIENCE);
+        assert!(left.await);
     }
 }

@@ -235,3 +235,39 @@ async fn a_broken_stream_is_counted_and_logged() {
     assert_eq!(gateway.metric("stream_errors_total", &kind).await, 1.0);
     assert_eq!(gateway.metric("client_disconnects_total", &[]).await, 0.0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_whose_answer_broke_off_is_not_counted_as_a_good_one() {
+    for alpn in [Alpn::H1, Alpn::H2] {
+        let edge = edge(alpn).await;
+        let gateway = TestGateway::in_front_of(&edge).start().await;
+        let ways = [("truncated", true), ("answer_lost", false)];
+        for (outcome, streams) in ways {
+            for (number, how) in [How::Abort, How::Truncate].into_iter().enumerate() {
+                let (answer, body) = match streams {
+                    true => (stream().cut(At::AfterEvents(1), how), streamed(MODEL, "x")),
+                    false => (
+                        answer::usual().cut(At::AfterBytes(20), how),
+                        turn("x").to_string(),
+                    ),
+                };
+                edge.script([answer]);
+                let id = format!("breaks-{alpn:?}-{outcome}-{number}");
+                let request = gateway.post("/v1/messages").header("x-request-id", &id);
+
+                let mut answer = request.body(body).send().await.unwrap();
+                soon(read_out(&mut answer)).await;
+                let line = logs::access_line(&id).await;
+
+                assert_eq!(line["outcome"], "broken", "{line}");
+                let labels = [("outcome", outcome)];
+                let counted = f64::from(u32::try_from(number).unwrap() + 1);
+                gateway
+                    .counts("upstream_attempts_total", &labels, counted)
+                    .await;
+            }
+        }
+        let good = [("outcome", "ok")];
+        assert_eq!(gateway.metric("upstream_attempts_total", &good).await, 0.0);
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use memgate::clock::ManualClock;
 use memgate::sim::cloudflare::{self, Form};
-use memgate::sim::{Answer, At, Encoding, How, LiteLlm, answer};
+use memgate::sim::{Answer, At, Encoding, Hold, How, LiteLlm, Rule, answer};
 use serde_json::Value;
 
 use crate::harness::*;
@@ -351,4 +351,32 @@ async fn a_pause_of_the_provider_itself_leaves_the_router_alone() {
 
     assert_eq!(route(&gateway.message("hello").await), (200, "direct"));
     assert!(!gateway.is_paused(ROUTER_LANE));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_on_a_bypass_that_was_reached_at_the_start_does_not_wait_for_one_that_goes_first() {
+    let edge = two_hosts().await;
+    let clock = ManualClock::default();
+    let gateway = before(&edge, "bypass: provider").clock(Arc::new(clock));
+    let gateway = gateway.start().await;
+    let bypass = gateway.lane(PROVIDER_LANE);
+    assert!(becomes_true(|| *bypass.reachable.lock() == Some(true)).await);
+    let hold = Hold::default();
+    provider(&edge).rule(Rule::new(answer::usual().held(&hold)).method("POST"));
+    gateway.pause_host(ROUTER, Duration::from_secs(60));
+
+    let clients = gateway.at_once(100);
+
+    gateway
+        .until_lane(PROVIDER_LANE, |view| {
+            (view.in_flight, view.queued) == (32, 68)
+        })
+        .await;
+    hold.release();
+    for client in clients {
+        assert_eq!(
+            route(&soon(client).await.unwrap().unwrap()),
+            (200, "bypass")
+        );
+    }
 }

@@ -75,7 +75,10 @@ async fn the_way_past_the_router_fetches_cookies_of_its_own() {
     }
 
     let refused = provider(&edge).stats().refused.cookies;
-    assert!((1..=FEW).contains(&refused), "{refused}");
+    assert!(
+        (1..=32).contains(&refused),
+        "it was reached at the start, so a first window goes at once: {refused}"
+    );
 }
 
 /// Clients that ask one after the other until they are told to stop; each ends with what was not a 200.

@@ -175,6 +175,7 @@ async fn models_are_listed_in_anthropics_shape_to_those_who_speak_it() {
     {
         assert_eq!(model["type"], "model");
         assert!(model["display_name"].is_string(), "{model}");
+        assert!(model["created"].is_u64(), "{model}");
         let created = model["created_at"].as_str().unwrap();
         assert!(created.ends_with('Z') && created.contains('T'), "{model}");
     }

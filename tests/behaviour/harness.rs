@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use memgate::clock::{Clock, SystemClock};
@@ -241,9 +242,7 @@ impl Builder {
             Ok(loaded) => loaded.config,
             Err(faults) => panic!("the test's configuration is wrong:\n{faults}"),
         };
-        // Pingora knows the runtime of a thread that does not share tasks by a number, and the threads of the next
-        // gateway in the same process get the numbers of the last one's.
-        config.server.work_stealing = true;
+        choose_runtime(&mut config);
         let clock = self.clock;
         // Building it looks names up on a runtime of its own.
         let running =
@@ -254,6 +253,22 @@ impl Builder {
             _folder: self.folder,
         }
     }
+}
+
+/// Set where the gateway runs on the runtime that is shipped; each process starts one gateway then.
+pub const SHIPPED_RUNTIME: &str = "MEMGATE_TEST_SHIPPED_RUNTIME";
+
+/// Pingora knows the runtime of a thread that does not share tasks by a number, and the threads of the next gateway
+/// in the same process get the numbers of the last one's. So the usual runtime here is the other one.
+fn choose_runtime(config: &mut Config) {
+    static STARTED: AtomicBool = AtomicBool::new(false);
+    if std::env::var_os(SHIPPED_RUNTIME).is_none() {
+        config.server.work_stealing = true;
+        return;
+    }
+    assert!(!config.server.work_stealing, "that is not what is shipped");
+    let second = STARTED.swap(true, Ordering::Relaxed);
+    assert!(!second, "a second gateway in one process");
 }
 
 /// The body of a plain turn with the direct model.

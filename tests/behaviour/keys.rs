@@ -250,12 +250,19 @@ async fn a_key_is_refused_when_litellm_cannot_be_asked() {
     world.litellm.stop().await;
 
     let (unasked, says) = world.message("sk-virtual-ann").await;
+    let request = world.gateway.http().post(world.gateway.url("/v1/messages"));
+    let request = request
+        .bearer_auth("sk-virtual-ann")
+        .body(turn("x").to_string());
+    let hint = soon(request.send()).await.unwrap();
     let (master, _) = world.message(MASTER).await;
     world.litellm.restart().await.unwrap();
     world.clock.advance(Duration::from_secs(2));
     let (again, _) = world.message("sk-virtual-ann").await;
 
     assert_eq!(unasked, 503, "{says}");
+    assert_eq!(hint.headers()["retry-after"], "1");
+    assert_eq!(hint.headers()["x-should-retry"], "true");
     assert!(says.contains("LiteLLM"), "{says}");
     assert_eq!(master, 200, "the master key needs nobody's word");
     assert_eq!(again, 200);

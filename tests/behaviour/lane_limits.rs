@@ -116,11 +116,17 @@ async fn it_grows_again_with_the_edge_and_that_pauses_nobody() {
             view.limit <= 5 && view.gate == GateView::Open
         })
         .await;
-    let before = gateway.lane_view(ROUTER_LANE).pauses.all();
-
     edge.set_capacity(Some(12));
+    // What was refused before may still be on its way.
+    let refused = edge.stats().refused.capacity as f64;
+    let errors = [("zone", ROUTER), ("code", "1200")];
+    gateway.counts("edge_errors_total", &errors, refused).await;
     gateway
-        .until_lane(ROUTER_LANE, |view| view.limit >= 9)
+        .until_lane(ROUTER_LANE, |view| view.gate == GateView::Open)
+        .await;
+    let before = gateway.lane_view(ROUTER_LANE).pauses.all();
+    gateway
+        .until_lane(ROUTER_LANE, |view| view.limit >= 8)
         .await;
     let pauses = gateway.lane_view(ROUTER_LANE).pauses.all();
     stop.store(true, Ordering::Relaxed);

@@ -71,6 +71,11 @@ async fn the_gauges_and_the_status_page_follow_a_lane_through_its_pause() {
     let limit = gateway.metric("concurrency_limit", &labels).await;
     assert_eq!(limit, 1.0, "below what was in flight, and never below one");
     assert_eq!(gateway.metric("queue_depth", &labels).await, 1.0);
+    assert_eq!(
+        gateway.metric("in_flight", &labels).await,
+        0.0,
+        "who stands in line is not under way"
+    );
     let remaining = gateway.metric("pause_remaining_seconds", &labels).await;
     assert!((50.0..=60.0).contains(&remaining), "{remaining}");
     let errors = [("zone", ROUTER), ("code", "1200")];
@@ -91,6 +96,7 @@ async fn the_gauges_and_the_status_page_follow_a_lane_through_its_pause() {
         (&shown_lane["queued"], &shown_lane["in_flight"]),
         (&1.into(), &0.into())
     );
+    assert_eq!(shown["in_flight"]["lanes"][ROUTER_LANE], 0);
     assert_eq!(shown["edge_errors"][0]["ray_id"], "8f0123456789abcd-FRA");
     assert_eq!(shown["edge_errors"][0]["code"], 1200);
     assert_eq!(shown["edge_errors"][0]["lane"], ROUTER_LANE);

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use memgate::clock::{Clock, ManualClock};
-use memgate::sim::{Answer, Edge, Hold, Rule, answer, cloudflare};
-use memgate::upstream::lane::GateView;
+use memgate::sim::{Answer, Edge, Hold, answer, cloudflare};
+use memgate::upstream::lane::{GateView, LaneView};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use crate::harness::*;
 use crate::two_ways::*;
@@ -115,52 +116,47 @@ async fn sixty_seconds_are_waited_out_to_the_last_and_then_one_goes() {
 async fn it_opens_gradually_and_by_heads_not_by_streams_that_end() {
     let edge = two_hosts().await;
     let (gateway, clock) = on_a_clock(&edge, "bypass: none, queue: {timeout: 90s}").await;
-    let opened = gateway.message("the lane is open").await;
-    edge.reset();
-    // Streams that do not end: the second event comes long after the test.
-    edge.rule(
-        Rule::new(
-            answer::usual()
-                .delay(Duration::from_millis(150))
-                .between(PATIENCE),
-        )
-        .method("POST"),
-    );
-    gateway.pause_host(ROUTER, Duration::from_secs(60));
-    let clients: Vec<_> = (0..12)
-        .map(|n| {
-            let request = gateway
-                .post("/v1/messages")
-                .body(streamed(MODEL, &n.to_string()));
-            tokio::spawn(request.send())
-        })
-        .collect();
-    gateway
-        .until_lane(ROUTER_LANE, |view| view.queued == 12)
-        .await;
-
-    clock.advance(Duration::from_secs(60));
-    let all = edge
-        .wait_until(|stats| stats.served_heads == 12, PATIENCE)
-        .await;
-
-    assert_eq!(opened.status(), 200);
-    assert!(all, "heads are enough: {:?}", edge.stats());
-    let mut arrived: Vec<Duration> = edge.requests().iter().map(|seen| seen.arrived).collect();
-    arrived.sort_unstable();
-    let early = |of: Duration| arrived.iter().filter(|at| **at < arrived[0] + of).count();
-    assert_eq!(
-        early(Duration::from_millis(140)),
-        1,
-        "nobody but the probe before its head"
-    );
-    assert!(
-        early(Duration::from_millis(290)) <= 3,
-        "two after it: {arrived:?}"
-    );
-    for client in &clients {
-        client.abort();
+    gateway.message("the lane is open").await;
+    let ask = || {
+        let request = gateway.post("/v1/messages").body(streamed(MODEL, "x"));
+        tokio::spawn(request.send())
+    };
+    let stand = async |in_flight, queued| {
+        let stands = |view: &LaneView| (view.in_flight, view.queued) == (in_flight, queued);
+        gateway.until_lane(ROUTER_LANE, stands).await;
+    };
+    // Heads come when the test says so, and streams do not end.
+    let held = |hold: &Hold| answer::usual().between(PATIENCE).held(hold);
+    let (probe, two, rest) = (Hold::default(), Hold::default(), Hold::default());
+    edge.script([answer::usual().between(PATIENCE).times(20)]);
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(soon(ask()).await.unwrap().unwrap());
     }
+
+    // The edge refuses at once, so whoever waits long for a head has passed, if that were enough.
+    edge.script([full().retry_after(60), held(&probe), held(&two).times(2)]);
+    edge.script([held(&rest).times(100)]);
+    let mut clients = vec![ask()];
+    gateway.until_in_line(ROUTER_LANE, &clock, 1).await;
+    drop(streams);
+    clients.extend((0..19).map(|_| ask()));
+    stand(0, 20).await;
+    clock.advance(gateway.lane_view(ROUTER_LANE).pause_remaining());
+    stand(1, 19).await;
+    // Who comes looks at the time.
+    clock.advance(Duration::from_secs(9));
+    clients.push(ask());
+    stand(1, 20).await;
+    probe.release();
+    stand(3, 18).await;
+    clock.advance(Duration::from_millis(900));
+    clients.push(ask());
+    stand(3, 19).await;
+    two.release();
+    stand(7, 15).await;
+
+    clients.iter().for_each(JoinHandle::abort);
 }
 
 #[tokio::test(flavor = "multi_thread")]

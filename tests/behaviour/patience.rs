@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use memgate::clock::ManualClock;
 use memgate::sim::Edge;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::harness::TestGateway;
@@ -76,7 +76,7 @@ pub async fn in_its_own_time(edge: &Edge, direct: &str) -> (TestGateway, OwnTime
     let time = clock.clone();
     let ticking = tokio::spawn(async move {
         while health.try_clone().unwrap().send().await.is_ok() {
-            time.advance(Duration::from_millis(2));
+            time.advance(Duration::from_millis(5));
             tokio::time::sleep(LOOK).await;
         }
     });
@@ -101,5 +101,34 @@ impl Nobody {
 
     pub fn address(&self) -> SocketAddr {
         self.0.local_addr().unwrap()
+    }
+}
+
+/// An address where a connection is neither made nor turned down, as long as this lives.
+pub struct Deaf {
+    listener: TcpListener,
+    /// Fill the line of those whom nobody accepts.
+    _line: Vec<TcpStream>,
+}
+
+impl Deaf {
+    pub async fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut line = Vec::new();
+        let full = Duration::from_millis(300);
+        while let Ok(taken) = tokio::time::timeout(full, TcpStream::connect(address)).await {
+            line.push(taken.unwrap());
+        }
+        Self {
+            listener,
+            _line: line,
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
     }
 }

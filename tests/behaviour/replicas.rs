@@ -1,8 +1,10 @@
 //! Several LiteLLM replicas: shared work, probes, and a death that costs no request.
 
-use memgate::sim::{Console, Edge, LiteLlm, LiteLlmOptions, SeenRequest};
+use std::time::{Duration, Instant};
 
+use memgate::sim::{Console, Edge, LiteLlm, LiteLlmOptions, SeenRequest};
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use crate::harness::*;
 
@@ -170,4 +172,38 @@ async fn two_urls_of_one_address_are_two_replicas() {
         let probed = ingress.wait_for(move |seen: &SeenRequest| seen.path() == path, PATIENCE);
         assert!(probed.await.is_some(), "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_takes_connections_and_never_answers_is_left_alone_after_two_probes() {
+    let alive = litellm().await;
+    let hung = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", hung.local_addr().unwrap());
+    let began = Instant::now();
+    let gateway = gateway_before(&[url, alive.url()], "").await;
+    // Every connection is kept open, and nothing is ever said on it.
+    let silence = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((connection, _)) = hung.accept().await {
+            kept.push(connection);
+        }
+    });
+
+    // One in two goes there, as long as it is thought alive.
+    let missed = || async {
+        let both = (0..2).map(|_| gateway.post("/v1/embeddings").body("{}").send());
+        let both = futures::future::join_all(both);
+        tokio::time::timeout(Duration::from_millis(500), both)
+            .await
+            .is_err()
+    };
+    while missed().await {
+        assert!(began.elapsed() < PATIENCE, "it is never left alone");
+    }
+    let taken = began.elapsed();
+    let failed = failures(&gateway, 20).await;
+
+    assert_eq!(failed, NONE);
+    assert!(taken < Duration::from_secs(12), "two probes: {taken:?}");
+    silence.abort();
 }

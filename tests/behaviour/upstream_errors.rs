@@ -2,7 +2,7 @@
 
 use memgate::sim::answer::{self, Answer};
 use memgate::sim::cloudflare::{self, Form};
-use memgate::sim::{Alpn, Edge, EdgeOptions, Encoding, LiteLlm, LiteLlmOptions};
+use memgate::sim::{Alpn, At, Edge, EdgeOptions, Encoding, How, LiteLlm, LiteLlmOptions, Rule};
 use serde_json::{Value, json};
 
 use crate::errors::tells_nothing_internal;
@@ -247,6 +247,8 @@ async fn every_number_of_the_edge_keeps_its_status_and_says_whether_to_try_again
             assert_eq!(error["type"], "error", "{what}");
             let message = error["error"]["message"].as_str().unwrap();
             assert!(message.contains("Cloudflare"), "{what}: {message}");
+            // So that no failure follows another.
+            assert_eq!(gateway.message("works").await.status(), 200);
         }
     }
 }
@@ -267,4 +269,41 @@ async fn a_client_of_http2_gets_the_same_error() {
     assert_eq!(answer.headers()["retry-after"], "45");
     let error: Value = answer.json().await.unwrap();
     assert_eq!(error["error"]["type"], "permission_error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_place_of_an_answer_forbids_to_ask_again_only_where_a_server_failed() {
+    let edge = edge(Alpn::Both).await;
+    let gateway = once(&edge).await;
+    for (status, said) in [(404, None), (410, None), (500, Some("false"))] {
+        let page = answer::status(status).header("content-type", "text/html");
+        edge.script([page.body("<html><title>Nothing here</title></html>")]);
+
+        let answer = gateway.message("x").await;
+
+        assert_eq!(answer.status(), status);
+        let should_retry = answer.headers().get("x-should-retry");
+        assert_eq!(should_retry.map(|said| said.to_str().unwrap()), said);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sent_nothing_is_not_told_that_asking_again_could_bill_twice() {
+    let edge = edge(Alpn::Both).await;
+    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).with_litellm(&litellm);
+    let gateway = gateway.start().await;
+    let cut = answer::usual().cut(At::BeforeHead, How::Abort);
+    litellm.rule(Rule::new(cut).path("/v1/files/x"));
+    let url = gateway.url("/v1/files/x");
+    for (request, said) in [
+        (gateway.http().get(&url), None),
+        (gateway.http().post(&url).body("some"), Some("false")),
+    ] {
+        let answer = soon(request.bearer_auth(MASTER).send()).await.unwrap();
+
+        assert_eq!(answer.status(), 502);
+        let should_retry = answer.headers().get("x-should-retry");
+        assert_eq!(should_retry.map(|said| said.to_str().unwrap()), said);
+    }
 }

@@ -231,6 +231,22 @@ async fn a_script_with_an_unknown_word_is_refused() {
 }
 
 #[tokio::test]
+async fn the_body_of_a_remembered_request_can_be_read_again() {
+    let (edge, control) = controlled().await;
+    let asked = ask("what was I?");
+    let client = browser(&edge);
+    post(&client, &edge, &asked).send().await.unwrap();
+    let id = edge.requests()[0].id;
+    let read = |id: u64| reqwest::get(format!("{control}/__body?id={id}"));
+
+    let kept: Value = read(id).await.unwrap().json().await.unwrap();
+    let stranger = read(id + 1).await.unwrap();
+
+    assert_eq!(kept, asked);
+    assert_eq!(stranger.status(), 404);
+}
+
+#[tokio::test]
 async fn control_paths_work_on_the_tls_port_and_are_not_recorded() {
     let edge = edge().await;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::BytesMut;
 use memgate::config::Translation;
@@ -11,17 +11,7 @@ use memgate::translate::{
 };
 use serde_json::{Value, json};
 
-/// The folders that have this file.
-fn cases(file: &str) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/translation");
-    let mut found: Vec<PathBuf> = fs::read_dir(root)
-        .unwrap()
-        .map(|case| case.unwrap().path())
-        .filter(|case| case.join(file).exists())
-        .collect();
-    found.sort();
-    found
-}
+use super::cases;
 
 /// What the request left for the answer: `reply.json` says where it differs from the usual.
 fn reply(case: &Path) -> Reply {

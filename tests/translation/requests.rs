@@ -1,12 +1,14 @@
 //! Does each `openai_request.json` become its `anthropic_request.json`, or is it refused as `refused.json` says?
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use memgate::config::Translation;
 use memgate::translate::{self, Capabilities, Defaults, Model, Translated, Unsupported};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use super::cases;
 
 /// `case.json`: the model and the operator's words, and what comes out beside the body.
 #[derive(Default, Deserialize)]
@@ -74,21 +76,9 @@ impl Case {
     }
 }
 
-/// The folders that hold a request.
-fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/translation");
-    let folders = fs::read_dir(root).unwrap();
-    let folders = folders.map(|entry| entry.unwrap().path());
-    let mut cases: Vec<PathBuf> = folders
-        .filter(|folder| folder.join("openai_request.json").exists())
-        .collect();
-    cases.sort();
-    cases
-}
-
 #[test]
 fn every_request_comes_out_as_its_case_says() {
-    let folders = cases();
+    let folders = cases("openai_request.json");
     assert!(folders.len() > 100, "the cases were found");
 
     for folder in folders {

@@ -60,7 +60,7 @@ pub(crate) struct Patience {
 }
 
 pub(crate) struct Feed {
-    /// The body is not ours to feed: it streams from the client.
+    /// The body streams from the client, but for a beginning that was read already.
     pub(super) streams: bool,
     body: Bytes,
     /// Given back as soon as no further attempt is possible.
@@ -119,6 +119,12 @@ impl Feed {
             expired: None,
             told: false,
         }
+    }
+
+    /// What was read already of a body that streams: it goes up first.
+    pub(crate) fn begin_with(&mut self, beginning: Bytes, share: Share) {
+        self.body = beginning;
+        self.share = Some(share);
     }
 
     /// Starts the next attempt from the body's first byte. `early_answer` is worth about a round trip
@@ -229,7 +235,7 @@ impl Feed {
     }
 
     pub(super) fn next_piece(&mut self, now: Instant) -> Bytes {
-        if self.stopped {
+        if self.stopped && !self.streams {
             return Bytes::new();
         }
         let limit = if self.offset == 0 { FIRST_PIECE } else { PIECE };
@@ -237,6 +243,10 @@ impl Feed {
         let piece = self.body.slice(self.offset..end);
         self.offset = end;
         self.first_piece_at.get_or_insert(now);
+        if self.streams && self.is_sent() {
+            // The rest is nowhere to be had again, and so there is no other attempt.
+            self.release();
+        }
         piece
     }
 

@@ -99,6 +99,10 @@ impl CustomSession for Relay {
             let no_body = no_body_expected || self.switch == Switch::Asked;
             if !no_body {
                 self.until_room(self.body_bytes_read()).await?;
+                let mut feed = self.feed.lock();
+                if !feed.is_sent() {
+                    return Ok(Some(feed.next_piece(Instant::now())));
+                }
             }
             return self.watch(no_body).await;
         }
@@ -128,7 +132,7 @@ impl CustomSession for Relay {
     fn is_body_done(&mut self) -> bool {
         if self.streams {
             let waits = self.switch == Switch::Asked && !self.was_upgraded();
-            return !waits && self.client_mut().is_body_done();
+            return !waits && self.feed.lock().is_sent() && self.client_mut().is_body_done();
         }
         let feed = self.feed.lock();
         feed.is_stopped() || feed.is_sent()
@@ -166,7 +170,8 @@ impl CustomSession for Relay {
 
     // Pingora's own replay buffer stays out of what the feed replays.
     fn enable_retry_buffering(&mut self) {
-        if self.streams && self.switch == Switch::Never {
+        // It would also put what streams before the beginning that was read already.
+        if self.streams && self.switch == Switch::Never && self.feed.lock().is_sent() {
             self.client_mut().enable_retry_buffering();
         }
     }

@@ -23,6 +23,7 @@ pub(super) fn reply(hosts: &Hosts, asked: &Asked) -> Reply {
     match (head.method.as_str(), head.path()) {
         ("GET", "/__stats") => stats(hosts, server, head),
         ("GET", "/__timeline") => timeline(server),
+        ("GET", "/__body") => kept_body(server, head),
         ("POST", "/__script") => obey(asked, |orders: Orders| {
             orders.give(server);
             Ok(json!({"script_waiting": server.script.waiting()}))
@@ -54,7 +55,7 @@ pub(super) fn reply(hosts: &Hosts, asked: &Asked) -> Reply {
     }
 }
 
-const USAGE: &str = "GET /__stats[?requests=0], /__timeline; POST /__script, /__capacity, /__gates, \
+const USAGE: &str = "GET /__stats[?requests=0], /__body?id=N, /__timeline; POST /__script, /__capacity, /__gates, \
                      /__pace, /__expire_cookies, /__reset; all take ?host=NAME";
 
 fn obey<Order: DeserializeOwned>(
@@ -85,6 +86,16 @@ fn stats(hosts: &Hosts, server: &Server, head: &Head) -> Reply {
         stats["requests"] = json!(server.recorder.requests());
     }
     Reply::json(200, &stats)
+}
+
+/// What is kept of a remembered request's body.
+fn kept_body(server: &Server, head: &Head) -> Reply {
+    let id = head.query("id").and_then(|id| id.parse().ok());
+    let requests = server.recorder.requests();
+    match requests.into_iter().find(|seen| Some(seen.id) == id) {
+        Some(seen) => Reply::text(200, "application/octet-stream", seen.body.kept),
+        None => Reply::json(404, &json!({"error": "no such request is remembered"})),
+    }
 }
 
 fn gates(server: &Server) -> Value {

@@ -1,11 +1,15 @@
 //! May one more request be sent again? A share of what the lane carries, so that retries never become the load.
 
+use super::pace::Pace;
+
 #[derive(Debug)]
 pub struct RetryBudget {
     share: f64,
     min: usize,
     in_flight: usize,
     exhausted: u64,
+    /// How fast those move who wait to be sent again.
+    pub pace: Pace,
 }
 
 impl RetryBudget {
@@ -16,6 +20,7 @@ impl RetryBudget {
             min: min.max(1),
             in_flight: 0,
             exhausted: 0,
+            pace: Pace::default(),
         }
     }
 

@@ -8,12 +8,17 @@ use super::view::CircuitView;
 const SLICES: usize = 10;
 /// However often it failed again, it is probed after so many times the first wait.
 const LONGEST: u32 = 12;
+/// Where too few go for a share to mean anything, so many failures without a success between mean it, however far
+/// apart: who waits long for each of them has few in any window.
+const IN_A_ROW: usize = 3;
 
 #[derive(Debug)]
 pub struct Circuit {
     policy: CircuitPolicy,
     start: Instant,
     slices: [Slice; SLICES],
+    /// Failures since it last worked.
+    in_a_row: usize,
     /// Times it was opened since it last worked.
     opened: u32,
 }
@@ -32,21 +37,28 @@ impl Circuit {
             policy,
             start,
             slices: [Slice::default(); SLICES],
+            in_a_row: 0,
             opened: 0,
         }
     }
 
     pub fn worked(&mut self, now: Instant) {
+        self.in_a_row = 0;
         self.count(false, now);
     }
 
     /// If that was one too many: how long to leave the lane alone.
     pub fn failed(&mut self, now: Instant) -> Option<Duration> {
         self.count(true, now);
+        self.in_a_row += 1;
         let CircuitView { failures, requests } = self.view(now);
         #[expect(clippy::cast_precision_loss, reason = "a window holds few requests")]
         let share = failures as f64 / requests.max(1) as f64;
-        let broken = requests >= self.policy.requests.max(1) && share >= self.policy.failures;
+        let broken = if requests >= self.policy.requests.max(1) {
+            share >= self.policy.failures
+        } else {
+            self.in_a_row >= IN_A_ROW
+        };
         broken.then(|| self.open())
     }
 
@@ -54,6 +66,7 @@ impl Circuit {
     pub fn open(&mut self) -> Duration {
         let factor = (1 << self.opened.min(8)).min(LONGEST);
         self.opened += 1;
+        self.in_a_row = 0;
         self.slices = [Slice::default(); SLICES];
         self.policy.open.min(Duration::from_secs(3600)) * factor
     }

@@ -21,8 +21,8 @@ pub struct Edge {
     notes: Vec<Note>,
 }
 
-/// How long this edge takes to refuse. Heads may take long, and whoever is not refused for much longer than that has
-/// passed.
+/// How long this edge takes to refuse. Heads may take long, and a probe for growth that is not refused for much longer than
+/// that has passed.
 #[derive(Debug, Default)]
 struct RefusalTime(Option<Duration>);
 
@@ -159,6 +159,10 @@ impl Edge {
         None
     }
 
+    pub fn reached(&mut self) {
+        self.gate.reached(self.limit.now());
+    }
+
     /// One of those that it let pass is over.
     pub fn freed(&mut self, now: Instant) {
         if let Some(time) = self.refusals.0 {
@@ -191,19 +195,17 @@ impl Edge {
     }
 
     pub fn tick(&mut self, now: Instant) {
-        let silence = self.refusals.silence();
-        self.limit.tick(silence, now);
+        self.limit.tick(self.refusals.silence(), now);
         self.cookies.tick(now);
-        if self.gate.tick(self.limit.now(), silence, now) {
+        if self.gate.tick(self.limit.now(), now) {
             self.over();
         }
     }
 
     /// When time alone may let somebody go who waits.
     pub fn alarm(&self, now: Instant) -> Option<Instant> {
-        let silence = self.refusals.silence();
-        let limit = self.limit.alarm(self.flight.all, silence);
-        let alarms = [self.gate.alarm(silence), self.cookies.alarm(), limit];
+        let limit = self.limit.alarm(self.flight.all, self.refusals.silence());
+        let alarms = [self.gate.alarm(), self.cookies.alarm(), limit];
         alarms.into_iter().flatten().filter(|at| *at > now).min()
     }
 

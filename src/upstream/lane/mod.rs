@@ -117,6 +117,14 @@ impl Lane {
         entry
     }
 
+    /// Its server can be reached, as somebody found out beside it: whoever comes need not wait for the first who tries.
+    pub fn reached(self: &Arc<Self>) {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        inner.state.reached(now);
+        self.publish(inner, now);
+    }
+
     /// Keeps everybody back for so long: the edge said so to another lane through the same host.
     pub fn pause(self: &Arc<Self>, wait: Duration, cause: Cause) {
         let now = self.clock.now();
@@ -169,8 +177,7 @@ impl Lane {
     fn time_is_up(self: &Arc<Self>, spot: Spot) -> Option<Refusal> {
         let now = self.clock.now();
         let mut inner = self.inner.lock();
-        let place = inner.state.give_up(spot, now);
-        let refusal = place.is_some().then(|| inner.state.refusal(now));
+        let (place, refusal) = inner.state.time_is_up(spot, now).unzip();
         self.publish(inner, now);
         drop(place);
         refusal

@@ -322,3 +322,20 @@ fn a_caller_with_a_hundred_requests_at_most_doubles_the_time_of_those_with_one()
         "alone they would wait for nothing, and an answer takes a second: {wait}"
     );
 }
+
+#[test]
+fn an_edge_whose_heads_take_seconds_is_found_out_too() {
+    let world = World {
+        head: 4 * SECOND,
+        stream: 10 * SECOND,
+        ..WORLD
+    };
+    for seed in 0..5 {
+        let mut model = Model::new(world, patient(), seed);
+        model.run(0..200, 300 * SECOND);
+
+        let goodput = model.goodput(0, 300 * SECOND);
+        assert!(goodput >= 0.93, "{goodput}");
+        assert!(model.tally.pauses.len() <= 2, "{:?}", model.tally.pauses);
+    }
+}

@@ -42,17 +42,17 @@ impl Pace {
         self.since = Some(now);
     }
 
-    /// How long until so many have gone; nothing while nothing is known.
-    pub fn wait(&self, ahead: usize) -> Duration {
+    /// How long until so many have gone; `None` while that is not known.
+    pub fn wait(&self, ahead: usize) -> Option<Duration> {
         if self.freed < ENOUGH {
-            return Duration::ZERO;
+            return None;
         }
         #[expect(
             clippy::cast_precision_loss,
             reason = "a queue holds thousands at most"
         )]
         let wait = ahead as f64 * self.seconds / self.freed;
-        Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX)
+        Some(Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX))
     }
 }
 
@@ -68,7 +68,7 @@ mod tests {
             now += apart;
             pace.freed(true, now);
         }
-        pace.wait(1)
+        pace.wait(1).unwrap()
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Is the lane open, shut, or on its way from the one to the other?
 //!
-//! A pause ends with one probe. Its head, or very long silence, lets two go at a time, and each further head one more, so that the lane doubles
-//! with each round trip until the limit is what holds it. A lane that nobody has tried yet opens the same way, from a larger
-//! window in smaller steps. Silence widens either: no news is no refusal.
+//! A pause ends with one probe. Its head, or very long silence, lets two go at a time, and each further head one more, so that
+//! the lane doubles with each round trip until the limit is what holds it. A lane that nobody has tried yet opens the same way,
+//! from a larger window in smaller steps. Silence widens either, since no news is no refusal and heads may take half a minute of
+//! thought: as many more go as went unrefused, once a second after a pause.
 
 use std::time::{Duration, Instant};
 
@@ -68,14 +69,14 @@ impl Opening {
         }
     }
 
-    fn silent_at(&self, silence: Duration) -> Option<Instant> {
+    fn silent_at(&self) -> Option<Instant> {
         let patience = match self.cause {
             // A failure shows as late at every step.
             Some(Cause::Circuit) => SILENCE_OF_A_PROBE,
             Some(_) if self.is_probing() => SILENCE_OF_A_PROBE,
-            Some(_) => silence,
             None if self.answered => SILENCE_UNTRIED,
-            None => SILENCE,
+            // However quickly this edge refuses: it was full a moment ago.
+            _ => SILENCE,
         };
         (self.awaiting >= self.window()).then(|| self.last + patience)
     }
@@ -148,6 +149,18 @@ impl Gate {
     /// Nothing was ever held against this lane: it only opens step by step.
     pub fn is_untried(&self) -> bool {
         matches!(self.phase, Phase::Opening(opening) if opening.cause.is_none())
+    }
+
+    /// Somebody has seen that there is a server: of a lane that nobody has tried, the first answer.
+    pub fn reached(&mut self, limit: usize) {
+        if let Phase::Opening(opening) = &mut self.phase
+            && opening.cause.is_none()
+            && opening.is_probing()
+        {
+            opening.answered = true;
+            opening.heads = 1;
+            self.open_at(limit);
+        }
     }
 
     /// A longer pause extends the one that is kept, a shorter one never cuts it. Is it a new one?
@@ -225,7 +238,7 @@ impl Gate {
     }
 
     /// What time alone brings. Has the pause ended with it?
-    pub fn tick(&mut self, limit: usize, silence: Duration, now: Instant) -> bool {
+    pub fn tick(&mut self, limit: usize, now: Instant) -> bool {
         match &mut self.phase {
             Phase::Open => false,
             Phase::Shut { until, cause } => {
@@ -235,7 +248,7 @@ impl Gate {
                 false
             }
             Phase::Opening(opening) => {
-                if opening.silent_at(silence).is_none_or(|silent| silent > now) {
+                if opening.silent_at().is_none_or(|silent| silent > now) {
                     return false;
                 }
                 let ended = opening.is_probing() && opening.cause.is_some();
@@ -248,11 +261,11 @@ impl Gate {
     }
 
     /// When to look again.
-    pub fn alarm(&self, silence: Duration) -> Option<Instant> {
+    pub fn alarm(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Open => None,
             Phase::Shut { until, .. } => Some(*until),
-            Phase::Opening(opening) => opening.silent_at(silence),
+            Phase::Opening(opening) => opening.silent_at(),
         }
     }
 

@@ -44,6 +44,11 @@ impl<W> FairQueue<W> {
         self.interactive.count().all + self.background.count().all
     }
 
+    /// Of those who wait, how many are sent again.
+    pub fn retries(&self) -> usize {
+        self.interactive.count().retries + self.background.count().retries
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

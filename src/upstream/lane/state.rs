@@ -90,6 +90,9 @@ impl<W> State<W> {
         if self.queue.is_empty() {
             self.pace.starts(now);
         }
+        if asker.retry && self.queue.retries() == 0 {
+            self.budget.pace.starts(now);
+        }
         let spot = self.queue.push(asker, told);
         self.drain(now);
         spot
@@ -100,6 +103,18 @@ impl<W> State<W> {
         let waiter = self.queue.remove(spot)?;
         self.drain(now);
         Some(waiter.told)
+    }
+
+    /// Whoever has waited as long as anybody may has shown what is to be expected. Nothing, if its turn has come before.
+    pub fn time_is_up(&mut self, spot: Spot, now: Instant) -> Option<(W, Refusal)> {
+        let told = self.give_up(spot, now)?;
+        let refusal = match self.refusal(now) {
+            Refusal::Full { expected } => Refusal::Full {
+                expected: expected.max(self.policy.queue_timeout),
+            },
+            shut => shut,
+        };
+        Some((told, refusal))
     }
 
     pub fn sign(&mut self, ticket: &mut Ticket, sign: &Sign, now: Instant) -> Option<Duration> {
@@ -116,10 +131,17 @@ impl<W> State<W> {
         if !self.anybody_waits() {
             return self.leave_unwatched(ticket);
         }
+        let full = !self.edge.may_go(now);
         self.back(ticket);
         if ticket.has_passed() {
+            let open = self.edge.gate.is_open();
             self.edge.freed(now);
-            self.pace.freed(self.edge.gate.is_open(), now);
+            // Otherwise it is the budget that holds those back who wait.
+            self.pace.freed(open && full, now);
+            if ticket.retry {
+                let held = self.queue.retries() > 0;
+                self.budget.pace.freed(open && held, now);
+            }
         }
         self.drain(now);
     }
@@ -128,10 +150,16 @@ impl<W> State<W> {
     pub fn leave_unwatched(&mut self, ticket: Ticket) {
         self.back(ticket);
         self.pace.rests();
+        self.budget.pace.rests();
     }
 
     pub fn pause(&mut self, wait: Duration, cause: Cause, now: Instant) {
         self.edge.pause(wait, cause, now);
+        self.drain(now);
+    }
+
+    pub fn reached(&mut self, now: Instant) {
+        self.edge.reached();
         self.drain(now);
     }
 
@@ -163,9 +191,9 @@ impl<W> State<W> {
         self.edge.cookies.demands(carries)
     }
 
-    /// What is said to somebody who waited in vain.
+    /// What is said to somebody whom the lane lets wait no longer.
     pub fn refusal(&self, now: Instant) -> Refusal {
-        let expected = self.pace.wait(self.queue.len());
+        let expected = self.or_patience(self.pace.wait(self.queue.len()));
         self.shut(now).unwrap_or(Refusal::Full { expected })
     }
 
@@ -197,8 +225,9 @@ impl<W> State<W> {
     fn turns_away(&self, asker: &Asker, now: Instant) -> Option<Refusal> {
         let shut = self.shut(now);
         let remaining = shut.map_or(Duration::ZERO, |refusal| refusal.wait());
-        let expected = remaining.saturating_add(self.pace.wait(self.queue.ahead_of(asker) + 1));
+        let expected = self.expected(asker, now);
         if self.queue.len() >= self.policy.queue_max {
+            let expected = self.or_patience(expected);
             return Some(shut.unwrap_or(Refusal::QueueFull { expected }));
         }
         if asker.patience == Patience::Bypass && self.edge.gate.probing().is_some() {
@@ -208,8 +237,29 @@ impl<W> State<W> {
         if down || asker.patience == Patience::Bypass && shut.is_some() {
             return shut;
         }
+        let expected = remaining.saturating_add(expected.unwrap_or_default());
         let late = expected > self.patience(asker);
         late.then(|| shut.unwrap_or(Refusal::Full { expected }))
+    }
+
+    /// How long a newcomer would wait for its turn in an open lane; `None`: there is nothing to tell it from.
+    fn expected(&self, asker: &Asker, now: Instant) -> Option<Duration> {
+        let turn = if self.edge.may_go(now) {
+            // Those who wait all the same are retries without budget, and fresh requests overtake them.
+            Some(Duration::ZERO)
+        } else {
+            self.pace.wait(self.queue.ahead_of(asker) + 1)
+        };
+        if !asker.retry || self.budget.has_room(self.carried()) {
+            return turn;
+        }
+        let share = self.budget.pace.wait(self.queue.retries() + 1)?;
+        Some(share.max(turn.unwrap_or_default()))
+    }
+
+    /// Nobody is sent away with a shorter wait than he would have had to bear here.
+    fn or_patience(&self, expected: Option<Duration>) -> Duration {
+        expected.unwrap_or(self.policy.queue_timeout)
     }
 
     fn patience(&self, asker: &Asker) -> Duration {

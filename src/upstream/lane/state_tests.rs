@@ -208,6 +208,33 @@ fn a_lane_that_nobody_tried_sends_one_scout_and_opens_at_its_head() {
 }
 
 #[test]
+fn of_a_hundred_at_once_on_a_lane_that_was_reached_a_window_full_goes_at_once() {
+    for (reached, at_once) in [(false, 1), (true, 32)] {
+        let mut world = World::with(policy());
+        if reached {
+            world.lane.reached(world.now);
+        }
+
+        assert_eq!(world.come(100), at_once);
+    }
+}
+
+#[test]
+fn to_be_reached_opens_no_lane_that_was_refused() {
+    let mut world = World::warm(policy());
+    world.lane.pause(MINUTE, Cause::Host, world.now);
+    world.come(5);
+    world.lane.reached(world.now);
+    assert!(matches!(world.view().gate, GateView::Paused { .. }));
+    world.pass_time(MINUTE);
+
+    world.lane.reached(world.now);
+    world.news();
+
+    assert_eq!(world.granted().len(), 1, "the probe");
+}
+
+#[test]
 fn who_waits_for_the_first_scout_waits_a_second_at_most() {
     let mut world = World::with(policy());
     world.come(10);
@@ -397,6 +424,32 @@ fn a_silent_probe_holds_the_others_back_until_no_refusal_can_come() {
         2,
         "it may be a long answer in one piece"
     );
+}
+
+#[test]
+fn without_heads_a_lane_doubles_once_a_second_however_quickly_its_edge_refuses() {
+    let mut world = World::warm(policy());
+    world.come(41);
+    world.pass_all();
+    world.come(1);
+    world.refuse(SECOND);
+    world
+        .going
+        .drain(..)
+        .for_each(|ticket| world.lane.leave(ticket, world.now));
+    world.come(40);
+    world.pass_time(SECOND);
+    world.sign(&Sign::Head);
+
+    let mut in_flight = vec![world.view().in_flight];
+    for _ in 0..3 {
+        for _ in 0..10 {
+            world.pass_time(SECOND / 10);
+        }
+        in_flight.push(world.view().in_flight);
+    }
+
+    assert_eq!(in_flight, [3, 7, 15, 31]);
 }
 
 #[test]
@@ -657,6 +710,70 @@ fn who_would_wait_too_long_is_told_at_once() {
 }
 
 #[test]
+fn who_waited_in_vain_is_told_no_less_than_it_waited() {
+    let patience = policy().queue_timeout;
+    for retry in [false, true] {
+        let mut world = World::warm(Policy {
+            max_concurrency: 4,
+            ..policy()
+        });
+        world.come(5);
+        world.pass_all();
+        let asker = Asker { retry, ..asker(2) };
+        let spot = world.lane.wait(&asker, 99, world.now);
+        world.pass_time(patience);
+
+        let told = world.lane.time_is_up(spot, world.now);
+
+        let expected = patience;
+        assert_eq!(told, Some((99, Refusal::Full { expected })));
+    }
+}
+
+#[test]
+fn who_finds_the_queue_full_and_its_pace_unknown_is_told_what_waiting_would_have_cost() {
+    let mut world = World::with(Policy {
+        queue_max: 3,
+        ..policy()
+    });
+    world.come(4);
+
+    let expected = policy().queue_timeout;
+    assert_eq!(world.ask(&asker(1)), Err(Refusal::QueueFull { expected }));
+}
+
+#[test]
+fn a_retry_without_budget_has_an_expected_wait_of_its_own() {
+    let mut world = World::warm(policy());
+    let retry = Asker {
+        retry: true,
+        ..asker(1)
+    };
+    // Three at a time, one each ten seconds, and eight who wait for their share of a lane that has room.
+    for _ in 0..11 {
+        world.ask(&retry).unwrap();
+    }
+    for _ in 0..6 {
+        world.pass_all();
+        world.now += SECOND * 10;
+        world.leave_oldest();
+    }
+    assert_eq!(world.view().queued, 2);
+
+    let waits: Vec<_> = (0..8).map(|_| world.ask(&retry)).collect();
+    world.granted();
+    world.come(1);
+
+    assert!(waits.contains(&Ok(false)), "patience is enough: {waits:?}");
+    let Some(Err(Refusal::Full { expected })) = waits.last() else {
+        panic!("ten before it, and ten seconds for each: {waits:?}");
+    };
+    let range = SECOND * 90..SECOND * 110;
+    assert!(range.contains(expected), "{expected:?}");
+    assert_eq!(world.granted().len(), 1, "who is fresh does not wait");
+}
+
+#[test]
 fn who_stood_in_line_before_has_only_the_rest_of_the_time() {
     let mut world = World::limited_to(1, policy());
     world.come(1);
@@ -734,7 +851,7 @@ fn those_who_wait_for_a_lane_that_goes_down_are_told_at_once_and_newcomers_too()
         ..policy()
     });
     world.now += MINUTE;
-    for _ in 0..9 {
+    for _ in 0..2 {
         world.come(1);
         world.sign(&Sign::Failed);
         world.leave();
@@ -755,9 +872,9 @@ fn those_who_wait_for_a_lane_that_goes_down_are_told_at_once_and_newcomers_too()
 #[test]
 fn a_lane_that_fails_is_left_alone_and_longer_when_its_probe_fails() {
     let mut world = World::warm(policy());
-    world.now += MINUTE;
-    for _ in 0..10 {
-        world.come(1);
+    for _ in 0..3 {
+        world.now += MINUTE;
+        assert_eq!(world.come(1), 1);
         world.sign(&Sign::Failed);
         world.leave();
     }
@@ -780,6 +897,37 @@ fn a_lane_that_fails_is_left_alone_and_longer_when_its_probe_fails() {
     world.sign(&Sign::Head);
     assert_eq!(world.come(2), 2, "it works again");
     assert_eq!(world.view().limit, 512, "failures say nothing of the limit");
+}
+
+#[test]
+fn a_share_of_failures_opens_it_where_enough_go_to_tell() {
+    let mut world = World::warm(policy());
+    world.now += MINUTE;
+    for number in 0..10 {
+        assert_eq!(world.view().gate, GateView::Open, "{number}");
+        world.come(1);
+        world.sign([&Sign::Head, &Sign::Failed][number % 2]);
+        world.leave();
+    }
+
+    assert!(matches!(world.view().gate, GateView::Paused { .. }));
+}
+
+#[test]
+fn three_failures_in_a_row_say_nothing_where_many_go() {
+    let mut world = World::warm(policy());
+    for _ in 0..6 {
+        world.come(3);
+        world.pass_all();
+        world.going.clear();
+        for _ in 0..3 {
+            world.come(1);
+            world.sign(&Sign::Failed);
+            world.leave();
+        }
+    }
+
+    assert_eq!(world.view().gate, GateView::Open, "not yet half of all");
 }
 
 #[test]

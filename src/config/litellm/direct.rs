@@ -28,14 +28,12 @@ pub(super) fn target(
         return Ok(None);
     };
     let base = BaseUrl::parse(&text);
-    let host = match &base {
-        Ok(base) => base.origin.host.clone(),
-        Err(_) => likely_host(&text),
-    };
+    let named = base.as_ref().map(|base| base.origin.host.clone());
+    let host = named.unwrap_or_else(|_| likely_host(&text));
     if !domains.iter().any(|domain| is_within(&host, domain)) {
         return Ok(None);
     }
-    let fault = |values: &mut Values, problem: String| {
+    let fault = |values: &mut Values, problem| {
         values.notes.fault(&node.place, problem);
         Unusable
     };
@@ -62,9 +60,7 @@ pub(super) fn target(
     }
     let api_key = api_key(params, provider, dialect, node, values);
     let extra_headers = extra_headers(params.get("extra_headers"), values);
-    if behind.is_some() {
-        report_keys(params.get("extra_headers"), api_key.is_some(), values);
-    }
+    report_keys(params, behind.is_some(), api_key.is_some(), values);
     let defaults = match dialect {
         ProviderDialect::Anthropic => defaults::read(params.own(), values),
         ProviderDialect::OpenAi => defaults::Read::default(),
@@ -126,8 +122,8 @@ fn past_the_router(
     headers: &[(HeaderName, HeaderValue)],
     has_key: bool,
 ) -> Vec<(HeaderName, HeaderValue)> {
-    let stays = |name: &str| !is_routers(name) && !(has_key && audit::is_secret_name(name));
-    let others = headers.iter().filter(|(name, _)| stays(name.as_str()));
+    let leaves = |name: &str| is_routers(name) || has_key && audit::is_secret_name(name);
+    let others = headers.iter().filter(|(name, _)| !leaves(name.as_str()));
     others.cloned().collect()
 }
 
@@ -136,7 +132,8 @@ fn is_routers(name: &str) -> bool {
 }
 
 /// Warns of keys in the headers of a model behind the router, which has a name of its own for its key.
-fn report_keys(headers: Option<&Node>, has_key: bool, values: &mut Values) {
+fn report_keys(params: Params, routed: bool, has_key: bool, values: &mut Values) {
+    let headers = params.get("extra_headers").filter(|_| routed);
     let entries = headers.map(Node::entries).unwrap_or_default();
     for key in entries.iter().map(|entry| &entry.key) {
         let name = key.as_str().unwrap_or_default().to_ascii_lowercase();

@@ -20,8 +20,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench/run")
     parser.add_argument("--quick", action="store_true", help="3 rounds of 2 s instead of 5 of 6 s, and no file is written")
     parser.add_argument("--translation", action="store_true", help="only what the translation costs, and no file is written")
+    parser.add_argument("--seconds", type=int, metavar="S", help="how long a round takes each proxy, instead of 6 s (2 s with --quick)")
     options = parser.parse_args()
     rounds, seconds = (3, 2) if options.quick else (5, 6)
+    seconds = options.seconds or seconds
     contest = functools.partial(take_turns, rounds, seconds)
     cost, dropped = translation.measure(contest, 500 if options.quick else 3000)
     text = "\n".join(translation.markdown(cost)) + "\n"

@@ -15,6 +15,12 @@ use crate::gateway::Failure;
 use crate::upstream::Phase;
 use crate::upstream::peer::litellm_peer;
 
+thread_local! {
+    /// A thread that shares no tasks keeps LiteLLM's connections to itself: one that another thread opened would wake
+    /// that one first, at each read.
+    static THREAD: u64 = fastrand::u64(..);
+}
+
 /// How long an upload waits for an early answer beyond the round trip, and at most.
 const EARLY_ANSWER_SLACK: Duration = Duration::from_millis(20);
 const EARLY_ANSWER_MAX: Duration = Duration::from_millis(60);
@@ -102,6 +108,9 @@ async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
                     replica.address,
                     &snapshot.config.limits,
                 );
+                if !snapshot.config.server.work_stealing {
+                    peer.group_key = THREAD.with(|thread| *thread);
+                }
                 if admitted.feed.is_some() {
                     // The relay watches, at the price of one timer and not of one for each read.
                     peer.options.read_timeout = None;

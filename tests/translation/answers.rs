@@ -69,9 +69,17 @@ fn put_together(stream: &str) -> Value {
             }
         }
         if let Some(blocks) = choice["delta"]["thinking_blocks"].as_array() {
-            let known = message["thinking_blocks"].as_array().cloned();
-            message["thinking_blocks"] =
-                json!([known.unwrap_or_default(), blocks.clone()].concat());
+            let mut known = message["thinking_blocks"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            for block in blocks {
+                let mut block = block.clone();
+                let index = block.as_object_mut().unwrap().remove("index");
+                assert_eq!(index, Some(json!(known.len())), "{stream}");
+                known.push(block);
+            }
+            message["thinking_blocks"] = json!(known);
         }
         for call in choice["delta"]["tool_calls"]
             .as_array()

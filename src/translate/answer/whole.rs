@@ -8,7 +8,7 @@ use super::received::{Block, Message, explanation};
 use super::usage::Usage;
 use super::{Unreadable, finish_reason, json};
 
-/// What the blocks of a message come to; strings are JSON without quotes.
+/// What the blocks of a message come to; strings are JSON without quotes, and objects without braces.
 #[derive(Default)]
 struct Parts {
     text: String,
@@ -57,13 +57,13 @@ impl Parts {
                 let signature = json::inner(block.signature)?;
                 self.reasoning.push_str(thought);
                 if !signature.is_empty() {
-                    let block = json::thinking_block(thought, signature);
-                    self.thinking_blocks.push(block);
+                    self.thinking_blocks
+                        .push(json::thinking(thought, signature));
                 }
             }
             "redacted_thinking" => {
-                let block = json::redacted_block(json::inner(block.data)?);
-                self.thinking_blocks.push(block);
+                self.thinking_blocks
+                    .push(json::redacted(json::inner(block.data)?));
             }
             "tool_use" => {
                 let (id, name) = (
@@ -72,7 +72,7 @@ impl Parts {
                 );
                 let arguments = json::arguments(block.input);
                 self.tool_calls.push(format!(
-                    r#"{{"id":"{id}","type":"function","function":{{"name":{name},"arguments":"{arguments}"}}}}"#
+                    r#""id":"{id}","type":"function","function":{{"name":{name},"arguments":"{arguments}"}}"#
                 ));
             }
             // What the provider ran by itself is no call for the client to answer.
@@ -97,7 +97,7 @@ impl Parts {
             ("tool_calls", &self.tool_calls),
         ] {
             if !list.is_empty() {
-                message.extend([",\"", name, "\":[", &list.join(","), "]"]);
+                message.extend([",\"", name, "\":[{", &list.join("},{"), "}]"]);
             }
         }
         message.push('}');

@@ -203,6 +203,8 @@ fn an_event_that_cannot_be_understood_ends_the_stream_with_an_error() {
         "data: {\"type\":\"content_block_delta\"\n\n",
         "data: [DONE]\n\n",
         "data: \"text\"\n\n",
+        "event: content_block_delta\ndata: alive\n\n",
+        "event: heartbeat\n\ndata: alive\n\n",
         "data: {\"type\":\"content_block_delta\",\"index\":0}\n\n",
         "data: {\"type\":\"content_block_delta\",\"index\":-1,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\n",
         "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":[\"a\"]}}\n\n",
@@ -221,6 +223,40 @@ fn an_event_that_cannot_be_understood_ends_the_stream_with_an_error() {
             !told.contains("finish_reason\":\"") && !told.contains("[DONE]"),
             "{bad}"
         );
+    }
+}
+
+#[test]
+fn an_event_of_a_name_that_anthropic_does_not_use_is_passed_over_whatever_it_says() {
+    let text = block(0, &json!({"type": "text", "text": "Hi."}));
+    let stop = event(&json!({"type": "message_stop"}));
+    let usual = told(
+        &[[start(), text.clone(), stop.clone()].concat().as_bytes()],
+        true,
+    );
+    assert!(usual.ends_with("data: [DONE]\n\n"), "{usual}");
+    for data in [
+        "alive",
+        "",
+        "null",
+        "[]",
+        "[DONE]",
+        r#"{"type":"content_block_delta","index":0}"#,
+        r#"{"type":"error","error":{"message":"not the provider's"}}"#,
+    ] {
+        let strange = format!("event: heartbeat\ndata: {data}\n\n");
+        let given = [
+            strange.clone(),
+            start(),
+            strange.clone(),
+            text.clone(),
+            strange.clone(),
+            stop.clone(),
+        ];
+
+        let told = told(&[given.concat().as_bytes()], true);
+
+        assert_eq!(told, usual, "{data:?}");
     }
 }
 

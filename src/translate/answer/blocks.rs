@@ -63,7 +63,9 @@ impl Blocks {
         match &*block.kind {
             "text" => chunks.text("content", json::inner(block.text)?),
             "thinking" => {
-                self.thought = Some(Thought::new(index));
+                if let Some(before) = self.thought.replace(Thought::new(index)) {
+                    self.end_thought(&before, chunks);
+                }
                 self.think(index, json::inner(block.thinking)?, chunks);
                 self.sign(index, json::inner(block.signature)?);
             }

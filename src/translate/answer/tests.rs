@@ -334,6 +334,30 @@ fn thinking_too_long_to_keep_is_told_as_text_alone() {
 }
 
 #[test]
+fn a_signed_thought_is_told_though_another_begins_before_it_is_stopped() {
+    let stop = |index: u64| event(&json!({"type": "content_block_stop", "index": index}));
+    let mut given = start();
+    for (index, signature) in [(0, "b25l"), (1, "dHdv")] {
+        given += &block(index, &json!({"type": "thinking", "thinking": ""}));
+        given += &delta(index, &json!({"type": "thinking_delta", "thinking": "Hm."}));
+        given += &delta(
+            index,
+            &json!({"type": "signature_delta", "signature": signature}),
+        );
+    }
+    given += &[stop(1), stop(0), event(&json!({"type": "message_stop"}))].concat();
+
+    let told = told(&[given.as_bytes()], false);
+
+    for (index, signature) in [(0, "b25l"), (1, "dHdv")] {
+        let block = format!(
+            r#""thinking_blocks":[{{"index":{index},"type":"thinking","thinking":"Hm.","signature":"{signature}"}}]"#
+        );
+        assert_eq!(told.matches(&block).count(), 1, "{block} in {told}");
+    }
+}
+
+#[test]
 fn text_goes_out_with_the_bytes_that_bring_it() {
     let (mut stream, mut out) = (ChunkStream::new(reply(false)), BytesMut::new());
     let text = delta(0, &json!({"type": "text_delta", "text": "now"}));

@@ -358,6 +358,21 @@ fn a_signed_thought_is_told_though_another_begins_before_it_is_stopped() {
 }
 
 #[test]
+fn each_count_is_read_by_itself_and_stays_until_a_newer_one_comes() {
+    let usage = json!({"input_tokens": 5, "output_tokens": 1, "output_tokens_details": {"thinking_tokens": 4}});
+    let begun = json!({"type": "message_start", "message": {"id": "msg_1", "usage": usage}});
+    let odd = json!({"input_tokens": 6.5, "cache_read_input_tokens": "7", "output_tokens": 9, "output_tokens_details": {}, "service_tier": 1});
+    let counted = json!({"type": "message_delta", "delta": {}, "usage": odd});
+    let stop = json!({"type": "message_stop"});
+    let given: String = [begun, counted, stop].iter().map(event).collect();
+
+    let told = told(&[given.as_bytes()], true);
+
+    let counts = r#""usage":{"prompt_tokens":5,"completion_tokens":9,"total_tokens":14,"prompt_tokens_details":{"cached_tokens":0,"cache_write_tokens":0},"completion_tokens_details":{"reasoning_tokens":4}}"#;
+    assert!(told.contains(counts), "{told}");
+}
+
+#[test]
 fn text_goes_out_with_the_bytes_that_bring_it() {
     let (mut stream, mut out) = (ChunkStream::new(reply(false)), BytesMut::new());
     let text = delta(0, &json!({"type": "text_delta", "text": "now"}));

@@ -167,10 +167,13 @@ pub(super) fn pass_body(body: &mut Option<Bytes>, end: bool, ctx: &mut RequestCt
     if let Some(translation) = ctx.translation_mut() {
         *body = body.take().and_then(|bytes| translation.tell(&bytes));
         if translation.is_over() && !finished {
-            // Of an event that nobody could read.
+            // Of an event that nobody could read. More is not waited for, and not paid for.
             ctx.answered
                 .broken_stream
-                .get_or_insert("unreadable_answer");
+                .get_or_insert(Failure::Unreadable.as_str());
+            if let Some(feed) = ctx.feed() {
+                feed.lock().close();
+            }
         }
     }
     if !end {

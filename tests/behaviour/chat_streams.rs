@@ -272,6 +272,33 @@ async fn a_stream_that_nobody_can_read_is_broken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_nobody_can_read_ends_at_once_and_lets_the_upstream_go() {
+    for alpn in [Alpn::H1, Alpn::H2] {
+        let edge = strict_edge(alpn).await;
+        let gateway = TestGateway::in_front_of(&edge).with_h2c().start().await;
+        for down in Down::BOTH {
+            let unreadable = answer::stream([START, "data: {\n\n", HALLO, REST]);
+            edge.script([unreadable.cut(At::AfterEvents(2), How::Stall)]);
+            let id = format!("chat-unreadable-{alpn:?}-{down:?}");
+
+            let mut answer = ask(&gateway, down, &id, &streamed_chat("hi")).await;
+            let (body, whole) = soon(read_out(&mut answer)).await;
+
+            assert!(whole, "{id}");
+            let said = data(&body);
+            let error = &said.last().unwrap()["error"];
+            assert_eq!(error["type"], "upstream_error", "{id} {said:?}");
+            let line = logs::access_line(&id).await;
+            assert_eq!(
+                (&line["outcome"], &line["reason"]),
+                (&json!("broken"), &json!("unreadable_answer")),
+                "the exchange is over: {line}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_falls_silent_ends_with_an_error() {
     let edge = Edge::answering([]).await.unwrap();
     let own = "limits: {idle_timeout: 300ms}";

@@ -3,25 +3,30 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use pingora_http::ResponseHeader;
 
 use super::context::RequestCtx;
 use super::judge::{reframe, refusal_head};
 use super::relay::{Decision, Judge, Rest};
+use crate::body::{DecodeBounds, Encoding, decode};
 use crate::gateway::{Failure, Rejection};
 use crate::translate::{self, Reply};
 use crate::wire::{Dialect, error_body};
 
 /// More than any model says.
 pub(super) const LONGEST: usize = 16 * 1024 * 1024;
+const BOUNDS: DecodeBounds = DecodeBounds {
+    max_bytes: LONGEST,
+    max_ratio: 200,
+};
 
 /// The judge of an answer that began well: tells it, or why it cannot be told.
 pub(super) fn of(ctx: &RequestCtx, reply: Reply) -> Judge {
     let request_id = ctx.request_id.as_str().to_owned();
     let finding = Arc::clone(&ctx.answered.finding);
     Box::new(move |mut head, body, rest| {
-        let failure = match retold(&head.headers, &body, rest, &reply) {
+        let failure = match retold(&head.headers, body, rest, &reply) {
             Ok(told) => {
                 let status = head.status.as_u16();
                 reframe(&mut head, status, told.len());
@@ -37,17 +42,16 @@ pub(super) fn of(ctx: &RequestCtx, reply: Reply) -> Judge {
     })
 }
 
-fn retold(headers: &HeaderMap, body: &[u8], rest: Rest, reply: &Reply) -> Result<Bytes, Failure> {
-    match rest {
-        Rest::Lost => Err(Failure::Broken),
-        Rest::Nothing if is_plain(headers) => {
-            translate::answer(body, reply).map_err(|unreadable| {
-                log::warn!(target: "memgate::translate", "{unreadable}");
-                Failure::Unreadable
-            })
-        }
-        Rest::Nothing | Rest::Follows => Err(Failure::Unreadable),
-    }
+fn retold(headers: &HeaderMap, body: Bytes, rest: Rest, reply: &Reply) -> Result<Bytes, Failure> {
+    let body = match rest {
+        Rest::Lost => return Err(Failure::Broken),
+        Rest::Follows => return Err(Failure::Unreadable),
+        Rest::Nothing => unpacked(headers, body).ok_or(Failure::Unreadable)?,
+    };
+    translate::answer(&body, reply).map_err(|unreadable| {
+        log::warn!(target: "memgate::translate", "{unreadable}");
+        Failure::Unreadable
+    })
 }
 
 /// A provider's error in OpenAI's words, with a status that OpenAI's clients know.
@@ -57,9 +61,10 @@ pub(super) fn error(mut head: Box<ResponseHeader>, body: &[u8]) -> Decision {
     Decision::Deliver(head, told)
 }
 
-/// Nothing else was asked for.
-pub(super) fn is_plain(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_ENCODING)
-        .is_none_or(|encoding| encoding.as_bytes() == b"identity")
+/// A body as it was before somebody in between packed it, although nobody asked for that.
+pub(super) fn unpacked(headers: &HeaderMap, body: Bytes) -> Option<Bytes> {
+    match Encoding::of(headers).ok()? {
+        Encoding::Identity => Some(body),
+        packed => decode(packed, &body, BOUNDS).ok(),
+    }
 }

@@ -27,9 +27,14 @@ pub(super) fn of(ctx: &RequestCtx, reply: Reply) -> Judge {
     let finding = Arc::clone(&ctx.answered.finding);
     Box::new(move |mut head, body, rest| {
         let failure = match retold(&head.headers, body, rest, &reply) {
-            Ok(told) => {
+            Ok(Told::Answer(told)) => {
                 let status = head.status.as_u16();
                 reframe(&mut head, status, told.len());
+                return Decision::Deliver(head, told);
+            }
+            Ok(Told::Error(told)) => {
+                finding.lock().outcome = Some(Failure::Unreadable.as_str());
+                reframe(&mut head, 502, told.len());
                 return Decision::Deliver(head, told);
             }
             Err(failure) => failure,
@@ -42,16 +47,26 @@ pub(super) fn of(ctx: &RequestCtx, reply: Reply) -> Judge {
     })
 }
 
-fn retold(headers: &HeaderMap, body: Bytes, rest: Rest, reply: &Reply) -> Result<Bytes, Failure> {
+/// What a whole answer comes to.
+enum Told {
+    Answer(Bytes),
+    /// Under a good status it said an error.
+    Error(Bytes),
+}
+
+fn retold(headers: &HeaderMap, body: Bytes, rest: Rest, reply: &Reply) -> Result<Told, Failure> {
     let body = match rest {
         Rest::Lost => return Err(Failure::Broken),
         Rest::Follows => return Err(Failure::Unreadable),
         Rest::Nothing => unpacked(headers, body).ok_or(Failure::Unreadable)?,
     };
-    translate::answer(&body, reply).map_err(|unreadable| {
-        log::warn!(target: "memgate::translate", "{unreadable}");
-        Failure::Unreadable
-    })
+    translate::answer(&body, reply)
+        .map(Told::Answer)
+        .or_else(|unreadable| {
+            log::warn!(target: "memgate::translate", "{unreadable}");
+            let error = translate::error_within(&body).map(Told::Error);
+            error.ok_or(Failure::Unreadable)
+        })
 }
 
 /// A provider's error in OpenAI's words, with a status that OpenAI's clients know.

@@ -307,6 +307,27 @@ async fn an_answer_that_is_no_message_is_an_error_and_its_reason_is_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_error_under_a_good_status_is_one_and_keeps_its_words() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).start().await;
+    let said = json!({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}});
+    for (number, body) in [chat("x"), streamed_chat("x")].iter().enumerate() {
+        edge.script([answer::json(200, &said)]);
+        let id = format!("error-under-200-{number}");
+
+        let request = gateway.chat(body).header("x-request-id", &id);
+        let answer = soon(request.send()).await.unwrap();
+
+        assert_eq!(answer.status(), 502, "{number}");
+        let error = error_of(answer).await;
+        assert_eq!(error["type"], "overloaded_error", "{error}");
+        assert_eq!(error["message"], "busy", "{error}");
+        let line = logs::access_line(&id).await;
+        assert_eq!(line["outcome"], "failed", "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_who_can_be_asked_is_said_in_openais_words() {
     let edge = Edge::answering([]).await.unwrap();
     let builder = TestGateway::in_front_of(&edge);

@@ -10,7 +10,7 @@ mod stream;
 mod usage;
 mod whole;
 
-pub use error::error;
+pub use error::{error, error_within};
 pub use rate_limits::rate_limit_header;
 pub use stream::ChunkStream;
 pub use whole::answer;

@@ -198,6 +198,32 @@ fn what_is_no_message_is_not_told_as_one() {
 }
 
 #[test]
+fn an_error_within_a_good_answer_is_known_by_its_envelope_alone() {
+    let said = json!({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}});
+    let of_router = json!({"error": "no user"});
+    for (body, kind, message) in [
+        (said, "overloaded_error", "busy"),
+        (of_router, "api_error", "no user"),
+    ] {
+        let told = error_within(body.to_string().as_bytes()).unwrap();
+
+        let told: Value = serde_json::from_slice(&told).unwrap();
+        assert_eq!(told["error"]["type"], kind, "{told}");
+        assert_eq!(told["error"]["message"], message, "{told}");
+    }
+    for body in [
+        "",
+        "<html>",
+        "[]",
+        r#"{"message":"hello"}"#,
+        r#"{"error":null,"message":"hello"}"#,
+        r#"{"error":{}}"#,
+    ] {
+        assert_eq!(error_within(body.as_bytes()), None, "{body}");
+    }
+}
+
+#[test]
 fn an_event_that_cannot_be_understood_ends_the_stream_with_an_error() {
     for bad in [
         "data: {\"type\":\"content_block_delta\"\n\n",

@@ -86,15 +86,17 @@ pub(super) fn arrived(
     Ok(())
 }
 
-/// Begins the telling of a good answer in the other dialect: event by event, or, with a judge, whole.
+/// Begins the telling of a good answer in the other dialect: event by event, or, with a judge, whole. A stream that
+/// was not asked for is no answer.
 fn retelling(ctx: &mut RequestCtx, status: StatusCode) -> Option<Judge> {
     let streams = ctx.answered.stream.is_some();
     let translation = ctx.translation_mut().filter(|_| status.is_success())?;
-    if streams {
+    if streams && translation.reply.stream {
         translation.begin();
         return None;
     }
     let reply = translation.reply.clone();
+    ctx.answered.stream = None;
     Some(retelling::of(ctx, reply))
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header};
 use pingora_http::ResponseHeader;
 
 use super::context::RequestCtx;
+use super::head::edit_response;
 use super::judge::{reframe, refusal_head};
 use super::relay::{Decision, Judge, Rest};
 use crate::body::{DecodeBounds, Encoding, decode};
@@ -16,6 +17,7 @@ use crate::wire::{Dialect, error_body};
 
 /// More than any model says.
 pub(super) const LONGEST: usize = 16 * 1024 * 1024;
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 const BOUNDS: DecodeBounds = DecodeBounds {
     max_bytes: LONGEST,
     max_ratio: 200,
@@ -30,6 +32,14 @@ pub(super) fn of(ctx: &RequestCtx, reply: Reply) -> Judge {
             Ok(Told::Answer(told)) => {
                 let status = head.status.as_u16();
                 reframe(&mut head, status, told.len());
+                return Decision::Deliver(head, told);
+            }
+            Ok(Told::Chunks(told)) => {
+                let status = head.status.as_u16();
+                reframe(&mut head, status, told.len());
+                edit_response(&mut head, |head| {
+                    head.headers.insert(header::CONTENT_TYPE, EVENTS);
+                });
                 return Decision::Deliver(head, told);
             }
             Ok(Told::Error(told)) => {
@@ -50,6 +60,8 @@ pub(super) fn of(ctx: &RequestCtx, reply: Reply) -> Judge {
 /// What a whole answer comes to.
 enum Told {
     Answer(Bytes),
+    /// A stream was asked for, and so it becomes one.
+    Chunks(Bytes),
     /// Under a good status it said an error.
     Error(Bytes),
 }
@@ -60,13 +72,15 @@ fn retold(headers: &HeaderMap, body: Bytes, rest: Rest, reply: &Reply) -> Result
         Rest::Follows => return Err(Failure::Unreadable),
         Rest::Nothing => unpacked(headers, body).ok_or(Failure::Unreadable)?,
     };
-    translate::answer(&body, reply)
-        .map(Told::Answer)
-        .or_else(|unreadable| {
-            log::warn!(target: "memgate::translate", "{unreadable}");
-            let error = translate::error_within(&body).map(Told::Error);
-            error.ok_or(Failure::Unreadable)
-        })
+    let told = match reply.stream {
+        true => translate::streamed(&body, reply).map(Told::Chunks),
+        false => translate::answer(&body, reply).map(Told::Answer),
+    };
+    told.or_else(|unreadable| {
+        log::warn!(target: "memgate::translate", "{unreadable}");
+        let error = translate::error_within(&body).map(Told::Error);
+        error.ok_or(Failure::Unreadable)
+    })
 }
 
 /// A provider's error in OpenAI's words, with a status that OpenAI's clients know.

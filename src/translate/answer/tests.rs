@@ -561,6 +561,9 @@ proptest! {
     fn whatever_body_comes_is_told_as_json_or_not_at_all(blocks in prop::collection::vec(some_block(), 0..8), stop in any::<String>()) {
         let body = json!({"id": "msg_1", "content": blocks, "stop_reason": stop, "usage": {"input_tokens": 1.5}});
 
+        if let Ok(told) = streamed(body.to_string().as_bytes(), &reply(true)) {
+            assert_well_formed(&String::from_utf8(told.to_vec()).unwrap(), true);
+        }
         if let Ok(told) = answer(body.to_string().as_bytes(), &reply(false)) {
             let told: Value = serde_json::from_slice(&told).unwrap();
             prop_assert!(told["choices"][0]["finish_reason"].is_string());

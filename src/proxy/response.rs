@@ -219,7 +219,7 @@ pub(super) fn deliver(head: &mut ResponseHeader, ctx: &RequestCtx) {
             headers.remove(header::TRANSFER_ENCODING);
         }
         if ctx.translation().is_some() {
-            rename_limits(headers);
+            rename_limits(headers, ctx.snapshot.clock.wall());
         }
         if !status.is_informational() {
             reply::stamp(headers, ctx);

@@ -306,6 +306,23 @@ async fn the_limits_that_the_provider_tells_are_called_as_openai_calls_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reset_is_told_as_a_duration_and_what_openai_has_no_name_for_stays() {
+    let limited = message_of(&json!([]))
+        .header("anthropic-ratelimit-tokens-reset", "2999-01-01T00:00:00Z")
+        .header("anthropic-ratelimit-input-tokens-remaining", "9");
+    let edge = Edge::answering([limited]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).start().await;
+
+    let answer = gateway.chatted(&chat("hi")).await;
+
+    let left = header(&answer, "x-ratelimit-reset-tokens");
+    assert!(left.contains('h') && left.ends_with('s'), "{left}");
+    assert_eq!(header(&answer, "anthropic-ratelimit-tokens-reset"), "");
+    let input = header(&answer, "anthropic-ratelimit-input-tokens-remaining");
+    assert_eq!(input, "9");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_record_of_it_names_the_dialect_and_the_translation() {
     let edge = strict_edge(Alpn::Both).await;
     let gateway = TestGateway::in_front_of(&edge).start().await;

@@ -1,5 +1,8 @@
 //! Are errors told, and is whatever comes told in bounds and in form?
 
+use std::borrow::Cow;
+use std::time::{Duration, UNIX_EPOCH};
+
 use bytes::BytesMut;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -150,27 +153,44 @@ fn a_prompt_that_is_too_long_has_the_code_on_which_clients_shorten_it() {
 #[test]
 fn rate_limits_have_the_names_that_openais_clients_read() {
     let pairs = [
-        (
-            "anthropic-ratelimit-requests-limit",
-            Some("x-ratelimit-limit-requests"),
-        ),
-        (
-            "anthropic-ratelimit-requests-remaining",
-            Some("x-ratelimit-remaining-requests"),
-        ),
-        (
-            "anthropic-ratelimit-tokens-limit",
-            Some("x-ratelimit-limit-tokens"),
-        ),
-        (
-            "anthropic-ratelimit-tokens-remaining",
-            Some("x-ratelimit-remaining-tokens"),
-        ),
-        ("anthropic-ratelimit-tokens-reset", None),
-        ("retry-after", None),
+        ("requests-limit", Some("x-ratelimit-limit-requests")),
+        ("requests-remaining", Some("x-ratelimit-remaining-requests")),
+        ("tokens-limit", Some("x-ratelimit-limit-tokens")),
+        ("tokens-remaining", Some("x-ratelimit-remaining-tokens")),
+        ("input-tokens-limit", None),
+        ("output-tokens-reset", None),
     ];
     for (name, told) in pairs {
-        assert_eq!(rate_limit_header(name), told, "{name}");
+        let name = format!("anthropic-ratelimit-{name}");
+        let told = told.map(|told| (told, Cow::Borrowed("40")));
+
+        assert_eq!(rate_limit_header(&name, "40", UNIX_EPOCH), told, "{name}");
+    }
+    assert_eq!(rate_limit_header("retry-after", "40", UNIX_EPOCH), None);
+}
+
+#[test]
+fn a_limit_is_reset_after_so_long_as_openai_says_it() {
+    let now = UNIX_EPOCH + Duration::from_millis(1_800_000_000_500);
+    assert_eq!(crate::clock::stamp(now), "2027-01-15T08:00:00.500Z");
+    for (time, left) in [
+        ("2027-01-15T08:00:01Z", Some("1s")),
+        ("2027-01-15T08:06:00.5Z", Some("6m0s")),
+        ("2027-01-15T09:00:59Z", Some("1h0m59s")),
+        ("2027-01-16T08:00:00Z", Some("24h0m0s")),
+        ("2027-01-15T08:00:00Z", Some("0s")),
+        ("2026-01-15T08:00:00Z", Some("0s")),
+        ("soon", None),
+        ("", None),
+    ] {
+        for kind in ["requests", "tokens"] {
+            let name = format!("anthropic-ratelimit-{kind}-reset");
+            let theirs = rate_limit_header(&name, time, now);
+
+            let left = left.map(|left| (format!("x-ratelimit-reset-{kind}"), left.to_owned()));
+            let theirs = theirs.map(|(name, left)| (name.to_owned(), left.into_owned()));
+            assert_eq!(theirs, left, "{time:?}");
+        }
     }
 }
 

@@ -10,7 +10,11 @@ use crate::harness::*;
 use crate::logs;
 use crate::two_ways::{self, PROVIDER, ROUTER, header, route};
 
-pub const PATHS: [&str; 2] = ["/v1/chat/completions", "/chat/completions"];
+pub const PATHS: [&str; 3] = [
+    "/v1/chat/completions",
+    "/chat/completions",
+    "/openai/v1/chat/completions",
+];
 
 /// A chat with the direct model.
 pub fn chat(text: &str) -> Value {
@@ -441,6 +445,10 @@ async fn round_the_lane_litellm_gets_the_chat_as_the_client_wrote_it() {
         let text = answer.text().await.unwrap();
         assert!(text.contains("chat.completion"), "{text}");
     }
+    let under_openai = gateway.post(PATHS[2]).body(chat("hi").to_string());
+    let answer = soon(under_openai.send()).await.unwrap();
+    assert_eq!(route(&answer), (200, "bypass"));
+    assert_eq!(asked(&litellm).pop().unwrap().target, PATHS[0]);
     assert_eq!(edge.stats().posts, 1);
 }
 

@@ -68,9 +68,15 @@ pub(super) async fn pass(session: &mut Session, ctx: &mut RequestCtx) -> Result<
         };
         let asker = asker(ctx, way);
         let refusal = match way.upstream.lane.enter(asker) {
-            Entry::Go(permit) => return Ok(go(ctx, permit)),
+            Entry::Go(permit) => {
+                go(ctx, permit);
+                continue;
+            }
             Entry::Wait(place) => match stand_in_line(session, ctx, place.granted()).await? {
-                Ok(permit) => return Ok(go(ctx, permit)),
+                Ok(permit) => {
+                    go(ctx, permit);
+                    continue;
+                }
                 Err(refusal) => refusal,
             },
             Entry::Refused(refusal) => refusal,

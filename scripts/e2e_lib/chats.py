@@ -18,6 +18,7 @@ CALLS = [
     {"type": "tool_use", "id": "toolu_01B", "name": "clock", "input": {}},
 ]
 THOUGHTS = [{"type": "thinking", "thinking": "Six times seven.", "signature": "c2lnbmVk"}, {"type": "text", "text": "42"}]
+AFTERTHOUGHTS = [*THOUGHTS, {"type": "thinking", "thinking": "Or seven times six.", "signature": "YWdhaW4="}, {"type": "text", "text": "!"}]
 JSON = [{"type": "text", "text": '{"city": "Porto", "degrees": 21}'}]
 
 

@@ -106,6 +106,21 @@ def reasoning(world: World) -> None:
     claim(chats.was_asked(world)["messages"][1]["content"][0] == chats.THOUGHTS[0], "the thought comes back as it was signed")
 
 
+@case("openai SDK: direct, reasoning twice")
+def reasoning_twice(world: World) -> None:
+    """two blocks of thinking in one answer are put together by the SDK's own stream(), and both go back signed"""
+    chat = client(world).chat.completions
+    world.edge.answers(chats.streamed(chats.AFTERTHOUGHTS), chats.whole(chats.HELLO))
+    with chat.stream(model=chats.MODEL, messages=HELLO, reasoning_effort="low") as stream:
+        said = stream.get_final_completion().choices[0].message
+    claim((said.content, said.reasoning_content) == ("42!", "Six times seven.Or seven times six."), str(said))
+
+    turn = {"role": "assistant", "content": said.content, "thinking_blocks": said.thinking_blocks}
+    chat.create(model=chats.MODEL, messages=[*HELLO, turn, *HELLO], reasoning_effort="low")
+    thoughts = [block for block in chats.was_asked(world)["messages"][1]["content"] if block["type"] == "thinking"]
+    claim(thoughts == [chats.AFTERTHOUGHTS[0], chats.AFTERTHOUGHTS[2]], str(thoughts))
+
+
 @case("openai SDK: direct, errors", quick=True)
 def errors(world: World) -> None:
     """the provider's errors, a stream that breaks off and what cannot be honoured raise the SDK's own exceptions"""

@@ -39,7 +39,8 @@ def add_call(calls: list[dict], piece: dict) -> None:
 
 
 def add_thought(thoughts: list[dict], piece: dict) -> None:
-    """A signature ends a thought; until then it may come in pieces."""
+    """A signature ends a thought; until then it may come in pieces. Its index is the stream's, not its own."""
+    piece = {name: value for name, value in piece.items() if name != "index"}
     last = thoughts[-1] if thoughts else {}
     if last.get("type") == piece["type"] == "thinking" and "signature" not in last:
         thoughts[-1] = {**last, **piece, "thinking": last["thinking"] + piece["thinking"]}

@@ -6,7 +6,7 @@ use pingora_proxy::{FailToProxy, Session};
 
 use super::context::{RequestCtx, Way};
 use super::judge::Next;
-use super::relay::{AGAIN, Expired};
+use super::relay::{AGAIN, CLOSED, Expired};
 use super::stream::Tail;
 use super::translation::Translation;
 use super::{body, detour, judge, record, relay, reply};
@@ -69,6 +69,10 @@ pub(super) fn broke(
     error.set_retry(false);
     if *error.etype() == ErrorType::Custom(AGAIN) {
         error.set_retry(take_finding(ctx));
+        return error;
+    }
+    if *error.etype() == ErrorType::Custom(CLOSED) {
+        // The reason was noted where the answer was closed.
         return error;
     }
     match ctx.feed().and_then(|feed| feed.lock().expired()) {

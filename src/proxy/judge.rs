@@ -13,7 +13,7 @@ use super::head::edit_response;
 use super::passage;
 use super::relay::{Decision, Judge, Rest};
 use super::reply::{self, JSON};
-use super::retelling::{self, is_plain};
+use super::retelling;
 use crate::gateway::{Answer, DirectUpstream, EdgeErrorNote, Rejection, Snapshot};
 use crate::upstream::edge_error::{self, EdgeError, Whose};
 use crate::upstream::lane::{Permit, Sign};
@@ -202,10 +202,7 @@ impl Case {
                 passage::spread(pause.unwrap_or(retry_after)),
                 certain,
             ),
-            (_, None) if self.translated => match rest {
-                Rest::Nothing if is_plain(&head.headers) => retelling::error(head, &body),
-                _ => self.say(head, None, None),
-            },
+            (_, None) if self.translated => self.retell(head, body, rest),
             (_, None) if rest == Rest::Nothing => Decision::Deliver(head, body),
             (_, None) if rest == Rest::Follows => Decision::Begin(head, body),
             (_, edge) => {
@@ -221,6 +218,15 @@ impl Case {
                 };
                 self.say(head, edge, again)
             }
+        }
+    }
+
+    /// The provider's error in the caller's dialect.
+    fn retell(&self, head: Box<ResponseHeader>, body: Bytes, rest: Rest) -> Decision {
+        let whole = (rest == Rest::Nothing).then_some(body);
+        match whole.and_then(|body| retelling::unpacked(&head.headers, body)) {
+            Some(body) => retelling::error(head, &body),
+            None => self.say(head, None, None),
         }
     }
 

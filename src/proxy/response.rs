@@ -86,15 +86,17 @@ pub(super) fn arrived(
     Ok(())
 }
 
-/// Begins the telling of a good answer in the other dialect: event by event, or, with a judge, whole.
+/// Begins the telling of a good answer in the other dialect: event by event, or, with a judge, whole. A stream that
+/// was not asked for is no answer.
 fn retelling(ctx: &mut RequestCtx, status: StatusCode) -> Option<Judge> {
     let streams = ctx.answered.stream.is_some();
     let translation = ctx.translation_mut().filter(|_| status.is_success())?;
-    if streams {
+    if streams && translation.reply.stream {
         translation.begin();
         return None;
     }
     let reply = translation.reply.clone();
+    ctx.answered.stream = None;
     Some(retelling::of(ctx, reply))
 }
 
@@ -167,10 +169,13 @@ pub(super) fn pass_body(body: &mut Option<Bytes>, end: bool, ctx: &mut RequestCt
     if let Some(translation) = ctx.translation_mut() {
         *body = body.take().and_then(|bytes| translation.tell(&bytes));
         if translation.is_over() && !finished {
-            // Of an event that nobody could read.
+            // Of an event that nobody could read. More is not waited for, and not paid for.
             ctx.answered
                 .broken_stream
-                .get_or_insert("unreadable_answer");
+                .get_or_insert(Failure::Unreadable.as_str());
+            if let Some(feed) = ctx.feed() {
+                feed.lock().close();
+            }
         }
     }
     if !end {
@@ -214,7 +219,7 @@ pub(super) fn deliver(head: &mut ResponseHeader, ctx: &RequestCtx) {
             headers.remove(header::TRANSFER_ENCODING);
         }
         if ctx.translation().is_some() {
-            rename_limits(headers);
+            rename_limits(headers, ctx.snapshot.clock.wall());
         }
         if !status.is_informational() {
             reply::stamp(headers, ctx);

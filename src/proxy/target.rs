@@ -54,11 +54,13 @@ impl Target {
             "/v1/messages" => Self::Messages,
             "/v1/messages/count_tokens" => Self::CountTokens,
             "/v1/chat/completions" | "/chat/completions" => Self::ChatCompletions,
+            "/openai/v1/chat/completions" if method == Method::POST => Self::ChatCompletions,
             "/v1/responses"
             | "/responses"
             | "/openai/v1/responses"
             | "/v1/embeddings"
             | "/embeddings"
+            | "/openai/v1/embeddings"
                 if method == Method::POST =>
             {
                 Self::LiteLlmOnly
@@ -333,6 +335,15 @@ mod tests {
         assert_eq!(
             target("POST", "/chat/completions").unwrap(),
             Target::ChatCompletions
+        );
+        assert_eq!(
+            target("POST", "/openai/v1/chat/completions").unwrap(),
+            Target::ChatCompletions
+        );
+        assert_eq!(
+            target("GET", "/openai/v1/chat/completions").unwrap(),
+            Target::LiteLlm { model: None },
+            "a list of those that OpenAI keeps"
         );
         assert_eq!(target("HEAD", "/").unwrap(), Target::Probe);
         assert_eq!(target("POST", "/embeddings").unwrap(), Target::LiteLlmOnly);

@@ -131,11 +131,12 @@ fn seconds(wall: SystemTime) -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-/// Calls what the provider says of its limits as OpenAI's clients do.
-pub(super) fn rename_limits(headers: &mut HeaderMap) {
+/// Says what the provider says of its limits as OpenAI's clients read it.
+pub(super) fn rename_limits(headers: &mut HeaderMap, now: SystemTime) {
     let renamed = |(name, value): (&HeaderName, &HeaderValue)| {
-        let theirs = HeaderName::from_static(rate_limit_header(name.as_str())?);
-        Some((name.clone(), theirs, value.clone()))
+        let (theirs, value) = rate_limit_header(name.as_str(), value.to_str().ok()?, now)?;
+        let value = HeaderValue::from_str(&value).ok()?;
+        Some((name.clone(), HeaderName::from_static(theirs), value))
     };
     let found: Vec<_> = headers.iter().filter_map(renamed).collect();
     for (name, theirs, value) in found {

@@ -227,7 +227,13 @@ fn write_litellm_head(session: &Session, head: &mut Parts, ctx: &RequestCtx) -> 
     } else {
         "/"
     };
-    if !replica.base.path.is_empty() || head.uri.authority().is_some() {
+    // For LiteLLM what lies under `/openai/` is OpenAI's own, and a model that goes round its lane is not.
+    let under_openai = path
+        .strip_prefix("/openai")
+        .filter(|_| ctx.answered.bypassed.is_some());
+    let path = under_openai.unwrap_or(path);
+    let moved = under_openai.is_some() || !replica.base.path.is_empty();
+    if moved || head.uri.authority().is_some() {
         let uri = format!("{}{path}", replica.base.path).parse();
         head.uri = uri.or_err(ErrorType::InternalError, "joining LiteLLM's path")?;
     }

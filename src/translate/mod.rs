@@ -23,7 +23,9 @@ use thiserror::Error;
 
 use crate::config::Translation;
 
-pub use answer::{ChunkStream, Unreadable, answer, error, rate_limit_header};
+pub use answer::{
+    ChunkStream, Unreadable, answer, error, error_within, rate_limit_header, streamed,
+};
 pub use capabilities::{Accepts, Capabilities};
 pub use defaults::{Defaults, Unusable};
 pub use names::ToolNames;

@@ -1,12 +1,14 @@
 //! Which lines and which events does an event stream hold, however its bytes are cut?
 //!
 //! WHATWG HTML, "Interpreting an event stream": lines end with CR, LF or both; the `data` lines of an event are
-//! joined; a blank line ends it. Names are left out: both dialects say in the data what an event is.
+//! joined; a blank line ends it.
 
 use memchr::memchr2;
 
 /// An event of usual size leaves its room for the next one.
 const ROOM_KEPT: usize = 16 * 1024;
+/// No event that anybody looks for has a longer name.
+const NAME_KEPT: usize = 64;
 
 /// The lines of a stream that comes in pieces.
 pub struct Lines {
@@ -85,14 +87,28 @@ pub fn field<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
     Some(value.strip_prefix(b" ").unwrap_or(value))
 }
 
-/// The data of the events in a stream that comes in pieces. It holds one event at most.
+/// The events of a stream that comes in pieces. It holds one at most.
 pub struct Decoder {
     limit: usize,
     lines: Lines,
-    /// The `data` lines of the event under way, each with a line feed.
-    data: Vec<u8>,
-    /// `data` was given away.
+    under_way: UnderWay,
+    /// What was under way was given away.
     given: bool,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    /// Of the last `event` line.
+    name: Vec<u8>,
+    /// The `data` lines, each with a line feed.
+    data: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Nothing where it has none.
+    pub name: &'a [u8],
+    pub data: &'a [u8],
 }
 
 /// An event is longer than anybody would send.
@@ -108,23 +124,22 @@ impl Decoder {
         Self {
             limit,
             lines: Lines::new(limit),
-            data: Vec::new(),
+            under_way: UnderWay::default(),
             given: false,
         }
     }
 
-    /// The data of the next event that ends in these bytes, which are taken from them; without one, all of them are.
-    pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<&[u8]>, TooLong> {
+    /// The next event with data that ends in these bytes, which are taken from them; without one, all of them are.
+    pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Event<'_>>, TooLong> {
         if std::mem::take(&mut self.given) {
-            self.data.clear();
-            self.data.shrink_to(ROOM_KEPT);
+            self.under_way.clear();
         }
         while let Some(line) = self.lines.next(bytes) {
-            if line.is_empty() && !self.data.is_empty() {
+            if line.is_empty() && !self.under_way.data.is_empty() {
                 return Ok(self.give());
             }
-            add(&mut self.data, line);
-            if self.data.len() > self.limit || self.lines.is_cut() {
+            self.under_way.add(line);
+            if self.under_way.data.len() > self.limit || self.lines.is_cut() {
                 return Err(TooLong { limit: self.limit });
             }
         }
@@ -134,27 +149,47 @@ impl Decoder {
         }
     }
 
-    /// The data of an event that the end of the stream kept from its blank line. It may be half of it.
-    pub fn end(&mut self) -> Option<&[u8]> {
+    /// An event that the end of the stream kept from its blank line. It may be half of it.
+    pub fn end(&mut self) -> Option<Event<'_>> {
         if std::mem::take(&mut self.given) {
-            self.data.clear();
+            self.under_way.clear();
         }
-        add(&mut self.data, self.lines.unfinished());
+        let unfinished = self.lines.unfinished();
+        if !unfinished.is_empty() {
+            self.under_way.add(unfinished);
+        }
         self.give()
     }
 
-    fn give(&mut self) -> Option<&[u8]> {
+    fn give(&mut self) -> Option<Event<'_>> {
         self.given = true;
-        self.data.strip_suffix(b"\n")
+        let UnderWay { name, data } = &self.under_way;
+        let data = data.strip_suffix(b"\n")?;
+        Some(Event { name, data })
     }
 }
 
-fn add(event: &mut Vec<u8>, line: &[u8]) {
-    // A byte order mark may begin the stream.
-    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-    if let Some(value) = data(line) {
-        event.extend_from_slice(value);
-        event.push(b'\n');
+impl UnderWay {
+    fn add(&mut self, line: &[u8]) {
+        // A byte order mark may begin the stream.
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        if let Some(value) = data(line) {
+            self.data.extend_from_slice(value);
+            self.data.push(b'\n');
+        } else if let Some(name) = field(line, b"event:") {
+            self.name.clear();
+            self.name
+                .extend_from_slice(name.get(..NAME_KEPT).unwrap_or(name));
+        } else if line.is_empty() {
+            // Without data it was no event.
+            self.name.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.name.clear();
+        self.data.clear();
+        self.data.shrink_to(ROOM_KEPT);
     }
 }
 
@@ -164,15 +199,22 @@ mod tests {
 
     use super::*;
 
-    fn events(pieces: &[&[u8]]) -> Vec<String> {
+    /// The name and the data of each.
+    fn events(pieces: &[&[u8]]) -> Vec<[String; 2]> {
         let mut decoder = Decoder::new(1024);
         let mut found = Vec::new();
         for mut piece in pieces.iter().copied() {
-            while let Some(data) = decoder.next(&mut piece).unwrap() {
-                found.push(String::from_utf8(data.to_vec()).unwrap());
+            while let Some(event) = decoder.next(&mut piece).unwrap() {
+                let said = [event.name, event.data].map(String::from_utf8_lossy);
+                found.push(said.map(String::from));
             }
         }
         found
+    }
+
+    fn data_of(stream: &str) -> Vec<String> {
+        let events = events(&[stream.as_bytes()]);
+        events.into_iter().map(|[_, data]| data).collect()
     }
 
     #[test]
@@ -194,8 +236,33 @@ mod tests {
             ("Data: a\nxdata: b\n data: c\n\n", &[]),
         ];
         for (stream, data) in cases {
-            assert_eq!(events(&[stream.as_bytes()]), data, "{stream:?}");
+            assert_eq!(data_of(stream), data, "{stream:?}");
         }
+    }
+
+    #[test]
+    fn each_event_has_the_name_that_was_last_said_of_it() {
+        let long = "n".repeat(200);
+        for (stream, name) in [
+            ("data: a\n\n", ""),
+            ("event: x\ndata: a\n\n", "x"),
+            ("\u{feff}event:x\r\ndata: a\r\n\r\n", "x"),
+            ("data: a\nevent: x\nevent: y\n\n", "y"),
+            ("event: x\n\ndata: a\n\n", ""),
+            ("event: x\ndata: a\nevent:\n\n", ""),
+            (&format!("event: {long}\ndata: a\n\n"), &long[..NAME_KEPT]),
+        ] {
+            let twice = stream.repeat(2);
+            let name = [name.to_owned(), "a".to_owned()];
+
+            assert_eq!(
+                events(&[twice.as_bytes()]),
+                [name.clone(), name],
+                "{stream:?}"
+            );
+        }
+        let next_has_none = events(&[b"event: x\ndata: a\n\ndata: b\n\n"]);
+        assert_eq!(next_has_none[1], ["", "b"]);
     }
 
     #[test]
@@ -212,7 +279,8 @@ mod tests {
             let mut bytes = stream.as_bytes();
             while decoder.next(&mut bytes).unwrap().is_some() {}
 
-            assert_eq!(decoder.end(), rest.map(str::as_bytes), "{stream:?}");
+            let data = decoder.end().map(|event| event.data);
+            assert_eq!(data, rest.map(str::as_bytes), "{stream:?}");
         }
     }
 
@@ -241,7 +309,7 @@ mod tests {
         assert!(decoder.next(&mut rest).unwrap().is_some());
         assert!(decoder.next(&mut rest).unwrap().is_none());
 
-        let held = decoder.data.capacity() + decoder.lines.start.capacity();
+        let held = decoder.under_way.data.capacity() + decoder.lines.start.capacity();
         assert!(held <= 2 * ROOM_KEPT, "{held} bytes");
     }
 

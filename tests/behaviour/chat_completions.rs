@@ -10,7 +10,11 @@ use crate::harness::*;
 use crate::logs;
 use crate::two_ways::{self, PROVIDER, ROUTER, header, route};
 
-pub const PATHS: [&str; 2] = ["/v1/chat/completions", "/chat/completions"];
+pub const PATHS: [&str; 3] = [
+    "/v1/chat/completions",
+    "/chat/completions",
+    "/openai/v1/chat/completions",
+];
 
 /// A chat with the direct model.
 pub fn chat(text: &str) -> Value {
@@ -306,6 +310,23 @@ async fn the_limits_that_the_provider_tells_are_called_as_openai_calls_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reset_is_told_as_a_duration_and_what_openai_has_no_name_for_stays() {
+    let limited = message_of(&json!([]))
+        .header("anthropic-ratelimit-tokens-reset", "2999-01-01T00:00:00Z")
+        .header("anthropic-ratelimit-input-tokens-remaining", "9");
+    let edge = Edge::answering([limited]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).start().await;
+
+    let answer = gateway.chatted(&chat("hi")).await;
+
+    let left = header(&answer, "x-ratelimit-reset-tokens");
+    assert!(left.contains('h') && left.ends_with('s'), "{left}");
+    assert_eq!(header(&answer, "anthropic-ratelimit-tokens-reset"), "");
+    let input = header(&answer, "anthropic-ratelimit-input-tokens-remaining");
+    assert_eq!(input, "9");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_record_of_it_names_the_dialect_and_the_translation() {
     let edge = strict_edge(Alpn::Both).await;
     let gateway = TestGateway::in_front_of(&edge).start().await;
@@ -424,6 +445,10 @@ async fn round_the_lane_litellm_gets_the_chat_as_the_client_wrote_it() {
         let text = answer.text().await.unwrap();
         assert!(text.contains("chat.completion"), "{text}");
     }
+    let under_openai = gateway.post(PATHS[2]).body(chat("hi").to_string());
+    let answer = soon(under_openai.send()).await.unwrap();
+    assert_eq!(route(&answer), (200, "bypass"));
+    assert_eq!(asked(&litellm).pop().unwrap().target, PATHS[0]);
     assert_eq!(edge.stats().posts, 1);
 }
 

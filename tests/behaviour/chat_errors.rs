@@ -114,10 +114,11 @@ async fn an_error_that_cannot_be_read_is_said_all_the_same() {
         .start()
         .await;
     let long = || answer::provider_error(400, "invalid_request_error", &"long ".repeat(40_000));
-    let packed = || answer::provider_error(529, "overloaded_error", "x").compressed(Encoding::Gzip);
+    let damaged =
+        || answer::provider_error(529, "overloaded_error", "x").header("content-encoding", "gzip");
     let broken = || long().cut(At::AfterBytes(100), How::Truncate);
 
-    for (said, status) in [(long(), 400), (packed(), 503), (broken(), 400)] {
+    for (said, status) in [(long(), 400), (damaged(), 503), (broken(), 400)] {
         edge.script([said]);
 
         let answer = gateway.chatted(&chat("x")).await;
@@ -132,6 +133,33 @@ async fn an_error_that_cannot_be_read_is_said_all_the_same() {
                 .contains("could not be read whole"),
             "{error}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_somebody_packed_is_unpacked_and_an_error_keeps_its_words() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge)
+        .own("retry: {attempts: 1}")
+        .start()
+        .await;
+    let too_long = "prompt is too long: 208310 tokens > 200000 maximum";
+    for encoding in [Encoding::Gzip, Encoding::Br, Encoding::Zstd] {
+        let whole = message_of(&json!([{"type": "text", "text": "hello"}]));
+        let error = answer::provider_error(400, "invalid_request_error", too_long);
+        edge.script([whole.compressed(encoding), error.compressed(encoding)]);
+
+        let answered = gateway.chatted(&chat("x")).await;
+        let refused = gateway.chatted(&chat("x")).await;
+
+        assert_eq!(answered.status(), 200, "{encoding:?}");
+        assert_eq!(header(&answered, "content-encoding"), "");
+        let said: Value = answered.json().await.unwrap();
+        assert_eq!(said["choices"][0]["message"]["content"], "hello", "{said}");
+        assert_eq!(refused.status(), 400, "{encoding:?}");
+        let error = error_of(refused).await;
+        assert_eq!(error["message"], too_long, "{error}");
+        assert_eq!(error["code"], "context_length_exceeded", "{error}");
     }
 }
 
@@ -254,11 +282,11 @@ async fn an_answer_that_falls_silent_is_an_error_too() {
 async fn an_answer_that_is_no_message_is_an_error_and_its_reason_is_recorded() {
     let edge = Edge::answering([]).await.unwrap();
     let gateway = TestGateway::in_front_of(&edge).start().await;
-    let packed = message_of(&json!([])).compressed(Encoding::Gzip);
+    let damaged = message_of(&json!([])).header("content-encoding", "gzip");
     let page = answer::status(200)
         .header("content-type", "text/html")
         .body("<html>");
-    for (number, odd) in [packed, page, answer::json(200, &json!([1]))]
+    for (number, odd) in [damaged, page, answer::json(200, &json!([1]))]
         .into_iter()
         .enumerate()
     {
@@ -275,6 +303,27 @@ async fn an_answer_that_is_no_message_is_an_error_and_its_reason_is_recorded() {
         let line = logs::access_line(&id).await;
         assert_eq!(line["outcome"], "failed", "{line}");
         assert_eq!(line["reason"], "unreadable_answer", "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_under_a_good_status_is_one_and_keeps_its_words() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).start().await;
+    let said = json!({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}});
+    for (number, body) in [chat("x"), streamed_chat("x")].iter().enumerate() {
+        edge.script([answer::json(200, &said)]);
+        let id = format!("error-under-200-{number}");
+
+        let request = gateway.chat(body).header("x-request-id", &id);
+        let answer = soon(request.send()).await.unwrap();
+
+        assert_eq!(answer.status(), 502, "{number}");
+        let error = error_of(answer).await;
+        assert_eq!(error["type"], "overloaded_error", "{error}");
+        assert_eq!(error["message"], "busy", "{error}");
+        let line = logs::access_line(&id).await;
+        assert_eq!(line["outcome"], "failed", "{line}");
     }
 }
 

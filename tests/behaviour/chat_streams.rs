@@ -6,7 +6,7 @@ use memgate::sim::answer::{self, Answer};
 use memgate::sim::{Alpn, At, Edge, How};
 use serde_json::{Value, json};
 
-use crate::chat_completions::{streamed_chat, strict_edge};
+use crate::chat_completions::{chat, message_of, streamed_chat, strict_edge};
 use crate::harness::*;
 use crate::logs;
 use crate::two_ways::{header, route};
@@ -269,6 +269,68 @@ async fn a_stream_that_nobody_can_read_is_broken() {
     let line = logs::access_line("chat-unreadable").await;
     assert_eq!(line["outcome"], "broken", "{line}");
     assert_eq!(line["reason"], "unreadable_answer", "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_nobody_can_read_ends_at_once_and_lets_the_upstream_go() {
+    for alpn in [Alpn::H1, Alpn::H2] {
+        let edge = strict_edge(alpn).await;
+        let gateway = TestGateway::in_front_of(&edge).with_h2c().start().await;
+        for down in Down::BOTH {
+            let unreadable = answer::stream([START, "data: {\n\n", HALLO, REST]);
+            edge.script([unreadable.cut(At::AfterEvents(2), How::Stall)]);
+            let id = format!("chat-unreadable-{alpn:?}-{down:?}");
+
+            let mut answer = ask(&gateway, down, &id, &streamed_chat("hi")).await;
+            let (body, whole) = soon(read_out(&mut answer)).await;
+
+            assert!(whole, "{id}");
+            let said = data(&body);
+            let error = &said.last().unwrap()["error"];
+            assert_eq!(error["type"], "upstream_error", "{id} {said:?}");
+            let line = logs::access_line(&id).await;
+            assert_eq!(
+                (&line["outcome"], &line["reason"]),
+                (&json!("broken"), &json!("unreadable_answer")),
+                "the exchange is over: {line}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_answer_to_one_who_asked_for_a_stream_is_told_as_chunks() {
+    for alpn in [Alpn::H1, Alpn::H2] {
+        let edge = strict_edge(alpn).await;
+        let gateway = TestGateway::in_front_of(&edge).with_h2c().start().await;
+        for down in Down::BOTH {
+            edge.script([message_of(&json!([{"type": "text", "text": "hallo"}]))]);
+
+            let mut answer = ask(&gateway, down, "whole", &streamed_chat("hi")).await;
+
+            assert_eq!(route(&answer), (200, "direct"));
+            assert!(header(&answer, "content-type").starts_with("text/event-stream"));
+            let (body, whole) = soon(read_out(&mut answer)).await;
+            assert!(whole, "{alpn:?} {down:?}");
+            let chunks = data(&body);
+            assert_eq!(text_of(&chunks), "hallo", "{chunks:?}");
+            assert_eq!(chunks.last().unwrap(), "[DONE]", "{chunks:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_nobody_asked_for_is_no_answer() {
+    let edge = Edge::answering([stream()]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).start().await;
+
+    let answer = gateway.chatted(&chat("hi")).await;
+
+    assert_eq!(answer.status(), 502);
+    assert_eq!(header(&answer, "content-type"), "application/json");
+    assert_eq!(header(&answer, "x-should-retry"), "false");
+    let said: Value = answer.json().await.unwrap();
+    assert_eq!(said["error"]["code"], "upstream_unreadable", "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -180,12 +180,13 @@ async fn a_request_in_anthropics_dialect_for_such_a_model_is_told_which_path_to_
 }
 
 /// What only LiteLLM does, under all of its paths.
-const LITELLM_ONLY: [&str; 5] = [
+const LITELLM_ONLY: [&str; 6] = [
     "/v1/responses",
     "/responses",
     "/openai/v1/responses",
     "/v1/embeddings",
     "/embeddings",
+    "/openai/v1/embeddings",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::BytesMut;
 use memgate::config::Translation;
 use memgate::translate::{
-    self, Capabilities, ChunkStream, Defaults, Model, Reply, ToolNames, answer,
+    self, Capabilities, ChunkStream, Defaults, Model, Reply, ToolNames, answer, streamed,
 };
 use serde_json::{Value, json};
 
@@ -69,9 +69,17 @@ fn put_together(stream: &str) -> Value {
             }
         }
         if let Some(blocks) = choice["delta"]["thinking_blocks"].as_array() {
-            let known = message["thinking_blocks"].as_array().cloned();
-            message["thinking_blocks"] =
-                json!([known.unwrap_or_default(), blocks.clone()].concat());
+            let mut known = message["thinking_blocks"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            for block in blocks {
+                let mut block = block.clone();
+                let index = block.as_object_mut().unwrap().remove("index");
+                assert_eq!(index, Some(json!(known.len())), "{stream}");
+                known.push(block);
+            }
+            message["thinking_blocks"] = json!(known);
         }
         for call in choice["delta"]["tool_calls"]
             .as_array()
@@ -169,6 +177,32 @@ fn each_stream_is_told_as_its_golden_file_says_however_it_is_cut_and_framed() {
         }
     }
     assert!(cases.len() >= 30, "{} cases were found", cases.len());
+}
+
+#[test]
+fn a_whole_answer_told_as_a_stream_tells_the_same_message() {
+    let cases = cases("anthropic_answer.json");
+
+    for case in &cases {
+        let given = fs::read(case.join("anthropic_answer.json")).unwrap();
+        let asked = Reply {
+            include_usage: true,
+            ..reply(case)
+        };
+        let stream = streamed(&given, &asked).unwrap();
+        let whole: Value = serde_json::from_slice(&answer(&given, &asked).unwrap()).unwrap();
+
+        let stream = String::from_utf8(stream.to_vec()).unwrap();
+        assert!(stream.ends_with("data: [DONE]\n\n"), "{stream}");
+        let choice = &whole["choices"][0];
+        let whole = json!({"message": choice["message"], "finish_reason": choice["finish_reason"], "usage": whole["usage"]});
+        assert_eq!(
+            comparable(put_together(&stream)),
+            comparable(whole),
+            "{}",
+            case.display()
+        );
+    }
 }
 
 #[test]

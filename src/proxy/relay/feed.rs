@@ -81,6 +81,8 @@ pub(crate) struct Feed {
     keep_max: usize,
     kept: Option<(Box<ResponseHeader>, BytesMut)>,
     expired: Option<Expired>,
+    /// The client is told nothing more, whatever the upstream goes on to say.
+    closed: bool,
     /// The client has an answer, although the upstream did not end its own.
     told: bool,
 }
@@ -117,6 +119,7 @@ impl Feed {
             keep_max: HELD_MAX,
             kept: None,
             expired: None,
+            closed: false,
             told: false,
         }
     }
@@ -140,6 +143,7 @@ impl Feed {
         self.judge = None;
         self.kept = None;
         self.expired = None;
+        self.closed = false;
         self.told = false;
     }
 
@@ -206,6 +210,15 @@ impl Feed {
 
     pub(crate) fn expired(&self) -> Option<Expired> {
         self.expired
+    }
+
+    /// Ends the client's answer with what is on its way, and lets go of the upstream.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     pub(crate) fn has_told(&self) -> bool {

@@ -23,7 +23,7 @@ use pingora_proxy::Session;
 pub(crate) use custody::Custody;
 pub(crate) use feed::{Decision, Expired, Feed, Judge, Rest};
 use session::Relay;
-pub(crate) use waiting::AGAIN;
+pub(crate) use waiting::{AGAIN, CLOSED};
 
 /// What the hooks and the wrapped session share; both run on one task, so the lock never waits.
 pub(crate) type SharedFeed = Arc<Mutex<Feed>>;

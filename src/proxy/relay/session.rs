@@ -143,14 +143,14 @@ impl CustomSession for Relay {
             HttpTask::Header(head, _) if !head.status.is_informational() => Some(head),
             _ => None,
         });
-        let keeps = {
+        let (keeps, closed) = {
             let mut feed = self.feed.lock();
             if feed.expired().is_some() {
                 // The client may have been told half of that already: nothing may follow.
                 return Error::e_explain(ErrorType::ReadTimedout, "the upstream spoke too late");
             }
             feed.heard(final_head.is_some(), Instant::now());
-            feed.keeps_answer()
+            (feed.keeps_answer(), feed.is_closed())
         };
         if final_head.is_some() && self.switch == Switch::Asked {
             self.switch = Switch::Refused;
@@ -160,6 +160,8 @@ impl CustomSession for Relay {
         }
         let passed = if keeps {
             self.keep_answer(tasks).await
+        } else if closed && !tasks.iter().any(HttpTask::is_end) {
+            self.close(tasks).await
         } else {
             self.client_mut().response_duplex_vec(tasks).await
         };

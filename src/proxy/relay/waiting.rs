@@ -19,6 +19,8 @@ const LONG_WAIT: Duration = Duration::from_millis(20);
 
 /// The type of the error that asks for another attempt after a kept answer.
 pub(crate) const AGAIN: &str = "AnswerJudged";
+/// The type of the error that lets go of an upstream of which nothing more is told.
+pub(crate) const CLOSED: &str = "AnswerClosed";
 
 fn judged_again<T>() -> Result<T> {
     Error::e_explain(ErrorType::Custom(AGAIN), "another attempt").map_err(|e| e.into_up())
@@ -147,6 +149,14 @@ impl Relay {
             (None, Some(error)) => Err(error),
             (Some(Decision::Again) | None, _) => judged_again(),
         }
+    }
+
+    /// Ends the answer before the upstream does.
+    pub(super) async fn close(&mut self, mut tasks: Vec<HttpTask>) -> Result<bool> {
+        tasks.push(HttpTask::Done);
+        self.client_mut().response_duplex_vec(tasks).await?;
+        self.feed.lock().tell();
+        Error::e_explain(ErrorType::Custom(CLOSED), "nothing more is told").map_err(|e| e.into_up())
     }
 
     /// Says in the head how the answer will end, and whether the connection will with it.

@@ -19,6 +19,8 @@ pub(super) struct Blocks {
     open: Vec<(u64, Kind)>,
     /// How many tool calls the client has seen.
     calls: u64,
+    /// How many blocks of thinking.
+    thoughts: u64,
     thought: Option<Thought>,
 }
 
@@ -61,13 +63,14 @@ impl Blocks {
         match &*block.kind {
             "text" => chunks.text("content", json::inner(block.text)?),
             "thinking" => {
-                self.thought = Some(Thought::new(index));
+                if let Some(before) = self.thought.replace(Thought::new(index)) {
+                    self.end_thought(&before, chunks);
+                }
                 self.think(index, json::inner(block.thinking)?, chunks);
                 self.sign(index, json::inner(block.signature)?);
             }
             "redacted_thinking" => {
-                let block = json::redacted_block(json::inner(block.data)?);
-                chunks.delta(&[r#""thinking_blocks":["#, &block, "]"]);
+                self.tell_thought(&json::redacted(json::inner(block.data)?), chunks);
                 self.open(index, Kind::Hidden)?;
             }
             "tool_use" => {
@@ -101,7 +104,7 @@ impl Blocks {
 
     pub(super) fn stop(&mut self, index: u64, chunks: &mut Chunks<'_>) {
         if let Some(thought) = self.thought.take_if(|thought| thought.block == index) {
-            thought.end(chunks);
+            self.end_thought(&thought, chunks);
         }
         if let Some(at) = self.open.iter().position(|(open, _)| *open == index)
             && let (_, Kind::Call(call)) = self.open.remove(at)
@@ -116,7 +119,7 @@ impl Blocks {
             self.stop(*index, chunks);
         }
         if let Some(thought) = self.thought.take() {
-            thought.end(chunks);
+            self.end_thought(&thought, chunks);
         }
     }
 
@@ -177,6 +180,21 @@ impl Blocks {
             signature.clone_into(&mut thought.signature);
         }
     }
+
+    /// What is not signed could not be sent back.
+    fn end_thought(&mut self, thought: &Thought, chunks: &mut Chunks<'_>) {
+        if !thought.signature.is_empty() {
+            let block = json::thinking(&thought.text, &thought.signature);
+            self.tell_thought(&block, chunks);
+        }
+    }
+
+    /// Numbered: OpenAI's Python SDK puts lists together by the index of their entries, and fails without one.
+    fn tell_thought(&mut self, block: &str, chunks: &mut Chunks<'_>) {
+        let index = self.thoughts.to_string();
+        self.thoughts += 1;
+        chunks.delta(&[r#""thinking_blocks":[{"index":"#, &index, ",", block, "}]"]);
+    }
 }
 
 impl Call {
@@ -208,14 +226,6 @@ impl Thought {
             block,
             text: String::new(),
             signature: String::new(),
-        }
-    }
-
-    /// What is not signed could not be sent back.
-    fn end(self, chunks: &mut Chunks<'_>) {
-        if !self.signature.is_empty() {
-            let block = json::thinking_block(&self.text, &self.signature);
-            chunks.delta(&[r#""thinking_blocks":["#, &block, "]"]);
         }
     }
 }

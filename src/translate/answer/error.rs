@@ -43,6 +43,14 @@ pub fn error(status: u16, body: &[u8]) -> (u16, Bytes) {
     (status, Bytes::from(envelope(kind, message)))
 }
 
+/// The body for an answer that says an error under a good status; `None` where it says none.
+pub fn error_within(body: &[u8]) -> Option<Bytes> {
+    let said: Value = serde_json::from_slice(body).ok()?;
+    let message = message_of(&said).filter(|_| !said["error"].is_null())?;
+    let kind = kind_of(&said).unwrap_or("api_error");
+    Some(Bytes::from(envelope(kind, message)))
+}
+
 /// The last event of a stream: an error that the provider said in it.
 pub(super) fn said_event(out: &mut BytesMut, error: Option<&RawValue>) {
     let said: Value = error

@@ -49,11 +49,11 @@ pub(super) fn arguments(input: Option<&RawValue>) -> String {
     quoted
 }
 
-/// Signed thinking as LiteLLM tells it, to be sent back with the conversation.
-pub(super) fn thinking_block(thought: &str, signature: &str) -> String {
-    format!(r#"{{"type":"thinking","thinking":"{thought}","signature":"{signature}"}}"#)
+/// Signed thinking as LiteLLM tells it, to be sent back with the conversation: an object without its braces.
+pub(super) fn thinking(thought: &str, signature: &str) -> String {
+    format!(r#""type":"thinking","thinking":"{thought}","signature":"{signature}""#)
 }
 
-pub(super) fn redacted_block(data: &str) -> String {
-    format!(r#"{{"type":"redacted_thinking","data":"{data}"}}"#)
+pub(super) fn redacted(data: &str) -> String {
+    format!(r#""type":"redacted_thinking","data":"{data}""#)
 }

@@ -10,10 +10,10 @@ mod stream;
 mod usage;
 mod whole;
 
-pub use error::error;
+pub use error::{error, error_within};
 pub use rate_limits::rate_limit_header;
 pub use stream::ChunkStream;
-pub use whole::answer;
+pub use whole::{answer, streamed};
 
 /// The upstream's answer is not what Anthropic documents. The reason holds nothing of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use crate::translate::Reply;
-use crate::wire::sse::Decoder;
+use crate::wire::sse::{self, Decoder};
 
 use super::blocks::Blocks;
 use super::frame::{Chunks, Frame};
@@ -13,6 +13,18 @@ use super::{Unreadable, error, finish_reason, json};
 
 /// The longest events hold a web page that a tool of the provider's has read.
 const EVENT_LIMIT: usize = 4 << 20;
+
+/// The names of Anthropic's events.
+const KNOWN: [&[u8]; 8] = [
+    b"message_start",
+    b"content_block_start",
+    b"content_block_delta",
+    b"content_block_stop",
+    b"message_delta",
+    b"message_stop",
+    b"ping",
+    b"error",
+];
 
 /// Chat completion chunks of Anthropic's events. The work for an event does not grow with the stream, nor does what
 /// is held: one event, the blocks under way, the thinking whose signature is to come.
@@ -54,7 +66,7 @@ impl ChunkStream {
         while !self.telling.over {
             let told = match self.events.next(&mut bytes) {
                 Ok(None) => return,
-                Ok(Some(data)) => self.telling.tell(data, out),
+                Ok(Some(event)) => self.telling.tell(event, out),
                 Err(_) => Err(Unreadable("it has an event beyond all measure")),
             };
             if let Err(unreadable) = told {
@@ -66,10 +78,10 @@ impl ChunkStream {
     /// The upstream's stream has ended. Before its last event that is an error, and never a `stop`.
     pub fn end(&mut self, out: &mut BytesMut) {
         if !self.telling.over
-            && let Some(data) = self.events.end()
+            && let Some(event) = self.events.end()
         {
             // Perhaps only the blank line is missing.
-            self.telling.tell(data, out).ok();
+            self.telling.tell(event, out).ok();
         }
         if !self.telling.over {
             self.telling
@@ -84,8 +96,12 @@ impl ChunkStream {
 }
 
 impl Telling {
-    fn tell(&mut self, data: &[u8], out: &mut BytesMut) -> Result<(), Unreadable> {
-        let event: Event<'_> = serde_json::from_slice(data)
+    fn tell(&mut self, event: sse::Event<'_>, out: &mut BytesMut) -> Result<(), Unreadable> {
+        if !event.name.is_empty() && !KNOWN.contains(&event.name) {
+            // Whatever it says: it is tomorrow's, or of somebody in between.
+            return Ok(());
+        }
+        let event: Event<'_> = serde_json::from_slice(event.data)
             .ok()
             .ok_or(Unreadable("it has an event that is not JSON"))?;
         match &*event.kind {

@@ -1,5 +1,8 @@
 //! Are errors told, and is whatever comes told in bounds and in form?
 
+use std::borrow::Cow;
+use std::time::{Duration, UNIX_EPOCH};
+
 use bytes::BytesMut;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -150,27 +153,44 @@ fn a_prompt_that_is_too_long_has_the_code_on_which_clients_shorten_it() {
 #[test]
 fn rate_limits_have_the_names_that_openais_clients_read() {
     let pairs = [
-        (
-            "anthropic-ratelimit-requests-limit",
-            Some("x-ratelimit-limit-requests"),
-        ),
-        (
-            "anthropic-ratelimit-requests-remaining",
-            Some("x-ratelimit-remaining-requests"),
-        ),
-        (
-            "anthropic-ratelimit-tokens-limit",
-            Some("x-ratelimit-limit-tokens"),
-        ),
-        (
-            "anthropic-ratelimit-tokens-remaining",
-            Some("x-ratelimit-remaining-tokens"),
-        ),
-        ("anthropic-ratelimit-tokens-reset", None),
-        ("retry-after", None),
+        ("requests-limit", Some("x-ratelimit-limit-requests")),
+        ("requests-remaining", Some("x-ratelimit-remaining-requests")),
+        ("tokens-limit", Some("x-ratelimit-limit-tokens")),
+        ("tokens-remaining", Some("x-ratelimit-remaining-tokens")),
+        ("input-tokens-limit", None),
+        ("output-tokens-reset", None),
     ];
     for (name, told) in pairs {
-        assert_eq!(rate_limit_header(name), told, "{name}");
+        let name = format!("anthropic-ratelimit-{name}");
+        let told = told.map(|told| (told, Cow::Borrowed("40")));
+
+        assert_eq!(rate_limit_header(&name, "40", UNIX_EPOCH), told, "{name}");
+    }
+    assert_eq!(rate_limit_header("retry-after", "40", UNIX_EPOCH), None);
+}
+
+#[test]
+fn a_limit_is_reset_after_so_long_as_openai_says_it() {
+    let now = UNIX_EPOCH + Duration::from_millis(1_800_000_000_500);
+    assert_eq!(crate::clock::stamp(now), "2027-01-15T08:00:00.500Z");
+    for (time, left) in [
+        ("2027-01-15T08:00:01Z", Some("1s")),
+        ("2027-01-15T08:06:00.5Z", Some("6m0s")),
+        ("2027-01-15T09:00:59Z", Some("1h0m59s")),
+        ("2027-01-16T08:00:00Z", Some("24h0m0s")),
+        ("2027-01-15T08:00:00Z", Some("0s")),
+        ("2026-01-15T08:00:00Z", Some("0s")),
+        ("soon", None),
+        ("", None),
+    ] {
+        for kind in ["requests", "tokens"] {
+            let name = format!("anthropic-ratelimit-{kind}-reset");
+            let theirs = rate_limit_header(&name, time, now);
+
+            let left = left.map(|left| (format!("x-ratelimit-reset-{kind}"), left.to_owned()));
+            let theirs = theirs.map(|(name, left)| (name.to_owned(), left.into_owned()));
+            assert_eq!(theirs, left, "{time:?}");
+        }
     }
 }
 
@@ -198,11 +218,39 @@ fn what_is_no_message_is_not_told_as_one() {
 }
 
 #[test]
+fn an_error_within_a_good_answer_is_known_by_its_envelope_alone() {
+    let said = json!({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}});
+    let of_router = json!({"error": "no user"});
+    for (body, kind, message) in [
+        (said, "overloaded_error", "busy"),
+        (of_router, "api_error", "no user"),
+    ] {
+        let told = error_within(body.to_string().as_bytes()).unwrap();
+
+        let told: Value = serde_json::from_slice(&told).unwrap();
+        assert_eq!(told["error"]["type"], kind, "{told}");
+        assert_eq!(told["error"]["message"], message, "{told}");
+    }
+    for body in [
+        "",
+        "<html>",
+        "[]",
+        r#"{"message":"hello"}"#,
+        r#"{"error":null,"message":"hello"}"#,
+        r#"{"error":{}}"#,
+    ] {
+        assert_eq!(error_within(body.as_bytes()), None, "{body}");
+    }
+}
+
+#[test]
 fn an_event_that_cannot_be_understood_ends_the_stream_with_an_error() {
     for bad in [
         "data: {\"type\":\"content_block_delta\"\n\n",
         "data: [DONE]\n\n",
         "data: \"text\"\n\n",
+        "event: content_block_delta\ndata: alive\n\n",
+        "event: heartbeat\n\ndata: alive\n\n",
         "data: {\"type\":\"content_block_delta\",\"index\":0}\n\n",
         "data: {\"type\":\"content_block_delta\",\"index\":-1,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\n",
         "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":[\"a\"]}}\n\n",
@@ -221,6 +269,40 @@ fn an_event_that_cannot_be_understood_ends_the_stream_with_an_error() {
             !told.contains("finish_reason\":\"") && !told.contains("[DONE]"),
             "{bad}"
         );
+    }
+}
+
+#[test]
+fn an_event_of_a_name_that_anthropic_does_not_use_is_passed_over_whatever_it_says() {
+    let text = block(0, &json!({"type": "text", "text": "Hi."}));
+    let stop = event(&json!({"type": "message_stop"}));
+    let usual = told(
+        &[[start(), text.clone(), stop.clone()].concat().as_bytes()],
+        true,
+    );
+    assert!(usual.ends_with("data: [DONE]\n\n"), "{usual}");
+    for data in [
+        "alive",
+        "",
+        "null",
+        "[]",
+        "[DONE]",
+        r#"{"type":"content_block_delta","index":0}"#,
+        r#"{"type":"error","error":{"message":"not the provider's"}}"#,
+    ] {
+        let strange = format!("event: heartbeat\ndata: {data}\n\n");
+        let given = [
+            strange.clone(),
+            start(),
+            strange.clone(),
+            text.clone(),
+            strange.clone(),
+            stop.clone(),
+        ];
+
+        let told = told(&[given.concat().as_bytes()], true);
+
+        assert_eq!(told, usual, "{data:?}");
     }
 }
 
@@ -295,6 +377,45 @@ fn thinking_too_long_to_keep_is_told_as_text_alone() {
         !told.contains("thinking_blocks"),
         "half of a thought could not be sent back"
     );
+}
+
+#[test]
+fn a_signed_thought_is_told_though_another_begins_before_it_is_stopped() {
+    let stop = |index: u64| event(&json!({"type": "content_block_stop", "index": index}));
+    let mut given = start();
+    for (index, signature) in [(0, "b25l"), (1, "dHdv")] {
+        given += &block(index, &json!({"type": "thinking", "thinking": ""}));
+        given += &delta(index, &json!({"type": "thinking_delta", "thinking": "Hm."}));
+        given += &delta(
+            index,
+            &json!({"type": "signature_delta", "signature": signature}),
+        );
+    }
+    given += &[stop(1), stop(0), event(&json!({"type": "message_stop"}))].concat();
+
+    let told = told(&[given.as_bytes()], false);
+
+    for (index, signature) in [(0, "b25l"), (1, "dHdv")] {
+        let block = format!(
+            r#""thinking_blocks":[{{"index":{index},"type":"thinking","thinking":"Hm.","signature":"{signature}"}}]"#
+        );
+        assert_eq!(told.matches(&block).count(), 1, "{block} in {told}");
+    }
+}
+
+#[test]
+fn each_count_is_read_by_itself_and_stays_until_a_newer_one_comes() {
+    let usage = json!({"input_tokens": 5, "output_tokens": 1, "output_tokens_details": {"thinking_tokens": 4}});
+    let begun = json!({"type": "message_start", "message": {"id": "msg_1", "usage": usage}});
+    let odd = json!({"input_tokens": 6.5, "cache_read_input_tokens": "7", "output_tokens": 9, "output_tokens_details": {}, "service_tier": 1});
+    let counted = json!({"type": "message_delta", "delta": {}, "usage": odd});
+    let stop = json!({"type": "message_stop"});
+    let given: String = [begun, counted, stop].iter().map(event).collect();
+
+    let told = told(&[given.as_bytes()], true);
+
+    let counts = r#""usage":{"prompt_tokens":5,"completion_tokens":9,"total_tokens":14,"prompt_tokens_details":{"cached_tokens":0,"cache_write_tokens":0},"completion_tokens_details":{"reasoning_tokens":4}}"#;
+    assert!(told.contains(counts), "{told}");
 }
 
 #[test]
@@ -460,6 +581,9 @@ proptest! {
     fn whatever_body_comes_is_told_as_json_or_not_at_all(blocks in prop::collection::vec(some_block(), 0..8), stop in any::<String>()) {
         let body = json!({"id": "msg_1", "content": blocks, "stop_reason": stop, "usage": {"input_tokens": 1.5}});
 
+        if let Ok(told) = streamed(body.to_string().as_bytes(), &reply(true)) {
+            assert_well_formed(&String::from_utf8(told.to_vec()).unwrap(), true);
+        }
         if let Ok(told) = answer(body.to_string().as_bytes(), &reply(false)) {
             let told: Value = serde_json::from_slice(&told).unwrap();
             prop_assert!(told["choices"][0]["finish_reason"].is_string());

@@ -1,25 +1,46 @@
 //! How many tokens did an answer take, in OpenAI's way of counting?
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::received::part;
+
 /// Anthropic's counts, as far as they are known.
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Usage {
     /// Without what the cache gave or took.
     input_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
     output_tokens: Option<u64>,
-    output_tokens_details: Option<OutputTokens>,
+    thinking_tokens: Option<u64>,
     service_tier: Option<Tier>,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+/// Anthropic's counts as they stand, each to be read by itself.
+#[derive(Default, Deserialize)]
 #[serde(default)]
-struct OutputTokens {
-    thinking_tokens: Option<u64>,
+struct Said<'a> {
+    #[serde(borrow)]
+    input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_read_input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_creation_input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_tokens_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OutputTokens<'a> {
+    #[serde(borrow)]
+    thinking_tokens: Option<&'a RawValue>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -53,10 +74,18 @@ struct CompletionDetails {
 }
 
 impl Usage {
-    /// Counts are not worth an answer: those that cannot be read are taken as not said.
+    /// Counts are not worth an answer: one that cannot be read is taken as not said.
     pub(super) fn of(raw: Option<&RawValue>) -> Self {
-        raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
-            .unwrap_or_default()
+        let said: Said<'_> = part(raw).unwrap_or_default();
+        let details: OutputTokens<'_> = part(said.output_tokens_details).unwrap_or_default();
+        Self {
+            input_tokens: read(said.input_tokens),
+            cache_read_input_tokens: read(said.cache_read_input_tokens),
+            cache_creation_input_tokens: read(said.cache_creation_input_tokens),
+            output_tokens: read(said.output_tokens),
+            thinking_tokens: read(details.thinking_tokens),
+            service_tier: read(said.service_tier),
+        }
     }
 
     /// Counts are totals: a newer one replaces the older.
@@ -70,7 +99,7 @@ impl Usage {
                 .cache_creation_input_tokens
                 .or(self.cache_creation_input_tokens),
             output_tokens: newer.output_tokens.or(self.output_tokens),
-            output_tokens_details: newer.output_tokens_details.or(self.output_tokens_details),
+            thinking_tokens: newer.thinking_tokens.or(self.thinking_tokens),
             service_tier: newer.service_tier.or(self.service_tier),
         };
     }
@@ -84,7 +113,6 @@ impl Usage {
         ]
         .map(Option::unwrap_or_default);
         let prompt = input.saturating_add(read).saturating_add(written);
-        let details = self.output_tokens_details.unwrap_or_default();
         Told {
             prompt_tokens: prompt,
             completion_tokens: output,
@@ -94,7 +122,7 @@ impl Usage {
                 cache_write_tokens: written,
             },
             completion_tokens_details: CompletionDetails {
-                reasoning_tokens: details.thinking_tokens.unwrap_or_default(),
+                reasoning_tokens: self.thinking_tokens.unwrap_or_default(),
             },
         }
     }
@@ -107,4 +135,8 @@ impl Usage {
             Some(Tier::Other) | None => "",
         }
     }
+}
+
+fn read<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
+    part(raw).ok()
 }

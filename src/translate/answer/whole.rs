@@ -1,14 +1,15 @@
 //! How is a whole answer told?
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::translate::Reply;
 
+use super::frame::Frame;
 use super::received::{Block, Message, explanation};
 use super::usage::Usage;
 use super::{Unreadable, finish_reason, json};
 
-/// What the blocks of a message come to; strings are JSON without quotes.
+/// What the blocks of a message come to; strings are JSON without quotes, and objects without braces.
 #[derive(Default)]
 struct Parts {
     text: String,
@@ -19,13 +20,8 @@ struct Parts {
 
 /// A chat completion of an Anthropic message.
 pub fn answer(body: &[u8], reply: &Reply) -> Result<Bytes, Unreadable> {
-    let message: Message<'_> = serde_json::from_slice(body)
-        .ok()
-        .ok_or(Unreadable("it is no message"))?;
-    let mut parts = Parts::default();
-    for block in &message.content {
-        parts.add(block, reply)?;
-    }
+    let message = read(body)?;
+    let parts = Parts::of(&message, reply)?;
     let usage = Usage::of(message.usage);
     let stop = message.stop_reason.unwrap_or_default();
     let told = [
@@ -48,7 +44,56 @@ pub fn answer(body: &[u8], reply: &Reply) -> Result<Bytes, Unreadable> {
     Ok(Bytes::from(told.concat()))
 }
 
+/// The chunks of an Anthropic message that came whole, although a stream was asked for.
+pub fn streamed(body: &[u8], reply: &Reply) -> Result<Bytes, Unreadable> {
+    let message = read(body)?;
+    let parts = Parts::of(&message, reply)?;
+    let frame = Frame::new(json::inner(message.id)?, reply);
+    let mut out = BytesMut::new();
+    let mut chunks = frame.onto(&mut out);
+    chunks.delta(&[r#""role":"assistant","content":"""#]);
+    chunks.text("reasoning_content", &parts.reasoning);
+    chunks.text("content", &parts.text);
+    for (name, list) in parts.lists() {
+        for (index, entry) in list.iter().enumerate() {
+            let index = index.to_string();
+            chunks.delta(&["\"", name, r#"":[{"index":"#, &index, ",", entry, "}]"]);
+        }
+    }
+    let usage = Usage::of(message.usage);
+    let stop = message.stop_reason.unwrap_or_default();
+    let refusal = explanation(&stop, message.stop_details);
+    chunks.finish(finish_reason(&stop), refusal, &usage);
+    if reply.include_usage {
+        chunks.usage(&usage);
+    }
+    chunks.done();
+    Ok(out.freeze())
+}
+
+fn read(body: &[u8]) -> Result<Message<'_>, Unreadable> {
+    serde_json::from_slice(body)
+        .ok()
+        .ok_or(Unreadable("it is no message"))
+}
+
 impl Parts {
+    fn of(message: &Message<'_>, reply: &Reply) -> Result<Self, Unreadable> {
+        let mut parts = Self::default();
+        for block in &message.content {
+            parts.add(block, reply)?;
+        }
+        Ok(parts)
+    }
+
+    /// What a message has several of.
+    fn lists(&self) -> [(&'static str, &[String]); 2] {
+        [
+            ("thinking_blocks", &self.thinking_blocks),
+            ("tool_calls", &self.tool_calls),
+        ]
+    }
+
     fn add(&mut self, block: &Block<'_>, reply: &Reply) -> Result<(), Unreadable> {
         match &*block.kind {
             "text" => self.text.push_str(json::inner(block.text)?),
@@ -57,13 +102,13 @@ impl Parts {
                 let signature = json::inner(block.signature)?;
                 self.reasoning.push_str(thought);
                 if !signature.is_empty() {
-                    let block = json::thinking_block(thought, signature);
-                    self.thinking_blocks.push(block);
+                    self.thinking_blocks
+                        .push(json::thinking(thought, signature));
                 }
             }
             "redacted_thinking" => {
-                let block = json::redacted_block(json::inner(block.data)?);
-                self.thinking_blocks.push(block);
+                self.thinking_blocks
+                    .push(json::redacted(json::inner(block.data)?));
             }
             "tool_use" => {
                 let (id, name) = (
@@ -72,7 +117,7 @@ impl Parts {
                 );
                 let arguments = json::arguments(block.input);
                 self.tool_calls.push(format!(
-                    r#"{{"id":"{id}","type":"function","function":{{"name":{name},"arguments":"{arguments}"}}}}"#
+                    r#""id":"{id}","type":"function","function":{{"name":{name},"arguments":"{arguments}"}}"#
                 ));
             }
             // What the provider ran by itself is no call for the client to answer.
@@ -92,12 +137,9 @@ impl Parts {
         if !self.reasoning.is_empty() {
             message.extend([r#","reasoning_content":""#, &self.reasoning, "\""]);
         }
-        for (name, list) in [
-            ("thinking_blocks", &self.thinking_blocks),
-            ("tool_calls", &self.tool_calls),
-        ] {
+        for (name, list) in self.lists() {
             if !list.is_empty() {
-                message.extend([",\"", name, "\":[", &list.join(","), "]"]);
+                message.extend([",\"", name, "\":[{", &list.join("},{"), "}]"]);
             }
         }
         message.push('}');

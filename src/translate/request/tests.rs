@@ -55,6 +55,20 @@ fn numbers_and_escapes_keep_their_bytes_where_nothing_must_change() {
 }
 
 #[test]
+fn thoughts_come_back_without_the_index_that_a_stream_gave_them() {
+    let thought = r#"{"type":"thinking","thinking":"Hm.","signature":"c2ln"}"#;
+    let numbered = thought.replacen('{', r#"{"index":1,"#, 1);
+
+    let sent = sent(&format!(
+        r#"{{"messages":[{{"role":"user","content":"Hi"}},{{"role":"assistant","content":"Ok","thinking_blocks":[{numbered}]}},{{"role":"user","content":"Go"}}]}}"#
+    ));
+
+    let sent: Value = serde_json::from_str(&sent).unwrap();
+    let thought: Value = serde_json::from_str(thought).unwrap();
+    assert_eq!(sent["messages"][1]["content"][0], thought, "{sent}");
+}
+
+#[test]
 fn text_comes_through_whatever_is_in_it() {
     let text = "tab\t quote\" back\\ slash/ nul\u{0} line\u{2028} emoji\u{1F600} é";
     let body = json!({"messages": [{"role": "user", "content": text}]}).to_string();

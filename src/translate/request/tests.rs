@@ -197,3 +197,56 @@ fn a_default_that_no_request_could_carry_is_named() {
     assert!(parse(json!({"max_tokens": null})).unwrap().is_empty());
     assert!(!parse(json!({"max_tokens": 5})).unwrap().is_empty());
 }
+
+#[test]
+fn an_object_whose_properties_nobody_names_is_refused_and_not_emptied() {
+    let form = |schema: &str| {
+        format!(
+            r#"{{"messages":[{{"role":"user","content":"Hi"}}],"response_format":{{"type":"json_schema","json_schema":{{"schema":{schema}}}}}}}"#
+        )
+    };
+    for (schema, said) in [
+        (
+            r#"{"type":"object"}"#,
+            "the schema leaves the names",
+        ),
+        (
+            r#"{"properties":{"d":{"type":"object","additionalProperties":true}}}"#,
+            "`properties.d` leaves",
+        ),
+        (
+            r#"{"properties":{"d":{"additionalProperties":{"type":"integer"}}}}"#,
+            "`properties.d` leaves",
+        ),
+        (
+            r#"{"properties":{"d":{"type":["object","null"],"patternProperties":{"^a":{}}}}}"#,
+            "`properties.d` leaves",
+        ),
+        (
+            r##"{"$ref":"#/$defs/D","$defs":{"D":{"properties":{"a":{}},"additionalProperties":{"type":"string"}}}}"##,
+            "`$defs.D` leaves",
+        ),
+        (
+            r#"{"properties":{"d":{"oneOf":[{"type":"null"},{"type":"object"}]}}}"#,
+            "`properties.d.anyOf.1` leaves",
+        ),
+    ] {
+        let (param, message) = fault(&form(schema));
+        assert_eq!(
+            param.as_deref(),
+            Some("response_format.json_schema.schema"),
+            "{schema}"
+        );
+        assert!(message.starts_with(said), "{schema}: {message}");
+    }
+    for schema in [
+        r#"{"type":"object","properties":{}}"#,
+        r#"{"type":"object","additionalProperties":false}"#,
+        r#"{"type":"object","properties":{"a":{}},"additionalProperties":true}"#,
+        r#"{"type":"object","properties":{"a":{}},"additionalProperties":{"not":{}}}"#,
+        r##"{"type":"object","$ref":"#/$defs/D","$defs":{"D":{"properties":{"a":{}}}}}"##,
+    ] {
+        let sent = sent(&form(schema));
+        assert!(sent.contains(r#""additionalProperties":false"#), "{sent}");
+    }
+}

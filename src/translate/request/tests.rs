@@ -250,3 +250,26 @@ fn an_object_whose_properties_nobody_names_is_refused_and_not_emptied() {
         assert!(sent.contains(r#""additionalProperties":false"#), "{sent}");
     }
 }
+
+#[test]
+fn alternatives_of_both_kinds_both_hold() {
+    let schema = json!({"properties": {"x": {
+        "anyOf": [{"type": "string"}, {"type": "null"}],
+        "oneOf": [{"const": "a"}, {"const": null}],
+        "allOf": [{"description": "x"}],
+    }}});
+    let body = json!({
+        "messages": [{"role": "user", "content": "Hi"}],
+        "response_format": {"type": "json_schema", "json_schema": {"schema": schema}},
+    });
+
+    let sent: Value = serde_json::from_str(&sent(&body.to_string())).unwrap();
+
+    let x = &sent["output_config"]["format"]["schema"]["properties"]["x"];
+    let all = json!({"allOf": [
+        {"description": "x"},
+        {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        {"anyOf": [{"const": "a"}, {"const": null}]},
+    ]});
+    assert_eq!(x, &all);
+}

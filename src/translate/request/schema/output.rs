@@ -64,9 +64,7 @@ pub(in super::super) fn clean(schema: &mut Value) -> Result<(), Unnamed> {
         return Ok(());
     };
     schema.remove("$schema");
-    if let Some(ways) = schema.remove("oneOf") {
-        schema.entry("anyOf").or_insert(ways);
-    }
+    join_ways(schema);
     tell_limits(schema);
     if is_object(schema) {
         if is_unnamed(schema) {
@@ -90,6 +88,21 @@ pub(in super::super) fn clean(schema: &mut Value) -> Result<(), Unnamed> {
         cleaned.map_err(|unnamed| unnamed.within(&key))?;
     }
     Ok(())
+}
+
+/// Where both kinds of alternatives stand, both hold.
+fn join_ways(schema: &mut Map<String, Value>) {
+    let Some(one_of) = schema.remove("oneOf") else {
+        return;
+    };
+    let Some(any_of) = schema.remove("anyOf") else {
+        schema.insert("anyOf".to_owned(), one_of);
+        return;
+    };
+    let all = schema.entry("allOf").or_insert_with(|| json!([]));
+    if let Value::Array(all) = all {
+        all.extend([any_of, one_of].map(|ways| json!({"anyOf": ways})));
+    }
 }
 
 fn is_object(schema: &Map<String, Value>) -> bool {

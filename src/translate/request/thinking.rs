@@ -144,7 +144,7 @@ impl Ask<'_> {
                 ..Thought::default()
             },
             (ThinkingKind::None, Some(_)) => {
-                self.dropped.push("reasoning_effort");
+                self.dropped.push("reasoning_effort".into());
                 Thought::default()
             }
             (ThinkingKind::Budget | ThinkingKind::None, None) => Thought::default(),
@@ -157,7 +157,7 @@ impl Ask<'_> {
         if !(thought.active && conflict) {
             return thought;
         }
-        self.dropped.push("thinking");
+        self.dropped.push("thinking".into());
         Thought {
             effort: thought.effort,
             ..Thought::default()

@@ -91,7 +91,7 @@ impl Ask<'_> {
                     ..
                 },
             ) if !self.model.capabilities.accepts.forced_tool_choice => {
-                self.dropped.push("tool_choice");
+                self.dropped.push("tool_choice".into());
                 Some(ToolChoice::Auto {
                     disable_parallel_tool_use,
                 })

@@ -273,3 +273,23 @@ fn alternatives_of_both_kinds_both_hold() {
     ]});
     assert_eq!(x, &all);
 }
+
+#[test]
+fn what_the_system_says_last_is_answered_by_models_that_take_it_in_place_too() {
+    let said = |last: &str| {
+        let body = format!(
+            r#"{{"messages":[{{"role":"user","content":"Hi"}},{{"role":"assistant","content":"Done."}},{last}]}}"#
+        );
+        let sent: Value = serde_json::from_str(&sent(&body)).unwrap();
+        let turns = sent["messages"].as_array().unwrap();
+        let turns = turns.iter().map(|turn| turn["role"].as_str().unwrap());
+        turns.collect::<Vec<_>>().join(" ")
+    };
+
+    let system = r#"{"role":"system","content":"Now summarise."}"#;
+    let user = r#"{"role":"user","content":"Go on"}"#;
+
+    assert_eq!(said(system), "user assistant user");
+    assert_eq!(said(&format!("{user},{system}")), "user assistant user system");
+    assert_eq!(said(&format!("{system},{user}")), "user assistant user system");
+}

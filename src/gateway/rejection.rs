@@ -29,6 +29,10 @@ pub enum Rejection {
     BodyTooLarge {
         limit: usize,
     },
+    /// What the provider would be sent for it.
+    TranslationTooLarge {
+        limit: usize,
+    },
     BodyTooSlow,
     BodiesFull,
     Caller(Refusal),
@@ -186,6 +190,11 @@ impl Rejection {
                 413,
                 "body_too_large",
                 format!("the body is larger than the {limit} bytes allowed (`limits.body`)"),
+            ),
+            Self::TranslationTooLarge { limit } => Answer::new(
+                413,
+                "body_too_large",
+                format!("translated for its model, the body is larger than the {limit} bytes allowed (`limits.body`)"),
             ),
             Self::BodyTooSlow => Answer::new(
                 408,

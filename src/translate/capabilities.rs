@@ -175,6 +175,12 @@ impl Capabilities {
         }
     }
 
+    /// A default `thinking` of this type was written for an older model: this one sets its budget itself.
+    pub fn outgrew(&self, thinking: &str) -> bool {
+        let adaptive = matches!(self.thinking, ThinkingKind::Adaptive | ThinkingKind::Always);
+        adaptive && thinking == "enabled"
+    }
+
     /// The highest level the model has that is not above `wish`, else its lowest.
     pub(super) fn effort(&self, wish: Effort) -> Option<Effort> {
         let below = self.efforts.iter().filter(|level| **level <= wish).max();

@@ -293,3 +293,14 @@ fn what_the_system_says_last_is_answered_by_models_that_take_it_in_place_too() {
     assert_eq!(said(&format!("{user},{system}")), "user assistant user system");
     assert_eq!(said(&format!("{system},{user}")), "user assistant user system");
 }
+
+#[test]
+fn a_budget_of_the_clients_own_goes_up_as_it_is() {
+    let thinking = r#""thinking":{"type":"enabled","budget_tokens":2000}"#;
+
+    let sent = sent(&format!(
+        r#"{{"messages":[{{"role":"user","content":"Hi"}}],{thinking}}}"#
+    ));
+
+    assert!(sent.contains(thinking), "only a default is the operator's to outdate: {sent}");
+}

@@ -304,3 +304,32 @@ fn a_budget_of_the_clients_own_goes_up_as_it_is() {
 
     assert!(sent.contains(thinking), "only a default is the operator's to outdate: {sent}");
 }
+
+#[test]
+fn a_schema_that_only_names_what_is_nowhere_is_refused() {
+    for schema in [
+        r##"{"$ref":"#/$defs/Nobody"}"##,
+        r##"{"$ref":"#"}"##,
+        r##"{"$ref":"#/$defs/A","$defs":{"A":{"$ref":"#/$defs/A"}}}"##,
+        r##"{"$ref":"#/$defs/A","$defs":{"A":{"type":"string"}}}"##,
+    ] {
+        let (param, _) = fault(&format!(
+            r#"{{"messages":[{{"role":"user","content":"Hi"}}],"tools":[{{"function":{{"name":"f","parameters":{schema}}}}}]}}"#
+        ));
+        assert_eq!(param.as_deref(), Some("tools[0].function.parameters"), "{schema}");
+    }
+}
+
+#[test]
+fn branches_that_name_large_parts_again_and_again_are_refused() {
+    let again = [r##"{"$ref":"#/$defs/A"}"##; 60].join(",");
+    let schema = format!(
+        r#"{{"anyOf":[{{"allOf":[{again}]}},{{"allOf":[{again}]}}],"$defs":{{"A":{{"properties":{{"a":{{}}}}}}}}}}"#
+    );
+
+    let (param, _) = fault(&format!(
+        r#"{{"messages":[{{"role":"user","content":"Hi"}}],"tools":[{{"function":{{"name":"f","parameters":{schema}}}}}]}}"#
+    ));
+
+    assert_eq!(param.as_deref(), Some("tools[0].function.parameters"));
+}

@@ -333,3 +333,29 @@ fn branches_that_name_large_parts_again_and_again_are_refused() {
 
     assert_eq!(param.as_deref(), Some("tools[0].function.parameters"));
 }
+
+#[test]
+fn a_tool_in_anthropics_words_is_renamed_with_its_calls_and_its_choice() {
+    let body = json!({
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "tool_calls": [{"id": "c1", "function": {"name": "fs.read"}}]},
+            {"role": "tool", "tool_call_id": "c1", "content": "1"},
+        ],
+        "tools": [
+            {"name": "fs.read", "input_schema": {"type": "object"}, "cache_control": {"type": "ephemeral"}},
+            {"name": "fits", "input_schema": {"type": "object"}},
+        ],
+        "tool_choice": {"type": "function", "function": {"name": "fs.read"}},
+    });
+
+    let translated = ask(&body.to_string()).unwrap();
+
+    let sent: Value = serde_json::from_slice(&translated.body).unwrap();
+    let renamed = json!({"name": "fs_read", "input_schema": {"type": "object"},
+        "cache_control": {"type": "ephemeral"}});
+    assert_eq!(sent["tools"], json!([renamed, body["tools"][1]]));
+    assert_eq!(sent["messages"][1]["content"][0]["name"], "fs_read");
+    assert_eq!(sent["tool_choice"]["name"], "fs_read");
+    assert_eq!(translated.reply.names.original("fs_read"), "fs.read");
+}

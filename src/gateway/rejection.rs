@@ -184,7 +184,11 @@ impl Rejection {
                 "model_not_found",
                 format!("there is no model {id:?} here"),
             ),
-            Self::Body(error) => Answer::new(400, "bad_body", error.to_string()),
+            Self::Body(error) => {
+                let mut answer = Answer::new(400, "bad_body", error.to_string());
+                answer.param = error.param().map(str::to_owned);
+                answer
+            }
             Self::Encoding(error) => Answer::new(error.status(), "bad_encoding", error.to_string()),
             Self::BodyTooLarge { limit } => Answer::new(
                 413,

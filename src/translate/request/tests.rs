@@ -359,3 +359,27 @@ fn a_tool_in_anthropics_words_is_renamed_with_its_calls_and_its_choice() {
     assert_eq!(sent["tool_choice"]["name"], "fs_read");
     assert_eq!(translated.reply.names.original("fs_read"), "fs.read");
 }
+
+#[test]
+fn what_is_of_the_wrong_type_is_named_as_deep_as_it_stands() {
+    let message = |rest: &str| format!(r#"{{"messages":[{{"role":"user","content":"Hi"}},{rest}]}}"#);
+    let call = |call: &str| message(&format!(r#"{{"role":"assistant","tool_calls":[{{"id":"a"}},{call}]}}"#));
+    let part = |part: &str| message(&format!(r#"{{"content":[{{"type":"text"}},{part}]}}"#));
+    let tool = |tool: &str| format!(r#"{{"messages":[],"tools":[{{}},{tool}]}}"#);
+
+    for (body, place, expected) in [
+        (call(r#"{"function":{"name":"f","arguments":{}}}"#), "messages[1].tool_calls[1].function.arguments", "a string"),
+        (call(r#"{"function":"f"}"#), "messages[1].tool_calls[1].function", "an object"),
+        (call("7"), "messages[1].tool_calls[1]", "an object"),
+        (part(r#"{"text":[]}"#), "messages[1].content[1].text", "a string"),
+        (part(r#"{"file":{"filename":7}}"#), "messages[1].content[1].file", "a string"),
+        (message(r#"{"tool_calls":7}"#), "messages[1].tool_calls", "an array"),
+        (message(r#"{"is_error":"yes"}"#), "messages[1].is_error", "a boolean"),
+        (tool(r#"{"function":{"name":7}}"#), "tools[1].function.name", "a string"),
+        (r#"{"messages":7}"#.to_owned(), "messages", "an array"),
+    ] {
+        let (param, said) = fault(&body);
+        assert_eq!(param.as_deref(), Some(place), "{body}");
+        assert_eq!(said, format!("`{place}` is of the wrong type, expected {expected}"));
+    }
+}

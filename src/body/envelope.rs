@@ -53,6 +53,20 @@ pub enum ScanError {
     ModelTooLong,
 }
 
+impl ScanError {
+    /// The parameter at fault, where it is one.
+    pub fn param(&self) -> Option<&'static str> {
+        match self {
+            Self::DuplicateModel
+            | Self::NoModel
+            | Self::ModelNotString
+            | Self::EmptyModel
+            | Self::ModelTooLong => Some("model"),
+            _ => None,
+        }
+    }
+}
+
 impl From<Fault> for ScanError {
     fn from(fault: Fault) -> Self {
         match fault {

@@ -4,8 +4,11 @@ use std::io::{self, Write};
 
 use serde_json::Map;
 
-use crate::config::{Config, DirectTarget, Faults, Finding, Loaded, Skipped, Sources};
-use crate::translate::Defaults;
+use crate::config::{
+    Config, Deployment, DirectTarget, Faults, Finding, Loaded, ProviderDialect, Skipped, Sources,
+    Translation,
+};
+use crate::translate::{Capabilities, Defaults};
 
 /// Checks the configuration and writes what was found, one line each. `None` where it cannot be used.
 pub fn report(sources: &Sources, out: &mut impl Write) -> io::Result<Option<Loaded>> {
@@ -28,11 +31,36 @@ pub fn report(sources: &Sources, out: &mut impl Write) -> io::Result<Option<Load
 /// The configuration, unless a model has a default that no request could carry.
 pub(super) fn usable(sources: &Sources) -> Result<Loaded, Faults> {
     let loaded = Config::load(sources)?;
-    let groups = loaded.config.models.groups.iter();
-    let deployments = groups.flat_map(|group| &group.deployments);
-    let targets = deployments.filter_map(|deployment| deployment.direct.as_ref());
+    let Config {
+        models,
+        translation,
+        ..
+    } = &loaded.config;
+    let deployments = models.groups.iter().flat_map(|group| &group.deployments);
+    let targets = deployments
+        .clone()
+        .filter_map(|deployment| deployment.direct.as_ref());
     let faults = targets.flat_map(unusable).collect();
-    loaded.without_faults(faults)
+    let outgrown = deployments.filter_map(|deployment| outgrown(deployment, translation));
+    let outgrown: Vec<Finding> = outgrown.collect();
+    let mut loaded = loaded.without_faults(faults)?;
+    loaded.warnings.extend(outgrown);
+    Ok(loaded)
+}
+
+/// A default `thinking` that the model would refuse.
+fn outgrown(deployment: &Deployment, translation: &Translation) -> Option<Finding> {
+    let (id, target) = (&deployment.model, deployment.direct.as_ref()?);
+    let kind = target.defaults.get("thinking")?.get("type")?.as_str()?;
+    let place = target.defaults_at.get("thinking")?.clone();
+    let model = Capabilities::of(id, translation.traits_of(id));
+    let named = target.dialect == ProviderDialect::Anthropic && !id.contains('*');
+    (named && model.outgrew(kind)).then(|| Finding {
+        place,
+        message: format!(
+            "`{id}` sets its budget for thinking itself, so that chat completions say `adaptive` where `{kind}` stands, better write `thinking: {{type: adaptive}}`"
+        ),
+    })
 }
 
 fn unusable(target: &DirectTarget) -> Vec<Finding> {

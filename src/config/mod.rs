@@ -21,7 +21,7 @@ pub use litellm::Skipped;
 pub use load::{Loaded, Sources};
 pub use secret::Secret;
 pub use settings::*;
-pub use translation::{Effort, ThinkingKind, Traits, Translation};
+pub use translation::{Effort, ThinkingKind, Traits, Translation, begins};
 
 /// The tree that PyYAML's `safe_load` would make of this text, in JSON; what JSON cannot say becomes an
 /// object with one `!` key. The fidelity test compares it with PyYAML's own.

@@ -11,7 +11,7 @@ pub struct Translation {
     pub strict_tools: bool,
     /// A tool that does nothing is offered where the history has calls and the request has no tools.
     pub dummy_tool: bool,
-    /// By the beginning of the provider's model id.
+    /// By the beginning of the provider's model id, of which [`begins`] says where it may end.
     pub models: BTreeMap<String, Traits>,
 }
 
@@ -64,10 +64,32 @@ impl Translation {
         let fitting = self
             .models
             .iter()
-            .filter(|(start, _)| id.starts_with(*start));
+            .filter(|(start, _)| begins(id, start));
         let longest = fitting.max_by_key(|(start, _)| start.len());
         longest.map(|(_, traits)| traits)
     }
+}
+
+/// Whether `start` names the model `id`: `claude-opus-5` does so for `claude-opus-5-20260801`, and for neither
+/// `claude-opus-50` nor `claude-opus-5-1`, which is another version. What ends in `-` names all that follow. Some write
+/// a version with a dot.
+pub fn begins(id: &str, start: &str) -> bool {
+    let dashed = |byte: &u8| if *byte == b'.' { b'-' } else { *byte };
+    let (id, start) = (id.as_bytes(), start.as_bytes());
+    let Some((same, rest)) = id.split_at_checked(start.len()) else {
+        return false;
+    };
+    let Some(last) = start.last() else {
+        return true;
+    };
+    let fits = same.iter().map(dashed).eq(start.iter().map(dashed));
+    let Some((next, more)) = rest.split_first() else {
+        return fits;
+    };
+    let digits = more.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    // A date has eight digits.
+    let another = last.is_ascii_digit() && dashed(next) == b'-' && (1..=2).contains(&digits);
+    fits && (dashed(last) == b'-' || !(next.is_ascii_alphanumeric() || another))
 }
 
 #[cfg(test)]
@@ -94,9 +116,35 @@ mod tests {
                 .and_then(|traits| traits.max_tokens)
         };
 
+        assert_eq!(tokens("claude-opus-4.1"), Some(3));
+        assert_eq!(tokens("claude-opus-4-10"), Some(2), "another word");
         assert_eq!(tokens("claude-haiku-4-5"), Some(1));
         assert_eq!(tokens("claude-opus-4-5"), Some(2));
         assert_eq!(tokens("claude-opus-4-1-20250805"), Some(3));
         assert_eq!(tokens("gpt-x"), None);
+    }
+
+    #[test]
+    fn a_beginning_ends_where_a_word_or_a_version_does() {
+        for (id, start, fits) in [
+            ("claude-opus-5", "claude-opus-5", true),
+            ("claude-opus-5-20260801", "claude-opus-5", true),
+            ("claude-opus-5@20260801", "claude-opus-5", true),
+            ("claude-opus-5-latest", "claude-opus-5", true),
+            ("claude-opus-50", "claude-opus-5", false),
+            ("claude-opus-5-1", "claude-opus-5", false),
+            ("claude-opus-5.1", "claude-opus-5", false),
+            ("claude-opus-5-12-fast", "claude-opus-5", false),
+            ("claude-opus-5.1", "claude-opus-5-1", true),
+            ("claude-opus-5-1", "claude-opus-5.1", true),
+            ("claude-opus-5-1", "claude-opus-", true),
+            ("claude-opus-5-1", "claude-opus", true),
+            ("claude-opus-5-1", "claude-op", false),
+            ("claude", "claude-", false),
+            ("anything", "", true),
+            ("ä", "a", false),
+        ] {
+            assert_eq!(begins(id, start), fits, "{start} {id}");
+        }
     }
 }

@@ -29,6 +29,10 @@ pub enum Rejection {
     BodyTooLarge {
         limit: usize,
     },
+    /// What the provider would be sent for it.
+    TranslationTooLarge {
+        limit: usize,
+    },
     BodyTooSlow,
     BodiesFull,
     Caller(Refusal),
@@ -180,12 +184,21 @@ impl Rejection {
                 "model_not_found",
                 format!("there is no model {id:?} here"),
             ),
-            Self::Body(error) => Answer::new(400, "bad_body", error.to_string()),
+            Self::Body(error) => {
+                let mut answer = Answer::new(400, "bad_body", error.to_string());
+                answer.param = error.param().map(str::to_owned);
+                answer
+            }
             Self::Encoding(error) => Answer::new(error.status(), "bad_encoding", error.to_string()),
             Self::BodyTooLarge { limit } => Answer::new(
                 413,
                 "body_too_large",
                 format!("the body is larger than the {limit} bytes allowed (`limits.body`)"),
+            ),
+            Self::TranslationTooLarge { limit } => Answer::new(
+                413,
+                "body_too_large",
+                format!("translated for its model, the body is larger than the {limit} bytes allowed (`limits.body`)"),
             ),
             Self::BodyTooSlow => Answer::new(
                 408,

@@ -84,22 +84,32 @@ impl Parcel {
         }
     }
 
-    /// What goes up in the place of what came.
-    pub(super) fn translated(
+    /// What goes up in the place of what came. It may be much larger: text in base64 is shorter than the
+    /// same text with JSON's escapes.
+    pub(super) async fn translated(
         mut self,
         ctx: &RequestCtx,
         body: Bytes,
         original: Option<&Detour>,
-    ) -> (SharedFeed, Held) {
+    ) -> Result<(SharedFeed, Held), Rejection> {
+        let length = body.len();
+        let limit = ctx.snapshot.config.limits.body;
+        if length > limit {
+            return Err(Rejection::TranslationTooLarge { limit });
+        }
         let kept = match original {
             Some(Detour::LiteLlm(original)) => original.bytes.len(),
             _ => 0,
         };
-        let length = body.len();
+        let more = (length + kept).saturating_sub(self.share.bytes());
+        if more > 0 {
+            let grown = self.share.grow(more, body::PATIENCE).await;
+            grown.map_err(|_full| Rejection::BodiesFull)?;
+        }
         self.share.shrink_to(length + kept);
         let feed = feed(ctx, Some((body, self.share)));
         let mode = BodyMode::Translated;
-        (feed, Held { length, mode })
+        Ok((feed, Held { length, mode }))
     }
 
     /// What LiteLLM would be sent, which has the model under its public name.

@@ -71,7 +71,8 @@ impl Asked {
             reply: translated.reply,
             chunks: None,
         };
-        Ok((parcel.translated(ctx, translated.body, detour), translation))
+        let held = parcel.translated(ctx, translated.body, detour).await?;
+        Ok((held, translation))
     }
 
     fn run(&self, snapshot: &Snapshot, body: &[u8]) -> Result<Translated, Unsupported> {

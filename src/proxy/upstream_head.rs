@@ -10,7 +10,7 @@ use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::context::{BodyMode, DirectWay, Held, RequestCtx, Way, names};
+use super::context::{Admitted, BodyMode, DirectWay, Held, RequestCtx, Way, names};
 use super::egress;
 use super::errand::{Credentials, Errand};
 use super::head::edit_request;
@@ -55,6 +55,10 @@ const PRIVATE_PREFIXES: [&str; 6] = [
     "cf-",
     "x-forwarded-",
 ];
+
+/// What a client says for its own account at OpenAI, which another key does not belong to, and what only
+/// Anthropic understands.
+const NOT_BESIDE_OUR_KEY: [&str; 3] = ["openai-organization", "openai-project", "anthropic-"];
 
 /// Turns the client's head into the upstream's.
 pub(super) fn write(
@@ -118,7 +122,7 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
     if let Some(user) = &admitted.user {
         head.headers.insert(names::USER_ID, user.header());
     }
-    add_betas(&mut head.headers, &admitted.betas)?;
+    add_betas(&mut head.headers, betas(admitted))?;
     if let Some(translation) = &admitted.translation {
         add_betas(&mut head.headers, &translation.betas)?;
     }
@@ -126,6 +130,17 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
         write_framing(&mut head.headers, held);
     }
     Ok(())
+}
+
+/// Those in the model's name; OpenAI's dialect has none.
+fn betas(admitted: &Admitted) -> &[String] {
+    match &admitted.way {
+        Way::Direct(DirectWay {
+            errand: Errand::Model(model),
+            ..
+        }) if model.target.dialect == ProviderDialect::OpenAi => &[],
+        _ => &admitted.betas,
+    }
 }
 
 fn strip_private(headers: &mut HeaderMap) {
@@ -157,9 +172,12 @@ fn write_direct_headers(
     write_accept(headers)?;
     let target = &model.target;
     let ours = Credentials::of(model, way.bypassed);
-    if target.dialect == ProviderDialect::Anthropic {
-        let version = headers.entry(names::ANTHROPIC_VERSION);
-        version.or_insert(ANTHROPIC_VERSION);
+    match target.dialect {
+        ProviderDialect::Anthropic => {
+            let version = headers.entry(names::ANTHROPIC_VERSION);
+            version.or_insert(ANTHROPIC_VERSION);
+        }
+        ProviderDialect::OpenAi => remove_prefixed(headers, &NOT_BESIDE_OUR_KEY),
     }
     if let Some(key) = ours.api_key {
         match target.dialect {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::config::{Effort, ThinkingKind, Traits};
+use crate::config::{Effort, ThinkingKind, Traits, begins};
 
 /// One model's abilities: by its id, and as the operator corrected them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,8 +99,11 @@ const MODELS: &[(&str, Generation)] = &[
     ("claude-3-7", SONNET_4),
     ("claude-4-sonnet", SONNET_4),
     ("claude-sonnet-4", SONNET_4),
+    ("claude-sonnet-4-0", SONNET_4),
     ("claude-4-opus", OPUS_4),
     ("claude-opus-4", OPUS_4),
+    ("claude-opus-4-0", OPUS_4),
+    ("claude-opus-4-1", OPUS_4),
     ("claude-haiku-4-5", V4_5),
     ("claude-sonnet-4-5", V4_5),
     (
@@ -172,18 +175,17 @@ impl Capabilities {
         }
     }
 
+    /// A default `thinking` of this type was written for an older model: this one sets its budget itself.
+    pub fn outgrew(&self, thinking: &str) -> bool {
+        let adaptive = matches!(self.thinking, ThinkingKind::Adaptive | ThinkingKind::Always);
+        adaptive && thinking == "enabled"
+    }
+
     /// The highest level the model has that is not above `wish`, else its lowest.
     pub(super) fn effort(&self, wish: Effort) -> Option<Effort> {
         let below = self.efforts.iter().filter(|level| **level <= wish).max();
         below.or(self.efforts.iter().min()).copied()
     }
-}
-
-/// `claude-opus-5` begins `claude-opus-5-20260801`, and not `claude-opus-50`.
-fn begins(id: &str, start: &str) -> bool {
-    id.strip_prefix(start).is_some_and(|rest| {
-        start.ends_with('-') || !rest.starts_with(|next: char| next.is_ascii_alphanumeric())
-    })
 }
 
 #[cfg(test)]
@@ -201,6 +203,20 @@ mod tests {
         assert!(of("claude-opus-5").accepts.forced_tool_choice);
         assert!(!of("claude-opus-5-1").accepts.forced_tool_choice);
         assert_eq!(of("claude-opus-50"), of("claude-unheard-of"));
+    }
+
+    #[test]
+    fn a_version_that_nobody_knows_is_not_taken_for_the_oldest() {
+        for id in ["claude-opus-4-9", "claude-sonnet-4-8", "claude-opus-5-2", "claude-opus-4.9"] {
+            assert_eq!(of(id), of("claude-unheard-of"), "{id}");
+        }
+        assert_eq!(of("claude-opus-4.8"), of("claude-opus-4-8"));
+        assert_eq!(of("claude-sonnet-4.6-20260217"), of("claude-sonnet-4-6"));
+        for id in ["claude-opus-4-0", "claude-opus-4-1-20250805", "claude-opus-4-20250514"] {
+            assert_eq!(of(id).max_tokens, 32_000, "{id}");
+        }
+        assert_eq!(of("claude-3-5-haiku-20241022").max_tokens, 8_192);
+        assert_eq!(of("claude-3-haiku-20240307").max_tokens, 4_096);
     }
 
     /// Model, thinking, the most it can write, and what sets it apart.

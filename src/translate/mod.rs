@@ -16,6 +16,7 @@ mod names;
 mod openai;
 mod request;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -49,8 +50,9 @@ pub struct Translated {
     pub body: Bytes,
     /// To be added to `anthropic-beta`; each is fit for a header.
     pub betas: Vec<String>,
-    /// Parameters left out because this model, or another parameter, rules them out; for the log.
-    pub dropped: Vec<&'static str>,
+    /// Parameters left out because nobody knows them, or this model or another parameter rules them out;
+    /// for the log.
+    pub dropped: Vec<Cow<'static, str>>,
     pub reply: Reply,
 }
 

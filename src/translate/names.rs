@@ -56,6 +56,10 @@ impl Renamed {
         Self(renamed)
     }
 
+    pub fn renames(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     pub fn sent<'a>(&self, name: Text<'a>) -> Text<'a> {
         match self.0.get(&*name) {
             Some(sent) => Text::from(sent.to_string()),

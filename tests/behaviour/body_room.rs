@@ -108,6 +108,39 @@ async fn nothing_is_unpacked_before_there_is_room_for_it() {
     );
 }
 
+/// A chat with a text file of so many control characters: each is a byte and a third here, six in JSON.
+fn chat_with_a_file(bytes: usize) -> String {
+    let data = format!("data:text/plain;base64,{}", "AQEB".repeat(bytes / 3));
+    let file = json!({"type": "file", "file": {"filename": "a.txt", "file_data": data}});
+    json!({"model": MODEL, "messages": [{"role": "user", "content": [file]}]}).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_translation_larger_than_its_chat_is_counted_and_bounded() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).own(ROOM).start().await;
+    edge.script([answer::usual().delay(Duration::from_millis(300))]);
+    let ask = |bytes| {
+        let chat = gateway.post("/v1/chat/completions");
+        soon("a chat", chat.body(chat_with_a_file(bytes)).send())
+    };
+
+    let (answered, ()) = tokio::join!(ask(30_000), holds(&gateway, 180_000));
+    let refused = ask(60_000).await.unwrap();
+
+    assert_eq!(answered.unwrap().status(), 200);
+    assert_eq!(
+        refused.status(),
+        413,
+        "80,000 bytes that become 360,000 are not sent"
+    );
+    let error: serde_json::Value = refused.json().await.unwrap();
+    let message = error["error"]["message"].as_str().unwrap();
+    assert!(message.contains("limits.body"), "{message}");
+    assert_eq!(edge.stats().requests, 1);
+    nothing_held(&gateway).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn room_that_comes_free_in_time_is_taken() {
     let edge = Edge::answering([]).await.unwrap();

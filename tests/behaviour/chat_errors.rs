@@ -214,6 +214,14 @@ async fn what_cannot_be_honoured_is_a_400_that_names_the_parameter_and_nobody_is
         assert_eq!(error["type"], "invalid_request_error", "{error}");
         assert_eq!(error["code"], "unsupported_parameter", "{error}");
     }
+    for body in ["{}", "{\"model\": 7}", "{\"model\": \"\"}"] {
+        let request = gateway.post("/v1/chat/completions").body(body);
+
+        let error = error_of(request.send().await.unwrap()).await;
+
+        assert_eq!(error["param"], "model", "{body}: {error}");
+        assert_eq!(error["code"], "bad_body", "{body}: {error}");
+    }
     assert_eq!(edge.stats().requests, 0);
 }
 

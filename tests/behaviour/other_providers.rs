@@ -25,7 +25,7 @@ fn models(base: &str) -> String {
     format!(
         "model_list:\n- model_name: other\n  litellm_params: {{model: openai/vendor/the-model, \
          api_base: 'https://api.supermemory.ai/v3/{base}', api_key: sk-of-the-provider, \
-         extra_headers: {{x-supermemory-api-key: sm-test-key}}}}\n\
+         extra_headers: {{x-supermemory-api-key: sm-test-key, openai-project: the-operators}}}}\n\
          general_settings: {{master_key: {MASTER}}}\n\
          user_id_mappings: {{default_user_id: team}}\n"
     )
@@ -50,6 +50,10 @@ async fn a_chat_passes_with_its_model_spliced_and_the_providers_key_as_a_bearer(
 
         let request = gateway
             .post("/v1/chat/completions?trace=1")
+            .header("openai-organization", "the-clients")
+            .header("openai-project", "the-clients")
+            .header("anthropic-version", "2023-06-01")
+            .header("anthropic-beta", "context-1m-2025-08-07")
             .body(body.clone());
         let answer = request.send().await.unwrap();
 
@@ -70,10 +74,34 @@ async fn a_chat_passes_with_its_model_spliced_and_the_providers_key_as_a_bearer(
         assert_eq!(seen.header("x-api-key"), None);
         assert_eq!(seen.header("x-sm-user-id"), Some("team"));
         assert_eq!(seen.header("x-supermemory-api-key"), Some("sm-test-key"));
+        assert_eq!(
+            seen.header("openai-organization"),
+            None,
+            "not beside another's key"
+        );
+        assert_eq!(seen.header("openai-project"), Some("the-operators"));
         assert_eq!(seen.header("anthropic-version"), None);
+        assert_eq!(seen.header("anthropic-beta"), None);
         let renamed = body.replace("\"model\":\"other\"", "\"model\":\"vendor/the-model\"");
         assert_eq!(seen.body.kept, renamed, "no other byte changed");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn betas_in_the_models_name_are_not_told_to_a_provider_that_has_none() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge)
+        .models(&models("https://api.openai.com/v1"))
+        .start()
+        .await;
+    let mut body = chat("hi");
+    body["model"] = json!("other,context-1m-2025-08-07");
+
+    let request = gateway.post("/v1/chat/completions").json(&body);
+    let answer = request.send().await.unwrap();
+
+    assert_eq!(route(&answer), (200, "direct"));
+    assert_eq!(edge.requests()[0].header("anthropic-beta"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

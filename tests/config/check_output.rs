@@ -57,6 +57,30 @@ fn a_direct_model_tells_what_its_requests_skip_and_only_what_is_set() {
     );
 }
 
+#[test]
+fn a_default_budget_of_a_model_that_sets_its_own_is_warned_of() {
+    let told = |model: &str| {
+        let files = Files::litellm(&format!(
+            "model_list:\n  - model_name: m\n    litellm_params: {{model: anthropic/{model}, api_base: \"https://supermemory.ai/v3/api.anthropic.com\", api_key: os.environ/OPENAI_API_KEY, thinking: {{type: enabled, budget_tokens: 2000}}}}\n\
+             user_id_mappings: {{default_user_id: team}}\n"
+        ));
+        let (told, usable) = report(&files);
+        assert!(usable, "{told}");
+        let warned = told.lines().filter(|line| line.contains("warning: "));
+        warned.map(str::to_owned).collect::<Vec<_>>()
+    };
+
+    let warned = told("claude-opus-4-8");
+
+    let place = warned.first().map(|line| line.starts_with("config.yaml:3:"));
+    assert_eq!((warned.len(), place), (1, Some(true)), "{warned:?}");
+    assert!(
+        warned[0].contains("`claude-opus-4-8` sets its budget for thinking itself"),
+        "{warned:?}"
+    );
+    assert_eq!(told("claude-sonnet-4-5"), Vec::<String>::new());
+}
+
 /// Each direct model's note, after `skip its`.
 fn skipped_with(settings: &str) -> String {
     let files = Files::litellm(&format!(

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use serde_json::value::RawValue;
 
 use super::super::openai::{Members, Text};
@@ -59,6 +59,8 @@ pub(in crate::translate) struct Request<'a> {
 pub(in crate::translate) enum Tool<'a> {
     /// In the client's own words, which were Anthropic's already.
     Given(&'a RawValue),
+    /// The same, but for a name that Anthropic does not take.
+    Renamed(Map<String, Value>),
     Function(Function<'a>),
 }
 

@@ -5,7 +5,7 @@ mod request;
 mod tool;
 mod value;
 
-pub(super) use message::{File, ImageUrl, Message, Part, ToolCall};
+pub(super) use message::{Called, File, ImageUrl, Message, Part, ToolCall};
 pub(super) use request::Request;
-pub(super) use tool::{ChoiceObject, ResponseFormat, Tool};
+pub(super) use tool::{ChoiceObject, Function, KnownTool, ResponseFormat, Tool};
 pub(super) use value::{Members, StringOr, Text};

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
+use serde_json::{Error, Value, from_str};
 
 use super::super::Unsupported;
-use super::super::openai::{Members, Message, Request};
-use super::Place;
+use super::super::openai::{
+    Called, Function, KnownTool, Members, Message, Part, Request, ToolCall,
+};
 
 /// Looks for the member that fails alone. What it holds is not repeated: it may be a prompt.
-pub(super) fn of(text: &str, error: &serde_json::Error) -> Unsupported {
-    let Ok(members) = serde_json::from_str::<Members<'_>>(text) else {
+pub(super) fn of(text: &str, error: &Error) -> Unsupported {
+    let Ok(members) = from_str::<Members<'_>>(text) else {
         if error.is_data() {
             return not_an_object();
         }
@@ -20,10 +22,8 @@ pub(super) fn of(text: &str, error: &serde_json::Error) -> Unsupported {
             message: format!("the body is not JSON (line {line}, column {column})"),
         };
     };
-    members
-        .0
-        .iter()
-        .find_map(|(key, value)| faulty(key, value))
+    Kind::Request
+        .faulty_among(&members, "")
         .unwrap_or_else(|| repeated(&members))
 }
 
@@ -34,34 +34,94 @@ pub(super) fn not_an_object() -> Unsupported {
     }
 }
 
-fn faulty(key: &str, value: &RawValue) -> Option<Unsupported> {
-    if key == "messages"
-        && let Ok(messages) = serde_json::from_str::<Vec<&RawValue>>(value.get())
-    {
-        return messages.iter().enumerate().find_map(|(at, message)| {
-            let error = serde_json::from_str::<Message<'_>>(message.get()).err()?;
-            Some(Place::message(at).fault(sentence(&Place::message(at).to_string(), &error)))
-        });
-    }
-    let alone = format!("{{{}:{}}}", serde_json::Value::from(key), value.get());
-    let error = serde_json::from_str::<Request<'_>>(&alone).err()?;
-    Some(Unsupported::new(key, sentence(key, &error)))
+/// What an object is read as.
+#[derive(Clone, Copy)]
+enum Kind {
+    Request,
+    Message,
+    Part,
+    Call,
+    Called,
+    Tool,
+    Function,
 }
 
-fn sentence(place: &str, error: &serde_json::Error) -> String {
+impl Kind {
+    fn fault(self, text: &str) -> Option<Error> {
+        match self {
+            Self::Request => from_str::<Request<'_>>(text).err(),
+            Self::Message => from_str::<Message<'_>>(text).err(),
+            Self::Part => from_str::<Part<'_>>(text).err(),
+            Self::Call => from_str::<ToolCall<'_>>(text).err(),
+            Self::Called => from_str::<Called<'_>>(text).err(),
+            Self::Tool => from_str::<KnownTool<'_>>(text).err(),
+            Self::Function => from_str::<Function<'_>>(text).err(),
+        }
+    }
+
+    /// What stands under `key`, alone or in a list.
+    fn inside(self, key: &str) -> Option<Self> {
+        match (self, key) {
+            (Self::Request, "messages") => Some(Self::Message),
+            (Self::Request, "tools") => Some(Self::Tool),
+            (Self::Message, "content" | "thinking_blocks") => Some(Self::Part),
+            (Self::Message, "tool_calls") => Some(Self::Call),
+            (Self::Call, "function") => Some(Self::Called),
+            (Self::Tool, "function") => Some(Self::Function),
+            _ => None,
+        }
+    }
+
+    fn faulty_among(self, members: &Members<'_>, place: &str) -> Option<Unsupported> {
+        let dot = if place.is_empty() { "" } else { "." };
+        members.0.iter().find_map(|(key, value)| {
+            let place = format!("{place}{dot}{}", &**key);
+            let deeper = self
+                .inside(key)
+                .and_then(|kind| kind.faulty_within(value, &place));
+            deeper.or_else(|| {
+                let alone = format!("{{{}:{}}}", Value::from(&**key), value.get());
+                Some(wrong(&place, &self.fault(&alone)?))
+            })
+        })
+    }
+
+    fn faulty_within(self, value: &RawValue, place: &str) -> Option<Unsupported> {
+        match value.get().as_bytes().first() {
+            Some(b'[') => {
+                let list: Vec<&RawValue> = from_str(value.get()).ok()?;
+                let mut list = list.iter().enumerate();
+                list.find_map(|(at, one)| self.faulty(one, &format!("{place}[{at}]")))
+            }
+            Some(b'{') => self.faulty(value, place),
+            _ => None,
+        }
+    }
+
+    fn faulty(self, value: &RawValue, place: &str) -> Option<Unsupported> {
+        let error = self.fault(value.get())?;
+        let members: Option<Members<'_>> = from_str(value.get()).ok();
+        let member = members.and_then(|members| self.faulty_among(&members, place));
+        Some(member.unwrap_or_else(|| wrong(place, &error)))
+    }
+}
+
+fn wrong(place: &str, error: &Error) -> Unsupported {
     let said = error.to_string();
-    match said.split_once(", expected ") {
+    let message = match said.rsplit_once(", expected ") {
         Some((_, rest)) => {
             let expected = match rest.split(" at line ").next().unwrap_or(rest) {
                 "f64" => "a number",
                 "u64" => "a whole number, not negative",
+                "a sequence" => "an array",
                 said if said.starts_with("struct ") => "an object",
                 said => said,
             };
             format!("`{place}` is of the wrong type, expected {expected}")
         }
         None => format!("`{place}` is malformed"),
-    }
+    };
+    Unsupported::new(place, message)
 }
 
 fn repeated(members: &Members<'_>) -> Unsupported {

@@ -26,7 +26,7 @@ pub(super) fn betas(said: Option<StringOr<'_, Vec<Text<'_>>>>) -> Result<Vec<Str
     ))
 }
 
-fn is_token(name: &str) -> bool {
+pub(super) fn is_token(name: &str) -> bool {
     name.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }

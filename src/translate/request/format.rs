@@ -8,6 +8,8 @@ use super::super::openai::ResponseFormat;
 use super::Ask;
 use super::schema::output;
 
+const SCHEMA: &str = "response_format.json_schema.schema";
+
 /// There is no such mode upstream, so the model is told.
 const ONE_OBJECT: &str = "Answer with one JSON object only, no code fence.";
 
@@ -47,11 +49,12 @@ impl Ask<'_> {
             .filter(Value::is_object);
         let Some(mut schema) = schema else {
             return Err(Unsupported::new(
-                "response_format.json_schema.schema",
+                SCHEMA,
                 "the answer's form must be a JSON schema, not nested too deeply",
             ));
         };
-        output::clean(&mut schema);
+        output::clean(&mut schema)
+            .map_err(|unnamed| Unsupported::new(SCHEMA, unnamed.to_string()))?;
         if let (Value::Object(schema), Some(text)) = (&mut schema, asked.description) {
             schema
                 .entry("description")

@@ -14,8 +14,10 @@ mod schema;
 mod thinking;
 mod tools;
 mod turns;
+mod unknown;
 mod user;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -35,6 +37,7 @@ pub fn request(body: &[u8], model: &Model<'_>, created: u64) -> Result<Translate
         message: format!("the body is not UTF-8 (byte {})", error.valid_up_to()),
     })?;
     let mut asked = parse(text)?;
+    let dropped = unknown::check(text)?;
     model.defaults.fill(&mut asked);
     refused::check(&asked, model.choices.lenient)?;
     let reply = Reply {
@@ -48,8 +51,7 @@ pub fn request(body: &[u8], model: &Model<'_>, created: u64) -> Result<Translate
         created,
     };
     Ask {
-        model,
-        dropped: Vec::new(),
+        model, dropped
     }
     .translate(asked, reply)
 }
@@ -65,7 +67,7 @@ fn parse(text: &str) -> Result<openai::Request<'_>, Unsupported> {
 /// One request on its way, and what it had to leave behind.
 struct Ask<'m> {
     model: &'m Model<'m>,
-    dropped: Vec<&'static str>,
+    dropped: Vec<Cow<'static, str>>,
 }
 
 impl Ask<'_> {

@@ -80,7 +80,8 @@ pub(super) fn thought(part: Part<'_>) -> Option<Block<'_>> {
     }
 }
 
-/// Each part through `block`; a string is one part of text.
+/// Each part through `block`; a string is one part of text. What a part that is left out marks is the end
+/// of what came before it.
 pub(super) fn content<'a>(
     content: Option<StringOr<'a, Vec<Part<'a>>>>,
     place: Place,
@@ -90,11 +91,17 @@ pub(super) fn content<'a>(
         None => Ok(Vec::new()),
         Some(StringOr::Text(text)) if text.is_blank() => Ok(Vec::new()),
         Some(StringOr::Text(text)) => Ok(vec![Block::text(text)]),
-        Some(StringOr::Other(parts)) => parts
-            .into_iter()
-            .enumerate()
-            .filter_map(|(at, part)| block(part, place.part(at)).transpose())
-            .collect(),
+        Some(StringOr::Other(parts)) => {
+            let mut blocks = Vec::with_capacity(parts.len());
+            for (at, part) in parts.into_iter().enumerate() {
+                let mark = part.cache_control;
+                match block(part, place.part(at))? {
+                    Some(block) => blocks.push(block),
+                    None => mark_last(&mut blocks, mark),
+                }
+            }
+            Ok(blocks)
+        }
     }
 }
 

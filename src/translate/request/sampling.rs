@@ -47,7 +47,7 @@ impl Ask<'_> {
         let given = value.is_some();
         let kept = value.filter(allowed);
         if given && kept.is_none() {
-            self.dropped.push(name);
+            self.dropped.push(name.into());
         }
         kept
     }

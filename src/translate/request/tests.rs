@@ -211,3 +211,189 @@ fn a_default_that_no_request_could_carry_is_named() {
     assert!(parse(json!({"max_tokens": null})).unwrap().is_empty());
     assert!(!parse(json!({"max_tokens": 5})).unwrap().is_empty());
 }
+
+#[test]
+fn an_object_whose_properties_nobody_names_is_refused_and_not_emptied() {
+    let form = |schema: &str| {
+        format!(
+            r#"{{"messages":[{{"role":"user","content":"Hi"}}],"response_format":{{"type":"json_schema","json_schema":{{"schema":{schema}}}}}}}"#
+        )
+    };
+    for (schema, said) in [
+        (
+            r#"{"type":"object"}"#,
+            "the schema leaves the names",
+        ),
+        (
+            r#"{"properties":{"d":{"type":"object","additionalProperties":true}}}"#,
+            "`properties.d` leaves",
+        ),
+        (
+            r#"{"properties":{"d":{"additionalProperties":{"type":"integer"}}}}"#,
+            "`properties.d` leaves",
+        ),
+        (
+            r#"{"properties":{"d":{"type":["object","null"],"patternProperties":{"^a":{}}}}}"#,
+            "`properties.d` leaves",
+        ),
+        (
+            r##"{"$ref":"#/$defs/D","$defs":{"D":{"properties":{"a":{}},"additionalProperties":{"type":"string"}}}}"##,
+            "`$defs.D` leaves",
+        ),
+        (
+            r#"{"properties":{"d":{"oneOf":[{"type":"null"},{"type":"object"}]}}}"#,
+            "`properties.d.anyOf.1` leaves",
+        ),
+    ] {
+        let (param, message) = fault(&form(schema));
+        assert_eq!(
+            param.as_deref(),
+            Some("response_format.json_schema.schema"),
+            "{schema}"
+        );
+        assert!(message.starts_with(said), "{schema}: {message}");
+    }
+    for schema in [
+        r#"{"type":"object","properties":{}}"#,
+        r#"{"type":"object","additionalProperties":false}"#,
+        r#"{"type":"object","properties":{"a":{}},"additionalProperties":true}"#,
+        r#"{"type":"object","properties":{"a":{}},"additionalProperties":{"not":{}}}"#,
+        r##"{"type":"object","$ref":"#/$defs/D","$defs":{"D":{"properties":{"a":{}}}}}"##,
+    ] {
+        let sent = sent(&form(schema));
+        assert!(sent.contains(r#""additionalProperties":false"#), "{sent}");
+    }
+}
+
+#[test]
+fn alternatives_of_both_kinds_both_hold() {
+    let schema = json!({"properties": {"x": {
+        "anyOf": [{"type": "string"}, {"type": "null"}],
+        "oneOf": [{"const": "a"}, {"const": null}],
+        "allOf": [{"description": "x"}],
+    }}});
+    let body = json!({
+        "messages": [{"role": "user", "content": "Hi"}],
+        "response_format": {"type": "json_schema", "json_schema": {"schema": schema}},
+    });
+
+    let sent: Value = serde_json::from_str(&sent(&body.to_string())).unwrap();
+
+    let x = &sent["output_config"]["format"]["schema"]["properties"]["x"];
+    let all = json!({"allOf": [
+        {"description": "x"},
+        {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        {"anyOf": [{"const": "a"}, {"const": null}]},
+    ]});
+    assert_eq!(x, &all);
+}
+
+#[test]
+fn what_the_system_says_last_is_answered_by_models_that_take_it_in_place_too() {
+    let said = |last: &str| {
+        let body = format!(
+            r#"{{"messages":[{{"role":"user","content":"Hi"}},{{"role":"assistant","content":"Done."}},{last}]}}"#
+        );
+        let sent: Value = serde_json::from_str(&sent(&body)).unwrap();
+        let turns = sent["messages"].as_array().unwrap();
+        let turns = turns.iter().map(|turn| turn["role"].as_str().unwrap());
+        turns.collect::<Vec<_>>().join(" ")
+    };
+
+    let system = r#"{"role":"system","content":"Now summarise."}"#;
+    let user = r#"{"role":"user","content":"Go on"}"#;
+
+    assert_eq!(said(system), "user assistant user");
+    assert_eq!(said(&format!("{user},{system}")), "user assistant user system");
+    assert_eq!(said(&format!("{system},{user}")), "user assistant user system");
+}
+
+#[test]
+fn a_budget_of_the_clients_own_goes_up_as_it_is() {
+    let thinking = r#""thinking":{"type":"enabled","budget_tokens":2000}"#;
+
+    let sent = sent(&format!(
+        r#"{{"messages":[{{"role":"user","content":"Hi"}}],{thinking}}}"#
+    ));
+
+    assert!(sent.contains(thinking), "only a default is the operator's to outdate: {sent}");
+}
+
+#[test]
+fn a_schema_that_only_names_what_is_nowhere_is_refused() {
+    for schema in [
+        r##"{"$ref":"#/$defs/Nobody"}"##,
+        r##"{"$ref":"#"}"##,
+        r##"{"$ref":"#/$defs/A","$defs":{"A":{"$ref":"#/$defs/A"}}}"##,
+        r##"{"$ref":"#/$defs/A","$defs":{"A":{"type":"string"}}}"##,
+    ] {
+        let (param, _) = fault(&format!(
+            r#"{{"messages":[{{"role":"user","content":"Hi"}}],"tools":[{{"function":{{"name":"f","parameters":{schema}}}}}]}}"#
+        ));
+        assert_eq!(param.as_deref(), Some("tools[0].function.parameters"), "{schema}");
+    }
+}
+
+#[test]
+fn branches_that_name_large_parts_again_and_again_are_refused() {
+    let again = [r##"{"$ref":"#/$defs/A"}"##; 60].join(",");
+    let schema = format!(
+        r#"{{"anyOf":[{{"allOf":[{again}]}},{{"allOf":[{again}]}}],"$defs":{{"A":{{"properties":{{"a":{{}}}}}}}}}}"#
+    );
+
+    let (param, _) = fault(&format!(
+        r#"{{"messages":[{{"role":"user","content":"Hi"}}],"tools":[{{"function":{{"name":"f","parameters":{schema}}}}}]}}"#
+    ));
+
+    assert_eq!(param.as_deref(), Some("tools[0].function.parameters"));
+}
+
+#[test]
+fn a_tool_in_anthropics_words_is_renamed_with_its_calls_and_its_choice() {
+    let body = json!({
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "tool_calls": [{"id": "c1", "function": {"name": "fs.read"}}]},
+            {"role": "tool", "tool_call_id": "c1", "content": "1"},
+        ],
+        "tools": [
+            {"name": "fs.read", "input_schema": {"type": "object"}, "cache_control": {"type": "ephemeral"}},
+            {"name": "fits", "input_schema": {"type": "object"}},
+        ],
+        "tool_choice": {"type": "function", "function": {"name": "fs.read"}},
+    });
+
+    let translated = ask(&body.to_string()).unwrap();
+
+    let sent: Value = serde_json::from_slice(&translated.body).unwrap();
+    let renamed = json!({"name": "fs_read", "input_schema": {"type": "object"},
+        "cache_control": {"type": "ephemeral"}});
+    assert_eq!(sent["tools"], json!([renamed, body["tools"][1]]));
+    assert_eq!(sent["messages"][1]["content"][0]["name"], "fs_read");
+    assert_eq!(sent["tool_choice"]["name"], "fs_read");
+    assert_eq!(translated.reply.names.original("fs_read"), "fs.read");
+}
+
+#[test]
+fn what_is_of_the_wrong_type_is_named_as_deep_as_it_stands() {
+    let message = |rest: &str| format!(r#"{{"messages":[{{"role":"user","content":"Hi"}},{rest}]}}"#);
+    let call = |call: &str| message(&format!(r#"{{"role":"assistant","tool_calls":[{{"id":"a"}},{call}]}}"#));
+    let part = |part: &str| message(&format!(r#"{{"content":[{{"type":"text"}},{part}]}}"#));
+    let tool = |tool: &str| format!(r#"{{"messages":[],"tools":[{{}},{tool}]}}"#);
+
+    for (body, place, expected) in [
+        (call(r#"{"function":{"name":"f","arguments":{}}}"#), "messages[1].tool_calls[1].function.arguments", "a string"),
+        (call(r#"{"function":"f"}"#), "messages[1].tool_calls[1].function", "an object"),
+        (call("7"), "messages[1].tool_calls[1]", "an object"),
+        (part(r#"{"text":[]}"#), "messages[1].content[1].text", "a string"),
+        (part(r#"{"file":{"filename":7}}"#), "messages[1].content[1].file", "a string"),
+        (message(r#"{"tool_calls":7}"#), "messages[1].tool_calls", "an array"),
+        (message(r#"{"is_error":"yes"}"#), "messages[1].is_error", "a boolean"),
+        (tool(r#"{"function":{"name":7}}"#), "tools[1].function.name", "a string"),
+        (r#"{"messages":7}"#.to_owned(), "messages", "an array"),
+    ] {
+        let (param, said) = fault(&body);
+        assert_eq!(param.as_deref(), Some(place), "{body}");
+        assert_eq!(said, format!("`{place}` is of the wrong type, expected {expected}"));
+    }
+}

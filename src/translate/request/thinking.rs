@@ -108,11 +108,16 @@ impl Ask<'_> {
                 let given: Given<'_> = serde_json::from_str(raw.get()).map_err(|_e| {
                     Unsupported::new("thinking", "`thinking` must be an object with a `type`")
                 })?;
+                let newer = asked.default_thinking && self.model.capabilities.outgrew(&given.kind);
                 let effort = wish.and_then(|Wish(wish)| wish);
-                let effort = effort.filter(|_| &*given.kind == "adaptive");
+                let effort = effort.filter(|_| newer || &*given.kind == "adaptive");
+                let thought = match newer {
+                    true => Thought::adaptive(),
+                    false => given.thought(raw, max_tokens, asked.default_thinking),
+                };
                 Thought {
                     effort: effort.and_then(|(effort, _)| self.model.capabilities.effort(effort)),
-                    ..given.thought(raw, max_tokens, asked.default_thinking)
+                    ..thought
                 }
             }
             (None, Some(wish)) => self.wished(wish, max_tokens),
@@ -123,16 +128,11 @@ impl Ask<'_> {
 
     fn wished<'a>(&mut self, Wish(wish): Wish, max_tokens: u64) -> Thought<'a> {
         let capabilities = self.model.capabilities;
-        let adaptive = Thinking::Mode(ThinkingMode::Adaptive {
-            display: "summarized",
-        });
         match (capabilities.thinking, wish) {
             (ThinkingKind::Budget, Some((_, budget))) => Thought::within(budget, max_tokens),
             (ThinkingKind::Adaptive | ThinkingKind::Always, Some((effort, _))) => Thought {
-                thinking: Some(adaptive),
                 effort: capabilities.effort(effort),
-                active: true,
-                budgeted: false,
+                ..Thought::adaptive()
             },
             (ThinkingKind::Adaptive, None) => Thought {
                 thinking: Some(Thinking::Mode(ThinkingMode::Disabled)),
@@ -144,7 +144,7 @@ impl Ask<'_> {
                 ..Thought::default()
             },
             (ThinkingKind::None, Some(_)) => {
-                self.dropped.push("reasoning_effort");
+                self.dropped.push("reasoning_effort".into());
                 Thought::default()
             }
             (ThinkingKind::Budget | ThinkingKind::None, None) => Thought::default(),
@@ -157,7 +157,7 @@ impl Ask<'_> {
         if !(thought.active && conflict) {
             return thought;
         }
-        self.dropped.push("thinking");
+        self.dropped.push("thinking".into());
         Thought {
             effort: thought.effort,
             ..Thought::default()
@@ -184,6 +184,16 @@ impl Given<'_> {
 }
 
 impl Thought<'_> {
+    fn adaptive() -> Self {
+        Self {
+            thinking: Some(Thinking::Mode(ThinkingMode::Adaptive {
+                display: "summarized",
+            })),
+            active: true,
+            ..Self::default()
+        }
+    }
+
     /// The budget must stay below the limit of the whole answer.
     fn within(budget: u64, max_tokens: u64) -> Self {
         if max_tokens <= LEAST_BUDGET {

@@ -1,5 +1,8 @@
 //! How are the client's functions offered?
 
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
 use super::super::Unsupported;
 use super::super::anthropic::{Block, Function, Schema, Tool, ToolChoice, Turn};
 use super::super::openai;
@@ -49,7 +52,16 @@ impl Ask<'_> {
         let known = tool.known;
         let kind = known.kind.as_deref().unwrap_or("function");
         if known.input_schema.is_some() || is_anthropics(kind) {
-            return Ok(Tool::Given(tool.raw));
+            return match known.name {
+                Some(name) if names.tools.renames(&name) => {
+                    let name = names.tools.sent(name);
+                    renamed(tool.raw, &name).map_or_else(
+                        || fault("", "the tool must be a JSON object, not nested too deeply"),
+                        Ok,
+                    )
+                }
+                _ => Ok(Tool::Given(tool.raw)),
+            };
         }
         let function = match known.function {
             Some(function) if kind == "function" => function,
@@ -91,7 +103,7 @@ impl Ask<'_> {
                     ..
                 },
             ) if !self.model.capabilities.accepts.forced_tool_choice => {
-                self.dropped.push("tool_choice");
+                self.dropped.push("tool_choice".into());
                 Some(ToolChoice::Auto {
                     disable_parallel_tool_use,
                 })
@@ -99,6 +111,12 @@ impl Ask<'_> {
             choice => choice,
         }
     }
+}
+
+fn renamed<'a>(tool: &RawValue, name: &str) -> Option<Tool<'a>> {
+    let mut tool: Map<String, Value> = serde_json::from_str(tool.get()).ok()?;
+    tool.insert("name".to_owned(), Value::from(name));
+    Some(Tool::Renamed(tool))
 }
 
 /// Its tools carry their date, such as `bash_20250124`.

@@ -27,7 +27,7 @@ impl<'a> Conversation<'a> {
         for (at, message) in messages.into_iter().enumerate() {
             turns.take(message, names, Place::message(at))?;
         }
-        turns.close();
+        turns.end();
         let Turns {
             system,
             mut closed,
@@ -122,6 +122,19 @@ impl<'a> Turns<'a> {
                 content: blocks,
             }),
         }
+    }
+
+    /// Ends the conversation. What the system says after the last answer is what shall be answered: among
+    /// the system's first words it would leave that answer for the model to continue.
+    fn end(&mut self) {
+        let answered = self
+            .closed
+            .last()
+            .is_some_and(|turn| turn.role == Role::Assistant);
+        if answered && self.user.is_empty() && self.results.is_empty() {
+            self.user.append(&mut self.later_system);
+        }
+        self.close();
     }
 
     /// Ends the user's turn.

@@ -9,8 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::super::super::anthropic::Schema;
 
-/// A union of more is no tool's, and would cost its square.
+/// A union of more is no tool's, and would cost its square; their own parts count too.
 const MOST_BRANCHES: usize = 100;
+/// A schema that only names another may do so as often.
+const MOST_NAMES: usize = 8;
 
 /// No schema of an object.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ struct Top<'a> {
     one_of: Option<IgnoredAny>,
     #[serde(default, rename = "allOf")]
     all_of: Option<IgnoredAny>,
+    #[serde(default, rename = "$ref")]
+    named: Option<IgnoredAny>,
 }
 
 /// Anthropic wants `type: object` at the top, and no union there.
@@ -36,20 +40,19 @@ pub(in super::super) fn input(given: Option<&RawValue>) -> Result<Schema<'_>, No
     };
     let top: Top<'_> = serde_json::from_str(given.get()).map_err(|_e| NoObject)?;
     let union = top.any_of.is_some() || top.one_of.is_some() || top.all_of.is_some();
-    if !union && top.kind.is_some_and(|kind| kind.get() == "\"object\"") {
+    if !union && top.named.is_none() && top.kind.is_some_and(|kind| kind.get() == "\"object\"") {
         return Ok(Schema::Given(given));
     }
     let mut schema: Map<String, Value> =
         serde_json::from_str(given.get()).map_err(|_e| NoObject)?;
-    if !describes_object(&schema) {
+    take_named(&mut schema);
+    let nowhere = schema.contains_key("$ref") && !schema.contains_key("properties");
+    if nowhere || !describes_object(&schema) {
         return Err(NoObject);
     }
     for (key, alternatives) in [("allOf", false), ("anyOf", true), ("oneOf", true)] {
         if let Some(Value::Array(branches)) = schema.remove(key) {
-            if branches.len() > MOST_BRANCHES {
-                return Err(NoObject);
-            }
-            merge(&mut schema, &branches, alternatives);
+            merge(&mut schema, &branches, alternatives)?;
         }
     }
     schema.insert("type".to_owned(), Value::from("object"));
@@ -70,34 +73,62 @@ fn describes_object(schema: &Map<String, Value>) -> bool {
     }
 }
 
+/// What a `$ref` at the top names is the schema itself, beside what is said there.
+fn take_named(schema: &mut Map<String, Value>) {
+    for _ in 0..MOST_NAMES {
+        let path = schema.get("$ref").and_then(Value::as_str);
+        let Some(named) = path.and_then(|path| definition(schema, path)).cloned() else {
+            return;
+        };
+        schema.shift_remove("$ref");
+        for (key, theirs) in named {
+            if key == "required" {
+                require(schema, strings(Some(&theirs)).map(str::to_owned).collect());
+                continue;
+            }
+            match (schema.get_mut(&key), theirs) {
+                (Some(Value::Object(ours)), Value::Object(theirs)) => {
+                    for (name, value) in theirs {
+                        ours.entry(name).or_insert(value);
+                    }
+                }
+                (Some(_), _) => {}
+                (None, theirs) => {
+                    schema.insert(key, theirs);
+                }
+            }
+        }
+    }
+}
+
 /// Takes the properties of all branches. Of alternatives, only what each of them requires is required.
-fn merge(schema: &mut Map<String, Value>, branches: &[Value], alternatives: bool) {
+fn merge(
+    schema: &mut Map<String, Value>,
+    branches: &[Value],
+    alternatives: bool,
+) -> Result<(), NoObject> {
     let mut properties = Map::new();
     let mut required: Vec<BTreeSet<&str>> = Vec::new();
     let mut seen = BTreeSet::new();
-    for branch in branches.iter().filter_map(Value::as_object) {
+    let mut parts = 0;
+    for branch in branches {
         let named = branch.get("$ref").and_then(Value::as_str);
         if named.is_some_and(|name| !seen.insert(name)) {
             continue;
         }
-        let meant = named.and_then(|path| definition(schema, path));
-        let meant = meant.unwrap_or(branch);
-        for (name, property) in meant
-            .get("properties")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
-            add(&mut properties, name, property);
+        let mut names = BTreeSet::new();
+        for part in parts_of(schema, branch) {
+            parts += 1;
+            if parts > MOST_BRANCHES {
+                return Err(NoObject);
+            }
+            let members = part.get("properties").and_then(Value::as_object);
+            for (name, property) in members.into_iter().flatten() {
+                add(&mut properties, name, property);
+            }
+            names.extend(strings(part.get("required")));
         }
-        let names = meant.get("required").and_then(Value::as_array);
-        required.push(
-            names
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .collect(),
-        );
+        required.push(names);
     }
     let needed = |name: &&str| match alternatives {
         true => required.iter().all(|names| names.contains(name)),
@@ -117,6 +148,28 @@ fn merge(schema: &mut Map<String, Value>, branches: &[Value], alternatives: bool
             base.entry(name).or_insert(property);
         }
     }
+    Ok(())
+}
+
+/// A branch, and what its own `allOf` adds to it.
+fn parts_of<'s>(
+    schema: &'s Map<String, Value>,
+    branch: &'s Value,
+) -> impl Iterator<Item = &'s Map<String, Value>> {
+    let meant = move |part: &'s Value| {
+        let path = part.get("$ref").and_then(Value::as_str);
+        let named = path.and_then(|path| definition(schema, path));
+        named.or(part.as_object())
+    };
+    let whole = meant(branch);
+    let all = whole.and_then(|whole| whole.get("allOf")?.as_array());
+    let inner = all.into_iter().flatten().filter_map(meant);
+    whole.into_iter().chain(inner)
+}
+
+fn strings(list: Option<&Value>) -> impl Iterator<Item = &str> {
+    let list = list.and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// What a `$ref` names among the schema's own definitions.

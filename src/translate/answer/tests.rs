@@ -582,7 +582,7 @@ proptest! {
         let body = json!({"id": "msg_1", "content": blocks, "stop_reason": stop, "usage": {"input_tokens": 1.5}});
 
         if let Ok(told) = streamed(body.to_string().as_bytes(), &reply(true)) {
-            assert_well_formed(&String::from_utf8(told.to_vec()).unwrap(), true);
+            assert_well_formed(std::str::from_utf8(&told).unwrap(), true);
         }
         if let Ok(told) = answer(body.to_string().as_bytes(), &reply(false)) {
             let told: Value = serde_json::from_slice(&told).unwrap();

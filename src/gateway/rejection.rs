@@ -198,7 +198,9 @@ impl Rejection {
             Self::TranslationTooLarge { limit } => Answer::new(
                 413,
                 "body_too_large",
-                format!("translated for its model, the body is larger than the {limit} bytes allowed (`limits.body`)"),
+                format!(
+                    "translated for its model, the body is larger than the {limit} bytes allowed (`limits.body`)"
+                ),
             ),
             Self::BodyTooSlow => Answer::new(
                 408,

@@ -61,10 +61,7 @@ pub enum Effort {
 impl Translation {
     /// What is said of this model: by the longest beginning that fits it.
     pub fn traits_of(&self, id: &str) -> Option<&Traits> {
-        let fitting = self
-            .models
-            .iter()
-            .filter(|(start, _)| begins(id, start));
+        let fitting = self.models.iter().filter(|(start, _)| begins(id, start));
         let longest = fitting.max_by_key(|(start, _)| start.len());
         longest.map(|(_, traits)| traits)
     }

@@ -135,6 +135,17 @@ impl Answer {
         answer
     }
 
+    fn unroutable(error: &ScanError) -> Self {
+        let mut answer = Self::new(400, "bad_body", error.to_string());
+        answer.param = error.param().map(str::to_owned);
+        answer
+    }
+
+    fn too_large(what: &str, limit: usize) -> Self {
+        let message = format!("{what} is larger than the {limit} bytes allowed (`limits.body`)");
+        Self::new(413, "body_too_large", message)
+    }
+
     fn unsupported(what: &Unsupported) -> Self {
         let mut answer = Self::new(400, "unsupported_parameter", &*what.message);
         answer.param.clone_from(&what.param);
@@ -184,22 +195,12 @@ impl Rejection {
                 "model_not_found",
                 format!("there is no model {id:?} here"),
             ),
-            Self::Body(error) => {
-                let mut answer = Answer::new(400, "bad_body", error.to_string());
-                answer.param = error.param().map(str::to_owned);
-                answer
-            }
+            Self::Body(error) => Answer::unroutable(error),
             Self::Encoding(error) => Answer::new(error.status(), "bad_encoding", error.to_string()),
-            Self::BodyTooLarge { limit } => Answer::new(
-                413,
-                "body_too_large",
-                format!("the body is larger than the {limit} bytes allowed (`limits.body`)"),
-            ),
-            Self::TranslationTooLarge { limit } => Answer::new(
-                413,
-                "body_too_large",
-                format!("translated for its model, the body is larger than the {limit} bytes allowed (`limits.body`)"),
-            ),
+            Self::BodyTooLarge { limit } => Answer::too_large("the body", *limit),
+            Self::TranslationTooLarge { limit } => {
+                Answer::too_large("the body, translated for its model,", *limit)
+            }
             Self::BodyTooSlow => Answer::new(
                 408,
                 "body_too_slow",

@@ -207,12 +207,21 @@ mod tests {
 
     #[test]
     fn a_version_that_nobody_knows_is_not_taken_for_the_oldest() {
-        for id in ["claude-opus-4-9", "claude-sonnet-4-8", "claude-opus-5-2", "claude-opus-4.9"] {
+        for id in [
+            "claude-opus-4-9",
+            "claude-sonnet-4-8",
+            "claude-opus-5-2",
+            "claude-opus-4.9",
+        ] {
             assert_eq!(of(id), of("claude-unheard-of"), "{id}");
         }
         assert_eq!(of("claude-opus-4.8"), of("claude-opus-4-8"));
         assert_eq!(of("claude-sonnet-4.6-20260217"), of("claude-sonnet-4-6"));
-        for id in ["claude-opus-4-0", "claude-opus-4-1-20250805", "claude-opus-4-20250514"] {
+        for id in [
+            "claude-opus-4-0",
+            "claude-opus-4-1-20250805",
+            "claude-opus-4-20250514",
+        ] {
             assert_eq!(of(id).max_tokens, 32_000, "{id}");
         }
         assert_eq!(of("claude-3-5-haiku-20241022").max_tokens, 8_192);

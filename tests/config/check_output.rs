@@ -72,7 +72,9 @@ fn a_default_budget_of_a_model_that_sets_its_own_is_warned_of() {
 
     let warned = told("claude-opus-4-8");
 
-    let place = warned.first().map(|line| line.starts_with("config.yaml:3:"));
+    let place = warned
+        .first()
+        .map(|line| line.starts_with("config.yaml:3:"));
     assert_eq!((warned.len(), place), (1, Some(true)), "{warned:?}");
     assert!(
         warned[0].contains("`claude-opus-4-8` sets its budget for thinking itself"),

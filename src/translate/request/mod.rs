@@ -50,10 +50,7 @@ pub fn request(body: &[u8], model: &Model<'_>, created: u64) -> Result<Translate
             .unwrap_or(false),
         created,
     };
-    Ask {
-        model, dropped
-    }
-    .translate(asked, reply)
+    Ask { model, dropped }.translate(asked, reply)
 }
 
 fn parse(text: &str) -> Result<openai::Request<'_>, Unsupported> {

@@ -220,10 +220,7 @@ fn an_object_whose_properties_nobody_names_is_refused_and_not_emptied() {
         )
     };
     for (schema, said) in [
-        (
-            r#"{"type":"object"}"#,
-            "the schema leaves the names",
-        ),
+        (r#"{"type":"object"}"#, "the schema leaves the names"),
         (
             r#"{"properties":{"d":{"type":"object","additionalProperties":true}}}"#,
             "`properties.d` leaves",
@@ -304,8 +301,14 @@ fn what_the_system_says_last_is_answered_by_models_that_take_it_in_place_too() {
     let user = r#"{"role":"user","content":"Go on"}"#;
 
     assert_eq!(said(system), "user assistant user");
-    assert_eq!(said(&format!("{user},{system}")), "user assistant user system");
-    assert_eq!(said(&format!("{system},{user}")), "user assistant user system");
+    assert_eq!(
+        said(&format!("{user},{system}")),
+        "user assistant user system"
+    );
+    assert_eq!(
+        said(&format!("{system},{user}")),
+        "user assistant user system"
+    );
 }
 
 #[test]
@@ -316,7 +319,10 @@ fn a_budget_of_the_clients_own_goes_up_as_it_is() {
         r#"{{"messages":[{{"role":"user","content":"Hi"}}],{thinking}}}"#
     ));
 
-    assert!(sent.contains(thinking), "only a default is the operator's to outdate: {sent}");
+    assert!(
+        sent.contains(thinking),
+        "only a default is the operator's to outdate: {sent}"
+    );
 }
 
 #[test]
@@ -330,7 +336,11 @@ fn a_schema_that_only_names_what_is_nowhere_is_refused() {
         let (param, _) = fault(&format!(
             r#"{{"messages":[{{"role":"user","content":"Hi"}}],"tools":[{{"function":{{"name":"f","parameters":{schema}}}}}]}}"#
         ));
-        assert_eq!(param.as_deref(), Some("tools[0].function.parameters"), "{schema}");
+        assert_eq!(
+            param.as_deref(),
+            Some("tools[0].function.parameters"),
+            "{schema}"
+        );
     }
 }
 
@@ -376,24 +386,60 @@ fn a_tool_in_anthropics_words_is_renamed_with_its_calls_and_its_choice() {
 
 #[test]
 fn what_is_of_the_wrong_type_is_named_as_deep_as_it_stands() {
-    let message = |rest: &str| format!(r#"{{"messages":[{{"role":"user","content":"Hi"}},{rest}]}}"#);
-    let call = |call: &str| message(&format!(r#"{{"role":"assistant","tool_calls":[{{"id":"a"}},{call}]}}"#));
+    let message =
+        |rest: &str| format!(r#"{{"messages":[{{"role":"user","content":"Hi"}},{rest}]}}"#);
+    let call = |call: &str| {
+        message(&format!(
+            r#"{{"role":"assistant","tool_calls":[{{"id":"a"}},{call}]}}"#
+        ))
+    };
     let part = |part: &str| message(&format!(r#"{{"content":[{{"type":"text"}},{part}]}}"#));
     let tool = |tool: &str| format!(r#"{{"messages":[],"tools":[{{}},{tool}]}}"#);
 
     for (body, place, expected) in [
-        (call(r#"{"function":{"name":"f","arguments":{}}}"#), "messages[1].tool_calls[1].function.arguments", "a string"),
-        (call(r#"{"function":"f"}"#), "messages[1].tool_calls[1].function", "an object"),
+        (
+            call(r#"{"function":{"name":"f","arguments":{}}}"#),
+            "messages[1].tool_calls[1].function.arguments",
+            "a string",
+        ),
+        (
+            call(r#"{"function":"f"}"#),
+            "messages[1].tool_calls[1].function",
+            "an object",
+        ),
         (call("7"), "messages[1].tool_calls[1]", "an object"),
-        (part(r#"{"text":[]}"#), "messages[1].content[1].text", "a string"),
-        (part(r#"{"file":{"filename":7}}"#), "messages[1].content[1].file", "a string"),
-        (message(r#"{"tool_calls":7}"#), "messages[1].tool_calls", "an array"),
-        (message(r#"{"is_error":"yes"}"#), "messages[1].is_error", "a boolean"),
-        (tool(r#"{"function":{"name":7}}"#), "tools[1].function.name", "a string"),
+        (
+            part(r#"{"text":[]}"#),
+            "messages[1].content[1].text",
+            "a string",
+        ),
+        (
+            part(r#"{"file":{"filename":7}}"#),
+            "messages[1].content[1].file",
+            "a string",
+        ),
+        (
+            message(r#"{"tool_calls":7}"#),
+            "messages[1].tool_calls",
+            "an array",
+        ),
+        (
+            message(r#"{"is_error":"yes"}"#),
+            "messages[1].is_error",
+            "a boolean",
+        ),
+        (
+            tool(r#"{"function":{"name":7}}"#),
+            "tools[1].function.name",
+            "a string",
+        ),
         (r#"{"messages":7}"#.to_owned(), "messages", "an array"),
     ] {
         let (param, said) = fault(&body);
         assert_eq!(param.as_deref(), Some(place), "{body}");
-        assert_eq!(said, format!("`{place}` is of the wrong type, expected {expected}"));
+        assert_eq!(
+            said,
+            format!("`{place}` is of the wrong type, expected {expected}")
+        );
     }
 }

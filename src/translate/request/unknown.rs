@@ -132,7 +132,11 @@ mod tests {
     fn no_parameter_that_is_honoured_or_harmless_counts_as_unknown() {
         assert!(KNOWN.contains(&"messages") && KNOWN.contains(&"anthropic_beta"));
         for name in KNOWN.iter().chain(HARMLESS) {
-            assert_eq!(check(&format!("{{\"{name}\": 1}}")), Ok(Vec::new()), "{name}");
+            assert_eq!(
+                check(&format!("{{\"{name}\": 1}}")),
+                Ok(Vec::new()),
+                "{name}"
+            );
         }
     }
 
@@ -154,7 +158,13 @@ mod tests {
         let many: Vec<String> = (0..99).map(|n| format!("\"p{n}\": {n}")).collect();
 
         let odd = "a parameter with an odd name";
-        assert_eq!(check(&body), Ok(["top_n", odd, odd].map(Cow::from).to_vec()));
-        assert_eq!(check(&format!("{{{}}}", many.join(","))).unwrap().len(), MOST);
+        assert_eq!(
+            check(&body),
+            Ok(["top_n", odd, odd].map(Cow::from).to_vec())
+        );
+        assert_eq!(
+            check(&format!("{{{}}}", many.join(","))).unwrap().len(),
+            MOST
+        );
     }
 }

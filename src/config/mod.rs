@@ -4,6 +4,7 @@ mod address;
 mod audit;
 mod env;
 mod finding;
+mod key_limits;
 mod litellm;
 mod load;
 mod own;
@@ -17,6 +18,7 @@ mod yaml;
 
 pub use env::Env;
 pub use finding::{Faults, Finding, Place};
+pub use key_limits::KeyLimits;
 pub use litellm::Skipped;
 pub use load::{Loaded, Sources};
 pub use secret::Secret;

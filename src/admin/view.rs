@@ -215,9 +215,12 @@ mod tests {
             },
             auth: Auth {
                 master_key: master.map(Secret::new),
+                accept_master_key: true,
+                keys_file: None,
                 litellm: false,
                 allow_anonymous: false,
                 hosts: Vec::new(),
+                failed_attempts_per_minute: std::num::NonZeroU32::MIN,
             },
             limits: limits(),
             trusted_proxies: Vec::new(),

@@ -116,8 +116,8 @@ pub(super) fn consistency(config: &Config, root: &Node, notes: &mut Notes) {
         .filter(|group| is_direct(group, false))
         .collect();
     let auth = &config.auth;
-    if !direct.is_empty() && auth.master_key.is_none() && !auth.litellm && !auth.allow_anonymous {
-        notes.warn(&root.place, "nobody can prove who they are, so the direct models are off; set a master key or `auth.litellm: true`");
+    if !direct.is_empty() && !auth.knows_keys() && !auth.allow_anonymous {
+        notes.warn(&root.place, "nobody can prove who they are, so the direct models are off; set a master key, `auth.keys_file` or `auth.litellm: true`");
     }
     let identity = &config.identity;
     let nobody = identity.custom_header.is_none()

@@ -165,10 +165,14 @@ impl Answer {
         answer
     }
 
-    fn again_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(Duration::from_secs(seconds));
-        self.should_retry = Some(true);
+    fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
+    }
+
+    fn again_after(mut self, seconds: u64) -> Self {
+        self.should_retry = Some(true);
+        self.after(Duration::from_secs(seconds))
     }
 
     fn never_again(mut self) -> Self {
@@ -217,6 +221,7 @@ impl Rejection {
                 match refusal {
                     // Whether the key is good is not known, and soon asked again.
                     Refusal::CannotAsk => answer.again_after(1),
+                    Refusal::TooManyFailures { retry_after } => answer.after(*retry_after),
                     _ => answer,
                 }
             }

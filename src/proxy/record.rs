@@ -101,7 +101,7 @@ fn person(ctx: &RequestCtx) -> Person<'_> {
             .admitted
             .as_ref()
             .and_then(|admitted| admitted.caller.as_ref())
-            .map(|caller| caller.name()),
+            .map(|caller| &**caller.name()),
         user: ctx
             .admitted
             .as_ref()

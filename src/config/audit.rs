@@ -7,6 +7,7 @@ use super::env::{self, Env};
 use super::finding::{Notes, Place};
 use super::secret::Secret;
 use super::settings::{Bypass, Config, ModelGroup};
+use super::source;
 use super::yaml::{Node, Value};
 
 /// Warns of secrets written into the files, of variables that are not set, and of files others can read.
@@ -63,6 +64,21 @@ pub(super) fn master_key(key: Option<&Secret>, litellm: Option<&Node>, notes: &m
     }
 }
 
+/// Warns of keys in the keys file that cannot do what they are said to do.
+pub(super) fn keys(config: &Config, notes: &mut Notes) {
+    let Some(file) = &config.auth.keys_file else {
+        return;
+    };
+    let place = Place::top(&source::label(&file.path));
+    if config.litellm.api_key.is_none() {
+        notes.warn(&place, "LiteLLM does not know these keys, so they are good for direct models only; `litellm.api_key` would stand in for them");
+    }
+    let impersonates = file.keys.iter().find(|key| key.impersonate);
+    if let (Some(key), None) = (impersonates, &config.identity.custom_header) {
+        notes.warn(&place, format!("`{}` may name another user and has no header to do it in, set `user_id_mappings.custom_header`", key.name));
+    }
+}
+
 fn weak_key(key: &str) -> String {
     format!("`{key}` is easy to guess, make one with `openssl rand -hex 24`")
 }
@@ -116,8 +132,8 @@ pub(super) fn consistency(config: &Config, root: &Node, notes: &mut Notes) {
         .filter(|group| is_direct(group, false))
         .collect();
     let auth = &config.auth;
-    if !direct.is_empty() && auth.master_key.is_none() && !auth.litellm && !auth.allow_anonymous {
-        notes.warn(&root.place, "nobody can prove who they are, so the direct models are off; set a master key or `auth.litellm: true`");
+    if !direct.is_empty() && !auth.knows_keys() && !auth.allow_anonymous {
+        notes.warn(&root.place, "nobody can prove who they are, so the direct models are off; set a master key, `auth.keys_file` or `auth.litellm: true`");
     }
     let identity = &config.identity;
     let nobody = identity.custom_header.is_none()

@@ -1,6 +1,7 @@
 //! What does the key ring hold to? Every way in, and every way that stays shut.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -81,9 +82,12 @@ impl LiteLlmApi for Script {
 fn auth() -> Auth {
     Auth {
         master_key: Some(Secret::new("sk-master")),
+        accept_master_key: true,
+        keys_file: None,
         litellm: true,
         allow_anonymous: false,
         hosts: Vec::new(),
+        failed_attempts_per_minute: NonZeroU32::new(3).unwrap(),
     }
 }
 
@@ -134,7 +138,7 @@ impl World {
 
     /// The caller's name, or why there is none.
     async fn name(&self, keys: &[&str]) -> Result<String, Refusal> {
-        Ok(self.caller(keys).await?.name().to_owned())
+        Ok(self.caller(keys).await?.name().to_string())
     }
 }
 
@@ -174,7 +178,10 @@ async fn a_key_of_litellms_is_asked_about_with_itself_and_named_by_its_alias() {
     let alice = world.caller(&["sk-alice"]).await.unwrap();
     let bob = world.caller(&["sk-bob"]).await.unwrap();
 
-    assert_eq!((alice.name(), alice.user()), ("litellm:alice", Some("u-1")));
+    assert_eq!(
+        (&**alice.name(), alice.user()),
+        ("litellm:alice", Some("u-1"))
+    );
     assert!(bob.name().starts_with("litellm:") && bob.name().len() == 16);
     assert!(!bob.name().contains("bob"));
     assert_eq!(bob.user(), None, "LiteLLM's word for nobody is no user");
@@ -477,7 +484,7 @@ async fn where_no_key_is_needed_any_key_will_do_and_the_host_must_be_ours() {
     let name = async |headers: &HeaderMap, authority| {
         let presented = Presented::of(headers, authority);
         let caller = ring.authenticate(&presented).await?;
-        Ok::<_, Refusal>(caller.name().to_owned())
+        Ok::<_, Refusal>(caller.name().to_string())
     };
 
     let dummy = headers(&["dummy"]);

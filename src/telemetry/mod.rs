@@ -1,5 +1,6 @@
 //! What do we count and write? One record per finished request, and the counters that are made from it.
 
+mod certificates;
 mod edge_errors;
 mod lanes;
 mod metrics;

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result, TextEncoder};
 
+use super::certificates::Certificates;
 use super::edge_errors::EdgeErrors;
 use super::lanes::{LaneMetrics, Lanes};
 use super::record::AccessRecord;
@@ -29,6 +30,7 @@ struct Events {
     client_disconnects: IntCounter,
     direct_model_elsewhere: IntCounter,
     keys_file_loads: IntCounterVec,
+    certificates: Certificates,
 }
 
 impl Metrics {
@@ -115,6 +117,18 @@ impl Metrics {
             .inc();
     }
 
+    /// The certificate in a file that the configuration names; `None` where it does not say when it ends.
+    pub fn show_certificate(&self, file: &str, not_after: Option<SystemTime>) {
+        if let Some(not_after) = not_after {
+            self.events.certificates.show(file, not_after);
+        }
+    }
+
+    /// Certificate files changed: they were taken up, or the old ones stayed.
+    pub fn reloaded_certificate(&self, usable: bool) {
+        self.events.certificates.reloaded(usable);
+    }
+
     pub fn hold_bodies(&self, bytes: u64) {
         self.bodies_in_flight_bytes
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -168,6 +182,7 @@ impl Events {
                 "Changes of the keys file, taken over or not.",
                 &["outcome"],
             )?,
+            certificates: Certificates::new(registry)?,
         })
     }
 }
@@ -265,6 +280,9 @@ mod tests {
         metrics.direct_model_elsewhere();
         metrics.keys_file_loaded(false);
         metrics.hold_bodies(4096);
+        metrics.show_certificate("cert.pem", Some(SystemTime::UNIX_EPOCH));
+        metrics.reloaded_certificate(true);
+        metrics.reloaded_certificate(false);
 
         for line in [
             "memgate_upstream_attempts_total{outcome=\"ok\",upstream=\"host\"} 1",
@@ -280,6 +298,9 @@ mod tests {
             "memgate_keys_file_loads_total{outcome=\"failed\"} 1",
             "memgate_bodies_in_flight_bytes 4096",
             "memgate_process_start_time_seconds 0",
+            "memgate_certificate_not_after_seconds{file=\"cert.pem\"} 0",
+            "memgate_certificate_reloads_total{outcome=\"ok\"} 1",
+            "memgate_certificate_reloads_total{outcome=\"unusable\"} 1",
         ] {
             assert!(has(&metrics, line), "{line}");
         }

@@ -1,6 +1,7 @@
 //! What do we count and write? One record per finished request, and the counters that are made from it.
 
 mod audit;
+mod certificates;
 mod edge_errors;
 mod lanes;
 mod metrics;

@@ -116,8 +116,8 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
         Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
-        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, ProviderDialect, Queue, Retry,
-        Server, Translation,
+        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
+        Retry, Server, Translation,
     };
 
     use super::*;
@@ -223,6 +223,7 @@ mod tests {
                 failed_attempts_per_minute: std::num::NonZeroU32::MIN,
             },
             limits: limits(),
+            prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),
             server: Server {

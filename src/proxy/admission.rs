@@ -15,7 +15,7 @@ use super::parcel::Parcel;
 use super::passage::Fairness;
 use super::target::Target;
 use super::translation::Asked;
-use super::{direct, egress, local, relay, reply, untouched};
+use super::{allowance, direct, egress, local, relay, reply, untouched};
 use crate::auth::{Caller, Presented};
 use crate::body::Envelope;
 use crate::gateway::Rejection;
@@ -129,6 +129,7 @@ async fn route(
         (None, None) => None,
         _ => Some(authenticate(session, ctx, Some(&route)).await?),
     };
+    let admission = allowance::ask(ctx, caller.as_ref(), Some(&route))?;
     let way = direct::way(session, ctx, target, &route)?;
     let user = direct::memory_user(session, ctx, &route, caller.as_ref())?;
     let way = match way {
@@ -159,6 +160,7 @@ async fn route(
     Ok(Admitted {
         way,
         caller,
+        admission,
         user,
         feed: Some(feed),
         held: Some(held),

@@ -47,6 +47,7 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result
     Ok(Admitted {
         way: Way::Direct(way),
         caller: None,
+        admission: None,
         user: None,
         stream: asked.as_ref().is_some_and(|asked| asked.stream),
         model: asked.map(|asked| asked.model),

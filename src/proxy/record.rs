@@ -5,7 +5,7 @@ use pingora_core::Error;
 use pingora_proxy::Session;
 
 use super::context::{RequestCtx, Way};
-use super::relay;
+use super::{allowance, metering, relay};
 use super::stream::Tail;
 use crate::identity::MemoryUser;
 use crate::telemetry::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Upstreamed};
@@ -26,6 +26,8 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     let judged = ctx.answered.finding.lock().outcome.take();
     ctx.answered.outcome = judged.or(ctx.answered.outcome);
     note_attempt(ctx);
+    let usage = metering::usage(ctx);
+    allowance::settle(session, ctx, usage.as_ref());
     let sent = ctx
         .attempt
         .cookies_sent
@@ -63,7 +65,10 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
             reused: ctx.attempt.reused,
             cookies: &cookies,
         },
-        spent: spent(session, ctx),
+        spent: Spent {
+            tokens: usage.as_ref().map(metering::tokens),
+            ..spent(session, ctx)
+        },
     };
     ctx.snapshot.metrics.finish(&record);
     if error.is_some() && ctx.answered.told {
@@ -175,5 +180,6 @@ fn spent(session: &Session, ctx: &RequestCtx) -> Spent {
         first_byte,
         overhead,
         queue_wait: Some(ctx.answered.queued).filter(|wait| !wait.is_zero()),
+        tokens: None,
     }
 }

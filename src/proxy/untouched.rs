@@ -8,6 +8,7 @@
 use pingora_proxy::Session;
 
 use super::admission::authenticate;
+use super::allowance;
 use super::body::{self, Unread};
 use super::context::{Admitted, RequestCtx, Way};
 use super::direct;
@@ -39,10 +40,12 @@ pub(super) async fn stream(
         ctx.snapshot.note_direct_elsewhere(direct);
     }
     let caller = caller(session, ctx).await?;
+    let admission = allowance::ask(ctx, caller.as_ref(), route.as_ref())?;
     body::invite(session).await?;
     Ok(Admitted {
         model: model.map(str::to_owned),
         feed: Some(parcel::feed(ctx, None)),
+        admission,
         ..to_litellm(ctx, caller)
     })
 }
@@ -68,6 +71,7 @@ pub(super) async fn peeked(session: &mut Session, ctx: &RequestCtx) -> Result<Ad
         authenticate(session, ctx, Some(route)).await?;
         return Err(direct::no_endpoint(route, direct).into());
     }
+    let admission = allowance::ask(ctx, caller.as_ref(), route.as_ref())?;
     let feed = parcel::feed(ctx, None);
     if let Some((beginning, share)) = peeked {
         feed.lock().begin_with(beginning, share);
@@ -76,6 +80,7 @@ pub(super) async fn peeked(session: &mut Session, ctx: &RequestCtx) -> Result<Ad
         stream,
         model,
         feed: Some(feed),
+        admission,
         ..to_litellm(ctx, caller)
     })
 }
@@ -96,6 +101,7 @@ fn to_litellm(ctx: &RequestCtx, caller: Option<Caller>) -> Admitted {
     Admitted {
         way: Way::litellm(&ctx.snapshot),
         caller,
+        admission: None,
         user: None,
         model: None,
         stream: false,

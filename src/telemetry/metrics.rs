@@ -8,6 +8,7 @@ use super::edge_errors::EdgeErrors;
 use super::lanes::{LaneMetrics, Lanes};
 use super::record::AccessRecord;
 use super::requests::Requests;
+use super::spending::Spending;
 use super::upstreams::{UpstreamMetrics, Upstreams};
 
 pub struct Metrics {
@@ -16,6 +17,7 @@ pub struct Metrics {
     upstreams: Upstreams,
     lanes: Lanes,
     edge: EdgeErrors,
+    spending: Spending,
     events: Events,
     bodies_in_flight_bytes: IntGauge,
 }
@@ -43,6 +45,7 @@ impl Metrics {
             upstreams: Upstreams::new(&registry)?,
             lanes: Lanes::new(&registry)?,
             edge: EdgeErrors::new(&registry)?,
+            spending: Spending::new(&registry)?,
             events: Events::new(&registry)?,
             bodies_in_flight_bytes,
             registry,
@@ -52,6 +55,7 @@ impl Metrics {
     /// The end of a request: counts it and writes its access line.
     pub fn finish(&self, record: &AccessRecord<'_>) {
         self.requests.count(record);
+        self.spending.count(record);
         record.write();
     }
 
@@ -90,6 +94,11 @@ impl Metrics {
     /// `zone` and `code` as the error page gave them.
     pub fn edge_error(&self, zone: Option<&str>, code: Option<u16>) {
         self.edge.count(zone, code);
+    }
+
+    /// A limit of its key turned a request away; `limit` is its name in the configuration.
+    pub fn limited(&self, limit: &'static str) {
+        self.spending.limited(limit);
     }
 
     pub fn stream_broke(&self, kind: &'static str) {
@@ -215,6 +224,8 @@ mod tests {
         assert!(has(&metrics, "memgate_first_byte_seconds_count 2"));
         assert!(has(&metrics, "memgate_overhead_seconds_count 0"));
         assert!(has(&metrics, "memgate_queue_wait_seconds_sum 0.5"));
+        let tokens = "memgate_tokens_total{kind=\"cache_read\",model=\"claude\\\"\\n\",user=\"team\"} 40";
+        assert!(has(&metrics, tokens));
     }
 
     #[test]
@@ -248,6 +259,7 @@ mod tests {
         metrics.client_left();
         metrics.direct_model_elsewhere();
         metrics.hold_bodies(4096);
+        metrics.limited("usd_per_day");
 
         for line in [
             "memgate_upstream_attempts_total{outcome=\"ok\",upstream=\"host\"} 1",
@@ -261,6 +273,7 @@ mod tests {
             "memgate_client_disconnects_total 1",
             "memgate_direct_model_elsewhere_total 1",
             "memgate_bodies_in_flight_bytes 4096",
+            "memgate_limited_total{limit=\"usd_per_day\"} 1",
             "memgate_process_start_time_seconds 0",
         ] {
             assert!(has(&metrics, line), "{line}");

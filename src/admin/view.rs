@@ -10,7 +10,7 @@ use crate::config::Secret;
 use crate::cookies::Jar;
 use crate::gateway::{Gateway, Snapshot};
 
-use super::lanes;
+use super::{keys, lanes};
 use super::respond::View;
 
 pub(super) struct GatewayView {
@@ -70,6 +70,7 @@ impl View for GatewayView {
             "lanes": snapshot.lanes().iter().map(|upstream| lanes::lane(upstream)).collect::<Vec<_>>(),
             "edge_errors": snapshot.edge_errors.last().iter().rev().map(lanes::edge_error).collect::<Vec<_>>(),
             "routes": routes(&snapshot),
+            "keys": keys::keys(&snapshot),
             "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar, wall)).collect::<Vec<_>>(),
         })
     }

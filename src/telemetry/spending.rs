@@ -145,7 +145,7 @@ mod tests {
             .map(|metric| {
                 let labels = metric.get_label().iter();
                 let labels = labels.map(|label| label.value().to_owned()).collect();
-                (labels, metric.get_counter().value())
+                (labels, metric.get_counter().get_value())
             })
             .collect()
     }

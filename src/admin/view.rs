@@ -10,8 +10,8 @@ use crate::config::Secret;
 use crate::cookies::Jar;
 use crate::gateway::{Gateway, Snapshot};
 
-use super::lanes;
 use super::respond::View;
+use super::{keys, lanes};
 
 pub(super) struct GatewayView {
     gateway: Arc<Gateway>,
@@ -71,6 +71,7 @@ impl View for GatewayView {
             "lanes": snapshot.lanes().iter().map(|upstream| lanes::lane(upstream)).collect::<Vec<_>>(),
             "edge_errors": snapshot.edge_errors.last().iter().rev().map(lanes::edge_error).collect::<Vec<_>>(),
             "routes": routes(&snapshot),
+            "keys": keys::keys(&snapshot),
             "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar, wall)).collect::<Vec<_>>(),
         })
     }
@@ -117,8 +118,8 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
         Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
-        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, ProviderDialect, Queue, Retry,
-        Server, Translation,
+        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
+        Retry, Server, Translation,
     };
 
     use super::*;
@@ -224,6 +225,7 @@ mod tests {
                 failed_attempts_per_minute: std::num::NonZeroU32::MIN,
             },
             limits: limits(),
+            prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),
             server: Server {

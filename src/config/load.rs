@@ -138,6 +138,7 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         retry: own.retry,
         auth,
         limits: own.limits,
+        prices: own.prices,
         trusted_proxies: own.trusted_proxies,
         server: own.server,
         translation: own.translation,

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use regex::Regex;
 
-use super::{KeysFile, Place, Secret, Translation};
+use super::{KeysFile, Place, Prices, Secret, Translation};
 
 /// Everything one `memgate.yaml` and the LiteLLM file it names say.
 #[derive(Clone)]
@@ -27,6 +27,8 @@ pub struct Config {
     pub retry: Retry,
     pub auth: Auth,
     pub limits: Limits,
+    /// What tokens cost.
+    pub prices: Prices,
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
     pub translation: Translation,

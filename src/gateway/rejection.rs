@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::auth::Refusal;
 use crate::body::{DecodeError, ScanError};
 use crate::config::ProviderDialect;
+use crate::limits;
 use crate::translate::Unsupported;
 use crate::wire::{Dialect, ErrorKind, Said};
 
@@ -36,6 +37,8 @@ pub enum Rejection {
     BodyTooSlow,
     BodiesFull,
     Caller(Refusal),
+    /// A limit of the caller's key is reached.
+    Limit(limits::Refusal),
     NoMemoryUser,
     /// `x-memgate-memory` cannot be obeyed, and why.
     MemorySwitch(&'static str),
@@ -136,6 +139,15 @@ impl Answer {
         answer
     }
 
+    /// SDKs wait up to a minute by themselves.
+    fn limited(refusal: &limits::Refusal) -> Self {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let mut answer = Self::new(429, refusal.limit.as_str(), refusal.limit.to_string());
+        answer.retry_after = Some(refusal.retry_after);
+        answer.should_retry = Some(refusal.retry_after <= PATIENCE);
+        answer
+    }
+
     fn unroutable(error: &ScanError) -> Self {
         let mut answer = Self::new(400, "bad_body", error.to_string());
         answer.param = error.param().map(str::to_owned);
@@ -226,6 +238,7 @@ impl Rejection {
                     _ => answer,
                 }
             }
+            Self::Limit(refusal) => Answer::limited(refusal),
             Self::NoMemoryUser => Answer::new(
                 400,
                 "no_memory_user",

@@ -15,7 +15,7 @@ use super::parcel::Parcel;
 use super::passage::Fairness;
 use super::target::Target;
 use super::translation::Asked;
-use super::{client, direct, egress, local, relay, reply, untouched};
+use super::{allowance, client, direct, egress, local, relay, reply, untouched};
 use crate::auth::{Caller, Presented, Refusal};
 use crate::body::Envelope;
 use crate::gateway::Rejection;
@@ -136,6 +136,7 @@ async fn route(
         (None, None) => None,
         _ => Some(authenticate(session, ctx, Some(&route)).await?),
     };
+    let admission = allowance::ask(ctx, caller.as_ref(), Some(&route))?;
     let way = direct::way(session, ctx, target, &route)?;
     let headers = &session.req_header().headers;
     let memory = direct::memory(headers, ctx, &route, caller.as_ref())?;
@@ -169,6 +170,7 @@ async fn route(
         way,
         caller,
         memory,
+        admission,
         feed: Some(feed),
         held: Some(held),
         stream: envelope.stream,

@@ -18,11 +18,13 @@ use crate::auth::Caller;
 use crate::cookies::CookieHeader;
 use crate::gateway::{DirectUpstream, Failure, Gateway, InFlight, Snapshot};
 use crate::identity::{MemoryUser, Resolved};
+use crate::limits::{Admission, Standing};
 use crate::telemetry::{InFlight as LaneInFlight, RequestId, UpstreamMetrics};
 use crate::upstream::backends::Replica;
 use crate::upstream::lane::Permit;
 use crate::upstream::peer::Opener;
 use crate::wire::Dialect;
+use crate::wire::usage::UsageScan;
 
 /// One request's life; made when its head was read, dropped when its answer was flushed.
 pub struct RequestCtx {
@@ -43,6 +45,8 @@ pub struct RequestCtx {
 pub(super) struct Admitted {
     pub way: Way,
     pub caller: Option<Caller>,
+    /// By the caller's limits; held for its drop too, which gives its place back.
+    pub admission: Option<Admission>,
     pub memory: Memory,
     /// The model as the client named it.
     pub model: Option<String>,
@@ -177,6 +181,8 @@ pub(super) struct Answered {
     pub sent_at: Option<Instant>,
     pub failure: Option<Failure>,
     pub refused: Option<&'static str>,
+    /// What is left to a key one of whose limits is reached.
+    pub limited: Option<Standing>,
     pub outcome: Option<&'static str>,
     pub client_left: bool,
     /// The answer ended as an answer should, although the attempt failed.
@@ -186,6 +192,8 @@ pub(super) struct Answered {
     pub audited: bool,
     /// Set while an event stream that we could end with an error event passes.
     pub stream: Option<Tail>,
+    /// Looks for what a whole answer took.
+    pub scan: Option<Box<UsageScan>>,
     pub broken_stream: Option<&'static str>,
     /// What the judge of a kept answer found.
     pub finding: Arc<Mutex<Finding>>,

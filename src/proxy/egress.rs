@@ -48,6 +48,7 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result
         way: Way::Direct(way),
         caller: None,
         memory: Memory::None,
+        admission: None,
         stream: asked.as_ref().is_some_and(|asked| asked.stream),
         model: asked.map(|asked| asked.model),
         betas: Vec::new(),

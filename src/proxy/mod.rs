@@ -1,6 +1,7 @@
 //! One request's life: each of Pingora's hooks hands over to the phase that it belongs to.
 
 mod admission;
+mod allowance;
 mod bad_head;
 mod body;
 mod client;
@@ -14,6 +15,7 @@ mod forward;
 mod head;
 mod judge;
 mod local;
+mod metering;
 mod parcel;
 mod passage;
 mod record;

@@ -16,6 +16,7 @@ use super::record;
 use super::translation::{IDENTITY, Translation};
 use crate::config::{ProviderDialect, Secret};
 use crate::cookies::Site;
+use crate::limits::Admission;
 use crate::routing::DirectModel;
 
 /// One for everybody: Cloudflare binds its cookies to it.
@@ -96,10 +97,8 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
                     if admitted.translation.is_some() {
                         Translation::write(&mut head.headers);
                     }
-                    if admitted.stream {
-                        // In a packed stream nobody could see how it ends.
-                        head.headers.insert(header::ACCEPT_ENCODING, IDENTITY);
-                    }
+                    // In a packed answer nobody could see what it took, nor how its stream ends.
+                    head.headers.insert(header::ACCEPT_ENCODING, IDENTITY);
                     write_direct_headers(&mut head.headers, model, way)?;
                 }
                 Errand::LiteLlms(_) => egress::write(&mut head.headers, way),
@@ -114,7 +113,13 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
                 ctx.attempt.cookies_sent = Some(cookies);
             }
         }
-        Way::LiteLlm { .. } => write_litellm_head(session, head, ctx)?,
+        Way::LiteLlm { .. } => {
+            let admission = admitted.admission.as_ref();
+            if admission.is_some_and(Admission::counts_tokens) {
+                head.headers.insert(header::ACCEPT_ENCODING, IDENTITY);
+            }
+            write_litellm_head(session, head, ctx)?;
+        }
     }
     let Some(admitted) = ctx.admitted.as_ref() else {
         return Ok(());

@@ -9,6 +9,7 @@ use super::edge_errors::EdgeErrors;
 use super::lanes::{LaneMetrics, Lanes};
 use super::record::AccessRecord;
 use super::requests::Requests;
+use super::spending::Spending;
 use super::upstreams::{UpstreamMetrics, Upstreams};
 
 pub struct Metrics {
@@ -17,6 +18,7 @@ pub struct Metrics {
     upstreams: Upstreams,
     lanes: Lanes,
     edge: EdgeErrors,
+    spending: Spending,
     events: Events,
     bodies_in_flight_bytes: IntGauge,
 }
@@ -46,6 +48,7 @@ impl Metrics {
             upstreams: Upstreams::new(&registry)?,
             lanes: Lanes::new(&registry)?,
             edge: EdgeErrors::new(&registry)?,
+            spending: Spending::new(&registry)?,
             events: Events::new(&registry)?,
             bodies_in_flight_bytes,
             registry,
@@ -55,6 +58,7 @@ impl Metrics {
     /// The end of a request: counts it and writes its access line.
     pub fn finish(&self, record: &AccessRecord<'_>) {
         self.requests.count(record);
+        self.spending.count(record);
         record.write();
     }
 
@@ -93,6 +97,11 @@ impl Metrics {
     /// `zone` and `code` as the error page gave them.
     pub fn edge_error(&self, zone: Option<&str>, code: Option<u16>) {
         self.edge.count(zone, code);
+    }
+
+    /// A limit of its key turned a request away; `limit` is its name in the configuration.
+    pub fn limited(&self, limit: &'static str) {
+        self.spending.limited(limit);
     }
 
     pub fn stream_broke(&self, kind: &'static str) {
@@ -246,6 +255,9 @@ mod tests {
         assert!(has(&metrics, "memgate_first_byte_seconds_count 2"));
         assert!(has(&metrics, "memgate_overhead_seconds_count 0"));
         assert!(has(&metrics, "memgate_queue_wait_seconds_sum 0.5"));
+        let tokens =
+            "memgate_tokens_total{kind=\"cache_read\",model=\"claude\\\"\\n\",user=\"team\"} 40";
+        assert!(has(&metrics, tokens));
     }
 
     #[test]
@@ -283,6 +295,7 @@ mod tests {
         metrics.show_certificate("cert.pem", Some(SystemTime::UNIX_EPOCH));
         metrics.reloaded_certificate(true);
         metrics.reloaded_certificate(false);
+        metrics.limited("usd_per_day");
 
         for line in [
             "memgate_upstream_attempts_total{outcome=\"ok\",upstream=\"host\"} 1",
@@ -297,6 +310,7 @@ mod tests {
             "memgate_direct_model_elsewhere_total 1",
             "memgate_keys_file_loads_total{outcome=\"failed\"} 1",
             "memgate_bodies_in_flight_bytes 4096",
+            "memgate_limited_total{limit=\"usd_per_day\"} 1",
             "memgate_process_start_time_seconds 0",
             "memgate_certificate_not_after_seconds{file=\"cert.pem\"} 0",
             "memgate_certificate_reloads_total{outcome=\"ok\"} 1",

@@ -31,8 +31,9 @@ impl View for GatewayView {
         address.is_some_and(|address| address.ip().is_loopback())
     }
 
-    fn key(&self) -> Option<Secret> {
-        self.gateway.snapshot().config.admin_key.clone()
+    fn keys(&self) -> Vec<Secret> {
+        let snapshot = self.gateway.snapshot();
+        snapshot.config.operators_keys().cloned().collect()
     }
 
     fn unready(&self) -> Vec<&'static str> {

@@ -7,6 +7,9 @@ use super::allowed::Allowed;
 use super::{Fingerprint, KeyId, Refusal};
 use crate::config::KeyLimits;
 
+/// How the names of LiteLLM's keys begin, and no name in the keys file does.
+pub(super) const LITELLMS: &str = "litellm:";
+
 /// Someone who proved who it is, or whom the operator lets in without proof.
 /// Only [`super::KeyRing`] makes one.
 #[derive(Clone)]
@@ -108,6 +111,11 @@ impl Caller {
 
     pub fn is_master(&self) -> bool {
         matches!(self.0, Kind::Master(_))
+    }
+
+    /// A key of the keys file, which nobody else knows.
+    pub fn is_listed(&self) -> bool {
+        matches!(&self.0, Kind::Key(key) if !key.name.starts_with(LITELLMS))
     }
 
     /// `names`: the public name asked for and what it is an alias of; `qualified`: with its provider in front.

@@ -10,7 +10,7 @@ use crate::config::{KeyLimits, Secret};
 
 use super::allowance::Allowance;
 use super::allowed::Allowed;
-use super::caller::{Key, Memory};
+use super::caller::{Key, LITELLMS, Memory};
 use super::litellm::{LiteLlmApi, Reply};
 use super::{Fingerprint, Refusal};
 
@@ -173,11 +173,11 @@ fn name(alias: Option<&str>, fingerprint: &Fingerprint) -> String {
         .take(LONGEST_ALIAS)
         .collect();
     if !alias.is_empty() {
-        return format!("litellm:{alias}");
+        return format!("{LITELLMS}{alias}");
     }
     let mut start = fingerprint.to_string();
     start.truncate(8);
-    format!("litellm:{start}")
+    format!("{LITELLMS}{start}")
 }
 
 fn percent_encoded(text: &str) -> String {

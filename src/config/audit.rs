@@ -7,6 +7,7 @@ use super::env::{self, Env};
 use super::finding::{Notes, Place};
 use super::secret::Secret;
 use super::settings::{Bypass, Config, ModelGroup};
+use super::source;
 use super::yaml::{Node, Value};
 
 /// Warns of secrets written into the files, of variables that are not set, and of files others can read.
@@ -60,6 +61,21 @@ pub(super) fn master_key(key: Option<&Secret>, litellm: Option<&Node>, notes: &m
             &Place::top(&"LITELLM_MASTER_KEY".into()),
             weak_key("master_key"),
         );
+    }
+}
+
+/// Warns of keys in the keys file that cannot do what they are said to do.
+pub(super) fn keys(config: &Config, notes: &mut Notes) {
+    let Some(file) = &config.auth.keys_file else {
+        return;
+    };
+    let place = Place::top(&source::label(&file.path));
+    if config.litellm.api_key.is_none() {
+        notes.warn(&place, "LiteLLM does not know these keys, so they are good for direct models only; `litellm.api_key` would stand in for them");
+    }
+    let impersonates = file.keys.iter().find(|key| key.impersonate);
+    if let (Some(key), None) = (impersonates, &config.identity.custom_header) {
+        notes.warn(&place, format!("`{}` may name another user and has no header to do it in, set `user_id_mappings.custom_header`", key.name));
     }
 }
 

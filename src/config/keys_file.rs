@@ -1,6 +1,7 @@
 //! What does the keys file say? Who has a key, told by its digest, and what may each do?
 
 use std::collections::HashMap;
+use std::io;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -63,15 +64,12 @@ pub struct ListedKey {
 }
 
 impl KeysFile {
-    /// Reads it anew; where anything is wrong there are no keys.
-    pub fn read(path: &Path) -> Result<Vec<ListedKey>, Faults> {
-        let mut notes = Notes::default();
-        let said_at = Place::top(&source::label(path));
-        let keys = read(path, &said_at, &mut notes);
-        notes.into_warnings().map(|_warnings| keys)
+    /// What it holds now, no more of it than is ever read.
+    pub fn text(path: &Path) -> io::Result<Vec<u8>> {
+        source::bytes(path)
     }
 
-    /// The keys in a file's text.
+    /// The keys in a file's text; where anything is wrong there are none.
     pub fn parse(text: &[u8], file: &str) -> Result<Vec<ListedKey>, Faults> {
         let mut notes = Notes::default();
         let keys = match parse(text, &file.into()) {

@@ -144,6 +144,7 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         models: file.models,
         identity: file.identity,
     };
+    audit::keys(&config, notes);
     if let Some(root) = &file.root {
         audit::consistency(&config, root, notes);
     }

@@ -30,7 +30,7 @@ pub(super) fn read(path: &Path, said_at: &Place, notes: &mut Notes) -> Option<Do
         .ok()
 }
 
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());

@@ -40,7 +40,8 @@ pub enum Rejection {
     /// A limit of the caller's key is reached.
     Limit(limits::Refusal),
     NoMemoryUser,
-    MemorySwitch,
+    /// `x-memgate-memory` cannot be obeyed, and why.
+    MemorySwitch(&'static str),
     /// What cannot be said to the model in its provider's dialect.
     Parameter(Unsupported),
     /// A direct model, by its public name, that has no such endpoint in this dialect.
@@ -243,11 +244,7 @@ impl Rejection {
                 "no_memory_user",
                 "no memory user for this request: send the header that `user_id_mappings` names, or set `default_user_id` there",
             ),
-            Self::MemorySwitch => Answer::new(
-                400,
-                "memory_switch",
-                "x-memgate-memory is not supported in this version: send the request without it",
-            ),
+            Self::MemorySwitch(reason) => Answer::new(400, "memory_switch", *reason),
             Self::Parameter(unsupported) => Answer::unsupported(unsupported),
             Self::Endpoint { model, speaks } => Answer::no_endpoint(model, *speaks),
             Self::Upstream(failure) => failure.answer(),

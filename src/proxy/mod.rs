@@ -4,6 +4,7 @@ mod admission;
 mod allowance;
 mod bad_head;
 mod body;
+mod client;
 mod context;
 mod detour;
 mod direct;

@@ -1,4 +1,4 @@
-//! What goes on beside the requests? Names and replicas are kept fresh, cookies are kept on disk.
+//! What goes on beside the requests? Names, replicas and keys are kept fresh, cookies are kept on disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::services::background::BackgroundService;
 
-use super::reach;
+use super::{keys, reach};
 use crate::gateway::{Gateway, Snapshot};
 
 /// Changes within this time are one save.
@@ -29,7 +29,13 @@ impl BackgroundService for Upkeep {
         tokio::select! {
             _ = async {
                 let reach = reach::check(&snapshot, &self.conf);
-                tokio::join!(snapshot.resolver.run(), health, keep_cookies(&snapshot), reach)
+                tokio::join!(
+                    snapshot.resolver.run(),
+                    health,
+                    keep_cookies(&snapshot),
+                    keys::watch(&snapshot),
+                    reach
+                )
             } => {}
             _ = shutdown.wait_for(|stop| *stop) => {}
         }

@@ -2,6 +2,7 @@
 
 mod background;
 mod connections;
+mod keys;
 mod lifecycle;
 mod pid_file;
 mod reach;

@@ -30,6 +30,7 @@ struct Events {
     stream_errors: IntCounterVec,
     client_disconnects: IntCounter,
     direct_model_elsewhere: IntCounter,
+    keys_file_loads: IntCounterVec,
 }
 
 impl Metrics {
@@ -114,6 +115,15 @@ impl Metrics {
         self.events.direct_model_elsewhere.inc();
     }
 
+    /// The keys file was read again, and used or left.
+    pub fn keys_file_loaded(&self, good: bool) {
+        let outcome = if good { "ok" } else { "failed" };
+        self.events
+            .keys_file_loads
+            .with_label_values(&[outcome])
+            .inc();
+    }
+
     pub fn hold_bodies(&self, bytes: u64) {
         self.bodies_in_flight_bytes
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -160,6 +170,12 @@ impl Events {
                 registry,
                 "direct_model_elsewhere_total",
                 "Direct models named on a path that only LiteLLM serves.",
+            )?,
+            keys_file_loads: counters(
+                registry,
+                "keys_file_loads_total",
+                "Changes of the keys file, taken over or not.",
+                &["outcome"],
             )?,
         })
     }
@@ -258,6 +274,7 @@ mod tests {
         metrics.stream_broke("reset");
         metrics.client_left();
         metrics.direct_model_elsewhere();
+        metrics.keys_file_loaded(false);
         metrics.hold_bodies(4096);
         metrics.limited("usd_per_day");
 
@@ -272,6 +289,7 @@ mod tests {
             "memgate_stream_errors_total{kind=\"reset\"} 1",
             "memgate_client_disconnects_total 1",
             "memgate_direct_model_elsewhere_total 1",
+            "memgate_keys_file_loads_total{outcome=\"failed\"} 1",
             "memgate_bodies_in_flight_bytes 4096",
             "memgate_limited_total{limit=\"usd_per_day\"} 1",
             "memgate_process_start_time_seconds 0",

@@ -1,5 +1,6 @@
 //! What do we count and write? One record per finished request, and the counters that are made from it.
 
+mod audit;
 mod edge_errors;
 mod lanes;
 mod metrics;
@@ -9,6 +10,7 @@ mod requests;
 mod spending;
 mod upstreams;
 
+pub use audit::AuditRecord;
 pub use lanes::{LaneGauges, LaneMetrics};
 pub use metrics::Metrics;
 pub use record::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Tokens, Upstreamed};

@@ -169,8 +169,8 @@ async fn route(
     Ok(Admitted {
         way,
         caller,
-        memory,
         admission,
+        memory,
         feed: Some(feed),
         held: Some(held),
         stream: envelope.stream,

@@ -47,8 +47,8 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result
     Ok(Admitted {
         way: Way::Direct(way),
         caller: None,
-        memory: Memory::None,
         admission: None,
+        memory: Memory::None,
         stream: asked.as_ref().is_some_and(|asked| asked.stream),
         model: asked.map(|asked| asked.model),
         betas: Vec::new(),

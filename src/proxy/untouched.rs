@@ -124,8 +124,8 @@ fn to_litellm(ctx: &RequestCtx, caller: Option<Caller>) -> Admitted {
     Admitted {
         way: Way::litellm(&ctx.snapshot),
         caller,
-        memory: Memory::None,
         admission: None,
+        memory: Memory::None,
         model: None,
         stream: false,
         betas: Vec::new(),

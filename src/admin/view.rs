@@ -45,6 +45,9 @@ impl View for GatewayView {
         if !direct && !snapshot.litellm.backends.any_healthy() {
             reasons.push("no route can serve");
         }
+        if self.gateway.doorway.is_full() {
+            reasons.push("no room for another connection");
+        }
         reasons
     }
 
@@ -160,19 +163,6 @@ mod tests {
         }
     }
 
-    fn limits() -> Limits {
-        let second = Duration::from_secs(1);
-        Limits {
-            body: 1024,
-            bodies_in_flight: 4096,
-            header_timeout: second,
-            body_timeout: second,
-            connect_timeout: second,
-            first_byte_timeout: second,
-            idle_timeout: second,
-        }
-    }
-
     fn config(admin: &str, master: Option<&str>) -> Config {
         Config {
             listen: Vec::new(),
@@ -219,7 +209,7 @@ mod tests {
                 allow_anonymous: false,
                 hosts: Vec::new(),
             },
-            limits: limits(),
+            limits: Limits::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),
             server: Server {

@@ -10,7 +10,9 @@ mod egress;
 mod errand;
 mod failure;
 mod forward;
+mod forwarded;
 mod head;
+mod head_check;
 mod judge;
 mod local;
 mod parcel;
@@ -73,6 +75,10 @@ impl Proxy {
 
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
+    }
+
+    pub fn egress(&self) -> Option<SocketAddr> {
+        self.egress
     }
 
     /// No other listener has the egress port's address: the configuration says so.

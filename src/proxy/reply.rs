@@ -10,7 +10,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::context::{RequestCtx, names};
-use super::target::METHODS;
+use super::head_check::METHODS;
 use crate::gateway::{Answer, Rejection};
 use crate::wire::error_body;
 
@@ -28,6 +28,9 @@ pub(super) async fn reject(
     if session.is_body_empty() {
         // What carries nothing bills and writes nothing.
         answer.should_retry = answer.should_retry.filter(|again| *again);
+    }
+    if rejection.ends_connection() {
+        session.set_keepalive(None);
     }
     ctx.answered.refused = Some(answer.code);
     error(session, ctx, &answer).await

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result, TextEncoder};
 
+use super::connections::ConnectionMetrics;
 use super::edge_errors::EdgeErrors;
 use super::lanes::{LaneMetrics, Lanes};
 use super::record::AccessRecord;
@@ -17,6 +18,7 @@ pub struct Metrics {
     lanes: Lanes,
     edge: EdgeErrors,
     events: Events,
+    connections: ConnectionMetrics,
     bodies_in_flight_bytes: IntGauge,
 }
 
@@ -44,6 +46,7 @@ impl Metrics {
             lanes: Lanes::new(&registry)?,
             edge: EdgeErrors::new(&registry)?,
             events: Events::new(&registry)?,
+            connections: ConnectionMetrics::new(&registry)?,
             bodies_in_flight_bytes,
             registry,
         })
@@ -63,6 +66,11 @@ impl Metrics {
     /// Handles for one lane, to be kept by whoever guards it.
     pub fn lane(&self, lane: &str) -> LaneMetrics {
         self.lanes.handles(lane)
+    }
+
+    /// Handles for whoever lets clients in.
+    pub fn connections(&self) -> ConnectionMetrics {
+        self.connections.clone()
     }
 
     /// Requests under way by lane, for the status page.
@@ -248,6 +256,8 @@ mod tests {
         metrics.client_left();
         metrics.direct_model_elsewhere();
         metrics.hold_bodies(4096);
+        metrics.connections().open(2);
+        metrics.connections().closed("silent");
 
         for line in [
             "memgate_upstream_attempts_total{outcome=\"ok\",upstream=\"host\"} 1",
@@ -261,6 +271,8 @@ mod tests {
             "memgate_client_disconnects_total 1",
             "memgate_direct_model_elsewhere_total 1",
             "memgate_bodies_in_flight_bytes 4096",
+            "memgate_connections 2",
+            "memgate_connections_closed_total{reason=\"silent\"} 1",
             "memgate_process_start_time_seconds 0",
         ] {
             assert!(has(&metrics, line), "{line}");

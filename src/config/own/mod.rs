@@ -2,6 +2,7 @@
 
 mod egress;
 mod lanes;
+mod limits;
 mod listen;
 mod policies;
 mod translation;
@@ -75,7 +76,7 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
         cookies: policies::cookies(section("cookies"), base, notes),
         retry: policies::retry(section("retry"), notes),
         auth: policies::auth(section("auth"), notes),
-        limits: policies::limits(section("limits"), notes),
+        limits: limits::read(section("limits"), notes),
         trusted_proxies,
         server: policies::server(section("server"), base, notes),
         translation: translation::read(section("translation"), notes),

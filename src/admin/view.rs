@@ -46,6 +46,9 @@ impl View for GatewayView {
         if !direct && !snapshot.litellm.backends.any_healthy() {
             reasons.push("no route can serve");
         }
+        if self.gateway.doorway.is_full() {
+            reasons.push("no room for another connection");
+        }
         reasons
     }
 
@@ -162,19 +165,6 @@ mod tests {
         }
     }
 
-    fn limits() -> Limits {
-        let second = Duration::from_secs(1);
-        Limits {
-            body: 1024,
-            bodies_in_flight: 4096,
-            header_timeout: second,
-            body_timeout: second,
-            connect_timeout: second,
-            first_byte_timeout: second,
-            idle_timeout: second,
-        }
-    }
-
     fn config(admin: &str, master: Option<&str>) -> Config {
         Config {
             listen: Vec::new(),
@@ -224,7 +214,7 @@ mod tests {
                 hosts: Vec::new(),
                 failed_attempts_per_minute: std::num::NonZeroU32::MIN,
             },
-            limits: limits(),
+            limits: Limits::default(),
             prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),

@@ -19,6 +19,9 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     let left = ctx.answered.client_left;
     if left {
         ctx.snapshot.metrics.client_left();
+        if let Some(guest) = &ctx.guest {
+            guest.gave_up();
+        }
     }
     note_error_event(ctx);
     if let Some(kind) = ctx.answered.broken_stream {

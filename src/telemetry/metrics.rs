@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result, TextEncoder};
 
 use super::certificates::Certificates;
+use super::connections::ConnectionMetrics;
 use super::edge_errors::EdgeErrors;
 use super::lanes::{LaneMetrics, Lanes};
 use super::record::AccessRecord;
@@ -20,6 +21,7 @@ pub struct Metrics {
     edge: EdgeErrors,
     spending: Spending,
     events: Events,
+    connections: ConnectionMetrics,
     bodies_in_flight_bytes: IntGauge,
 }
 
@@ -50,6 +52,7 @@ impl Metrics {
             edge: EdgeErrors::new(&registry)?,
             spending: Spending::new(&registry)?,
             events: Events::new(&registry)?,
+            connections: ConnectionMetrics::new(&registry)?,
             bodies_in_flight_bytes,
             registry,
         })
@@ -70,6 +73,11 @@ impl Metrics {
     /// Handles for one lane, to be kept by whoever guards it.
     pub fn lane(&self, lane: &str) -> LaneMetrics {
         self.lanes.handles(lane)
+    }
+
+    /// Handles for whoever lets clients in.
+    pub fn connections(&self) -> ConnectionMetrics {
+        self.connections.clone()
     }
 
     /// Requests under way by lane, for the status page.
@@ -296,6 +304,8 @@ mod tests {
         metrics.reloaded_certificate(true);
         metrics.reloaded_certificate(false);
         metrics.limited("usd_per_day");
+        metrics.connections().open(2);
+        metrics.connections().closed("silent");
 
         for line in [
             "memgate_upstream_attempts_total{outcome=\"ok\",upstream=\"host\"} 1",
@@ -311,6 +321,8 @@ mod tests {
             "memgate_keys_file_loads_total{outcome=\"failed\"} 1",
             "memgate_bodies_in_flight_bytes 4096",
             "memgate_limited_total{limit=\"usd_per_day\"} 1",
+            "memgate_connections 2",
+            "memgate_connections_closed_total{reason=\"silent\"} 1",
             "memgate_process_start_time_seconds 0",
             "memgate_certificate_not_after_seconds{file=\"cert.pem\"} 0",
             "memgate_certificate_reloads_total{outcome=\"ok\"} 1",

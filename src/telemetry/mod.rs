@@ -2,6 +2,7 @@
 
 mod audit;
 mod certificates;
+mod connections;
 mod edge_errors;
 mod lanes;
 mod metrics;
@@ -12,6 +13,7 @@ mod spending;
 mod upstreams;
 
 pub use audit::AuditRecord;
+pub use connections::ConnectionMetrics;
 pub use lanes::{LaneGauges, LaneMetrics};
 pub use metrics::Metrics;
 pub use record::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Tokens, Upstreamed};

@@ -2,6 +2,7 @@
 
 mod egress;
 mod lanes;
+mod limits;
 mod listen;
 mod policies;
 mod prices;
@@ -80,7 +81,7 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
         cookies: policies::cookies(section("cookies"), base, notes),
         retry: policies::retry(section("retry"), notes),
         auth: policies::auth(section("auth"), base, notes),
-        limits: policies::limits(section("limits"), notes),
+        limits: limits::read(section("limits"), notes),
         prices: prices::read(section("prices"), notes),
         trusted_proxies,
         server: policies::server(section("server"), base, notes),

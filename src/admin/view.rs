@@ -10,8 +10,8 @@ use crate::config::Secret;
 use crate::cookies::Jar;
 use crate::gateway::{Gateway, Snapshot};
 
-use super::lanes;
 use super::respond::View;
+use super::{keys, lanes};
 
 pub(super) struct GatewayView {
     gateway: Arc<Gateway>,
@@ -46,6 +46,9 @@ impl View for GatewayView {
         if !direct && !snapshot.litellm.backends.any_healthy() {
             reasons.push("no route can serve");
         }
+        if self.gateway.doorway.is_full() {
+            reasons.push("no room for another connection");
+        }
         reasons
     }
 
@@ -71,6 +74,7 @@ impl View for GatewayView {
             "lanes": snapshot.lanes().iter().map(|upstream| lanes::lane(upstream)).collect::<Vec<_>>(),
             "edge_errors": snapshot.edge_errors.last().iter().rev().map(lanes::edge_error).collect::<Vec<_>>(),
             "routes": routes(&snapshot),
+            "keys": keys::keys(&snapshot),
             "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar, wall)).collect::<Vec<_>>(),
         })
     }
@@ -117,8 +121,8 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
         Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
-        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, ProviderDialect, Queue, Retry,
-        Server, Translation,
+        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
+        Retry, Server, Translation,
     };
 
     use super::*;
@@ -158,19 +162,6 @@ mod tests {
                 deployments: vec![Arc::new(deployment)],
             }],
             aliases: Vec::new(),
-        }
-    }
-
-    fn limits() -> Limits {
-        let second = Duration::from_secs(1);
-        Limits {
-            body: 1024,
-            bodies_in_flight: 4096,
-            header_timeout: second,
-            body_timeout: second,
-            connect_timeout: second,
-            first_byte_timeout: second,
-            idle_timeout: second,
         }
     }
 
@@ -223,7 +214,8 @@ mod tests {
                 hosts: Vec::new(),
                 failed_attempts_per_minute: std::num::NonZeroU32::MIN,
             },
-            limits: limits(),
+            limits: Limits::default(),
+            prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),
             server: Server {

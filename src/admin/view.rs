@@ -31,8 +31,9 @@ impl View for GatewayView {
         address.is_some_and(|address| address.ip().is_loopback())
     }
 
-    fn key(&self) -> Option<Secret> {
-        self.gateway.snapshot().config.admin_key.clone()
+    fn keys(&self) -> Vec<Secret> {
+        let snapshot = self.gateway.snapshot();
+        snapshot.config.operators_keys().cloned().collect()
     }
 
     fn unready(&self) -> Vec<&'static str> {
@@ -215,9 +216,12 @@ mod tests {
             },
             auth: Auth {
                 master_key: master.map(Secret::new),
+                accept_master_key: true,
+                keys_file: None,
                 litellm: false,
                 allow_anonymous: false,
                 hosts: Vec::new(),
+                failed_attempts_per_minute: std::num::NonZeroU32::MIN,
             },
             limits: limits(),
             trusted_proxies: Vec::new(),

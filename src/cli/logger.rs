@@ -25,10 +25,10 @@ pub(super) fn init() {
     Builder::from_env(filter).format(write).init();
 }
 
-/// An access line is JSON and nothing else, so that programs can read it.
+/// An access or audit line is JSON and nothing else, so that programs can read it.
 fn write(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let (time, level, target) = (out.timestamp(), record.level(), record.target());
-    if target == "memgate::access" {
+    if matches!(target, "memgate::access" | "memgate::audit") {
         return writeln!(out, "{}", record.args());
     }
     match allowance(target, level) {

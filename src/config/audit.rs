@@ -84,7 +84,9 @@ fn report_weak(key: &str, node: &Node, value: Option<&str>, notes: &mut Notes) {
 pub(super) fn open_files(named: BTreeSet<PathBuf>, config: &Config, notes: &mut Notes) {
     let tls = config.listen.iter().filter_map(|one| one.tls.as_ref());
     let keys = tls.map(|files| files.key.clone());
-    let ours = keys.chain(config.cookies.file.clone());
+    // Digests of keys that can be guessed are as good as the keys.
+    let listed = config.auth.keys_file.iter().map(|file| file.path.clone());
+    let ours = keys.chain(listed).chain(config.cookies.file.clone());
     for path in ours.chain(named).filter(|path| readable_by_all(path)) {
         notes.warn(
             &Place::top(&source::label(&path)),
@@ -102,6 +104,21 @@ pub(super) fn master_key(key: Option<&Secret>, litellm: Option<&Node>, notes: &m
             &Place::top(&"LITELLM_MASTER_KEY".into()),
             weak_key("master_key"),
         );
+    }
+}
+
+/// Warns of keys in the keys file that cannot do what they are said to do.
+pub(super) fn keys(config: &Config, notes: &mut Notes) {
+    let Some(file) = &config.auth.keys_file else {
+        return;
+    };
+    let place = Place::top(&source::label(&file.path));
+    if config.litellm.api_key.is_none() {
+        notes.warn(&place, "LiteLLM does not know these keys, so they are good for direct models only; `litellm.api_key` would stand in for them");
+    }
+    let impersonates = file.keys.iter().find(|key| key.impersonate);
+    if let (Some(key), None) = (impersonates, &config.identity.custom_header) {
+        notes.warn(&place, format!("`{}` may name another user and has no header to do it in, set `user_id_mappings.custom_header`", key.name));
     }
 }
 
@@ -158,8 +175,8 @@ pub(super) fn consistency(config: &Config, root: &Node, notes: &mut Notes) {
         .filter(|group| is_direct(group, false))
         .collect();
     let auth = &config.auth;
-    if !direct.is_empty() && auth.master_key.is_none() && !auth.litellm && !auth.allow_anonymous {
-        notes.warn(&root.place, "nobody can prove who they are, so the direct models are off; set a master key or `auth.litellm: true`");
+    if !direct.is_empty() && !auth.knows_keys() && !auth.allow_anonymous {
+        notes.warn(&root.place, "nobody can prove who they are, so the direct models are off; set a master key, `auth.keys_file` or `auth.litellm: true`");
     }
     let identity = &config.identity;
     let nobody = identity.custom_header.is_none()

@@ -84,7 +84,9 @@ impl Config {
         );
         audit::master_key(file.master_key.as_ref(), file.root.as_ref(), &mut notes);
         let skipped = file.skipped.clone();
-        let files = sources.config.iter().chain(&file.files).cloned().collect();
+        let keys = own.auth.keys_file.as_ref().map(|file| &file.path);
+        let files = sources.config.iter().chain(keys).chain(&file.files);
+        let files = files.cloned().collect();
         let config = assemble(own, file, &mut notes);
         audit::open_files(holders, &config, &mut notes);
         let warnings = notes.into_warnings()?;
@@ -109,11 +111,10 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         master_key: file.master_key,
         ..own.auth
     };
-    let can_verify = auth.master_key.is_some() || auth.litellm;
-    if let (Some(place), false) = (&own.litellm.api_key_place, can_verify) {
+    if let (Some(place), false) = (&own.litellm.api_key_place, auth.knows_keys()) {
         notes.fault(
             place,
-            "`litellm.api_key` replaces the client's key, so memgate must verify that first: set a master key or `auth.litellm: true`",
+            "`litellm.api_key` replaces the client's key, so memgate must verify that first: set a master key, `auth.keys_file` or `auth.litellm: true`",
         );
     }
     if let (Some(place), true) = (&own.litellm.api_key_place, auth.allow_anonymous) {
@@ -143,6 +144,7 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         models: file.models,
         identity: file.identity,
     };
+    audit::keys(&config, notes);
     if let Some(root) = &file.root {
         audit::consistency(&config, root, notes);
     }

@@ -4,6 +4,8 @@ mod address;
 mod audit;
 mod env;
 mod finding;
+mod key_limits;
+mod keys_file;
 mod litellm;
 mod load;
 mod own;
@@ -18,6 +20,8 @@ mod yaml;
 
 pub use env::Env;
 pub use finding::{Faults, Finding, Place};
+pub use key_limits::KeyLimits;
+pub use keys_file::{KeysFile, ListedKey};
 pub use litellm::Skipped;
 pub use load::{Loaded, Sources};
 pub use secret::Secret;

@@ -37,7 +37,8 @@ pub enum Rejection {
     BodiesFull,
     Caller(Refusal),
     NoMemoryUser,
-    MemorySwitch,
+    /// `x-memgate-memory` cannot be obeyed, and why.
+    MemorySwitch(&'static str),
     /// What cannot be said to the model in its provider's dialect.
     Parameter(Unsupported),
     /// A direct model, by its public name, that has no such endpoint in this dialect.
@@ -165,10 +166,14 @@ impl Answer {
         answer
     }
 
-    fn again_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(Duration::from_secs(seconds));
-        self.should_retry = Some(true);
+    fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
+    }
+
+    fn again_after(mut self, seconds: u64) -> Self {
+        self.should_retry = Some(true);
+        self.after(Duration::from_secs(seconds))
     }
 
     fn never_again(mut self) -> Self {
@@ -217,6 +222,7 @@ impl Rejection {
                 match refusal {
                     // Whether the key is good is not known, and soon asked again.
                     Refusal::CannotAsk => answer.again_after(1),
+                    Refusal::TooManyFailures { retry_after } => answer.after(*retry_after),
                     _ => answer,
                 }
             }
@@ -225,11 +231,7 @@ impl Rejection {
                 "no_memory_user",
                 "no memory user for this request: send the header that `user_id_mappings` names, or set `default_user_id` there",
             ),
-            Self::MemorySwitch => Answer::new(
-                400,
-                "memory_switch",
-                "x-memgate-memory is not supported in this version: send the request without it",
-            ),
+            Self::MemorySwitch(reason) => Answer::new(400, "memory_switch", *reason),
             Self::Parameter(unsupported) => Answer::unsupported(unsupported),
             Self::Endpoint { model, speaks } => Answer::no_endpoint(model, *speaks),
             Self::Upstream(failure) => failure.answer(),

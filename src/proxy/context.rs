@@ -17,7 +17,7 @@ use super::translation::Translation;
 use crate::auth::Caller;
 use crate::cookies::CookieHeader;
 use crate::gateway::{DirectUpstream, Failure, Gateway, InFlight, Snapshot};
-use crate::identity::MemoryUser;
+use crate::identity::{MemoryUser, Resolved};
 use crate::telemetry::{InFlight as LaneInFlight, RequestId, UpstreamMetrics};
 use crate::upstream::backends::Replica;
 use crate::upstream::lane::Permit;
@@ -43,8 +43,7 @@ pub struct RequestCtx {
 pub(super) struct Admitted {
     pub way: Way,
     pub caller: Option<Caller>,
-    /// Whose memory is meant, where the model stands behind the memory router.
-    pub user: Option<MemoryUser>,
+    pub memory: Memory,
     /// The model as the client named it.
     pub model: Option<String>,
     pub stream: bool,
@@ -55,6 +54,24 @@ pub(super) struct Admitted {
     pub held: Option<Held>,
     /// Client and provider speak two dialects.
     pub translation: Option<Translation>,
+}
+
+/// Whose memory a request is for.
+pub(super) enum Memory {
+    /// The memory router is not on its way.
+    None,
+    /// The client wants none.
+    Off,
+    Of(Resolved),
+}
+
+impl Memory {
+    pub(super) fn user(&self) -> Option<&MemoryUser> {
+        match self {
+            Self::Of(meant) => Some(&meant.user),
+            Self::None | Self::Off => None,
+        }
+    }
 }
 
 #[expect(
@@ -165,6 +182,8 @@ pub(super) struct Answered {
     /// The answer ended as an answer should, although the attempt failed.
     pub told: bool,
     pub memory: Option<&'static str>,
+    /// It was said whose memory it went up for.
+    pub audited: bool,
     /// Set while an event stream that we could end with an error event passes.
     pub stream: Option<Tail>,
     pub broken_stream: Option<&'static str>,

@@ -3,6 +3,7 @@
 mod admission;
 mod bad_head;
 mod body;
+mod client;
 mod context;
 mod detour;
 mod direct;

@@ -4,11 +4,13 @@ use http::Version;
 use pingora_core::Error;
 use pingora_proxy::Session;
 
-use super::context::{RequestCtx, Way};
+use super::context::{Memory, RequestCtx, Way};
 use super::relay;
 use super::stream::Tail;
 use crate::identity::MemoryUser;
-use crate::telemetry::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Upstreamed};
+use crate::telemetry::{
+    AccessRecord, Answer, Asked, AuditRecord, Person, RouteLabel, Spent, Upstreamed,
+};
 use crate::upstream::Outcome;
 
 /// Gives the session back to Pingora and writes the record.
@@ -71,6 +73,28 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     }
 }
 
+/// Says once of a request whose memory it goes up for.
+pub(super) fn audit(ctx: &mut RequestCtx) {
+    let Some(admitted) = &ctx.admitted else {
+        return;
+    };
+    let (Memory::Of(meant), Some(caller)) = (&admitted.memory, &admitted.caller) else {
+        return;
+    };
+    if std::mem::replace(&mut ctx.answered.audited, true) {
+        return;
+    }
+    let record = AuditRecord {
+        time: ctx.snapshot.clock.wall(),
+        id: ctx.request_id.as_str(),
+        caller: caller.name(),
+        user: meant.user.as_str(),
+        by: meant.by.as_str(),
+        model: admitted.model.as_deref(),
+    };
+    record.write();
+}
+
 /// An answer that began well and said an error in its stream is no good answer.
 fn note_error_event(ctx: &mut RequestCtx) {
     let Some(kind) = ctx.answered.stream.as_ref().and_then(Tail::seen_error) else {
@@ -101,11 +125,11 @@ fn person(ctx: &RequestCtx) -> Person<'_> {
             .admitted
             .as_ref()
             .and_then(|admitted| admitted.caller.as_ref())
-            .map(|caller| caller.name()),
+            .map(|caller| &**caller.name()),
         user: ctx
             .admitted
             .as_ref()
-            .and_then(|admitted| admitted.user.as_ref())
+            .and_then(|admitted| admitted.memory.user())
             .map(MemoryUser::as_str),
         memory: ctx.answered.memory,
     }

@@ -5,15 +5,16 @@
 //! once; what was read goes up ahead of the rest. A model that stands further back, or in a packed body, is not seen:
 //! LiteLLM judges it then.
 
+use http::{Method, header};
 use pingora_proxy::Session;
 
-use super::admission::authenticate;
+use super::admission::{authenticate, may_use};
 use super::body::{self, Unread};
-use super::context::{Admitted, RequestCtx, Way};
+use super::context::{Admitted, Memory, RequestCtx, Way};
 use super::direct;
 use super::parcel;
 use super::target::is_inference;
-use crate::auth::Caller;
+use crate::auth::{Caller, Refusal};
 use crate::body::{Encoding, Glance};
 use crate::config::Expose;
 use crate::gateway::Rejection;
@@ -39,6 +40,9 @@ pub(super) async fn stream(
         ctx.snapshot.note_direct_elsewhere(direct);
     }
     let caller = caller(session, ctx).await?;
+    if asks_a_model(session) {
+        confine(caller.as_ref(), route.as_ref())?;
+    }
     body::invite(session).await?;
     Ok(Admitted {
         model: model.map(str::to_owned),
@@ -68,6 +72,7 @@ pub(super) async fn peeked(session: &mut Session, ctx: &RequestCtx) -> Result<Ad
         authenticate(session, ctx, Some(route)).await?;
         return Err(direct::no_endpoint(route, direct).into());
     }
+    confine(caller.as_ref(), route.as_ref())?;
     let feed = parcel::feed(ctx, None);
     if let Some((beginning, share)) = peeked {
         feed.lock().begin_with(beginning, share);
@@ -84,6 +89,24 @@ fn with_direct(route: &Route) -> Option<(&Route, &DirectModel)> {
     Some((route, route.direct()?))
 }
 
+/// Reading and deleting name no model; a connection that is upgraded may.
+fn asks_a_model(session: &Session) -> bool {
+    let head = session.req_header();
+    let reads = [Method::GET, Method::HEAD, Method::OPTIONS, Method::DELETE];
+    !reads.contains(&head.method) || head.headers.contains_key(header::UPGRADE)
+}
+
+/// Whom we let in with our own key at LiteLLM gets no model beyond its own list: none that is not seen.
+fn confine(caller: Option<&Caller>, route: Option<&Route>) -> Result<(), Rejection> {
+    match (caller, route) {
+        (Some(caller), Some(route)) => may_use(caller, route),
+        (Some(caller), None) if caller.is_confined() => {
+            Err(Rejection::Caller(Refusal::ModelNotAllowed))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// LiteLLM knows its callers itself, unless our key takes the place of theirs.
 async fn caller(session: &Session, ctx: &RequestCtx) -> Result<Option<Caller>, Rejection> {
     match &ctx.snapshot.config.litellm.api_key {
@@ -96,7 +119,7 @@ fn to_litellm(ctx: &RequestCtx, caller: Option<Caller>) -> Admitted {
     Admitted {
         way: Way::litellm(&ctx.snapshot),
         caller,
-        user: None,
+        memory: Memory::None,
         model: None,
         stream: false,
         betas: Vec::new(),

@@ -1,19 +1,18 @@
 //! What does the head of a request say upstream? Nothing that is the client's own business, and all that is ours.
 
-use std::net::{IpAddr, SocketAddr};
-
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
-use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::context::{Admitted, BodyMode, DirectWay, Held, RequestCtx, Way, names};
+use super::client::{self, FORWARDED_FOR};
+use super::context::{Admitted, BodyMode, DirectWay, Held, Memory, RequestCtx, Way, names};
 use super::egress;
 use super::errand::{Credentials, Errand};
 use super::head::edit_request;
+use super::record;
 use super::translation::{IDENTITY, Translation};
 use crate::config::{ProviderDialect, Secret};
 use crate::cookies::Site;
@@ -24,7 +23,6 @@ pub(super) const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("memgate/", env!("CARGO_PKG_VERSION")));
 pub(super) const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -73,7 +71,9 @@ pub(super) fn write(
     ctx.answered
         .sent_at
         .get_or_insert_with(|| ctx.snapshot.clock.now());
-    edit_request(head, |head| rewrite(session, head, ctx))
+    edit_request(head, |head| rewrite(session, head, ctx))?;
+    record::audit(ctx);
+    Ok(())
 }
 
 fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<()> {
@@ -119,8 +119,8 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
     let Some(admitted) = ctx.admitted.as_ref() else {
         return Ok(());
     };
-    if let Some(user) = &admitted.user {
-        head.headers.insert(names::USER_ID, user.header());
+    if let Memory::Of(meant) = &admitted.memory {
+        head.headers.insert(names::USER_ID, meant.user.header());
     }
     add_betas(&mut head.headers, betas(admitted))?;
     if let Some(translation) = &admitted.translation {
@@ -256,7 +256,7 @@ fn write_litellm_head(session: &Session, head: &mut Parts, ctx: &RequestCtx) -> 
         head.uri = uri.or_err(ErrorType::InternalError, "joining LiteLLM's path")?;
     }
     let headers = &mut head.headers;
-    let forwarded_for = forwarded_for(session, headers, &ctx.snapshot.config.trusted_proxies);
+    let forwarded_for = client::chain(session, headers, &ctx.snapshot.config.trusted_proxies);
     let proto = if is_tls(session) { "https" } else { "http" };
     // LiteLLM may pass the last two on to the router, where they would name a memory.
     let ours = ["x-memgate-", "x-forwarded-", "x-supermemory-", "x-sm-"];
@@ -279,31 +279,6 @@ fn write_litellm_head(session: &Session, head: &mut Parts, ctx: &RequestCtx) -> 
         headers.insert(header::AUTHORIZATION, sensitive(key, "Bearer ")?);
     }
     Ok(())
-}
-
-/// The chain of clients: what a trusted proxy said, and who spoke to us.
-fn forwarded_for(
-    session: &Session,
-    headers: &HeaderMap,
-    trusted: &[ipnet::IpNet],
-) -> Option<String> {
-    let peer = peer_ip(session)?;
-    let said = headers
-        .get(FORWARDED_FOR)
-        .and_then(|value| value.to_str().ok());
-    match said {
-        Some(said) if trusted.iter().any(|network| network.contains(&peer)) => {
-            Some(format!("{said}, {peer}"))
-        }
-        _ => Some(peer.to_string()),
-    }
-}
-
-fn peer_ip(session: &Session) -> Option<IpAddr> {
-    match session.client_addr()? {
-        PeerAddr::Inet(address) => Some(SocketAddr::ip(address)),
-        PeerAddr::Unix(_) => None,
-    }
 }
 
 fn is_tls(session: &Session) -> bool {

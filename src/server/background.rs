@@ -1,4 +1,4 @@
-//! What goes on beside the requests? Names, replicas and certificates are kept fresh, cookies are kept
+//! What goes on beside the requests? Names, replicas, keys and certificates are kept fresh, cookies are kept
 //! on disk.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_core::services::background::BackgroundService;
 
 use super::certificate::{self, Certificate};
-use super::reach;
+use super::{keys, reach};
 use crate::gateway::{Gateway, Snapshot};
 
 /// Changes within this time are one save.
@@ -33,7 +33,14 @@ impl BackgroundService for Upkeep {
             _ = async {
                 let reach = reach::check(&snapshot, &self.conf);
                 let certificates = certificate::follow(&self.certificates, &snapshot);
-                tokio::join!(snapshot.resolver.run(), health, keep_cookies(&snapshot), reach, certificates)
+                tokio::join!(
+                    snapshot.resolver.run(),
+                    health,
+                    keep_cookies(&snapshot),
+                    keys::watch(&snapshot),
+                    certificates,
+                    reach
+                )
             } => {}
             _ = shutdown.wait_for(|stop| *stop) => {}
         }

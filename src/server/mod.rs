@@ -3,6 +3,7 @@
 mod background;
 mod certificate;
 mod connections;
+mod keys;
 mod lifecycle;
 mod pid_file;
 mod reach;

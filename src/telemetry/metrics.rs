@@ -29,6 +29,7 @@ struct Events {
     stream_errors: IntCounterVec,
     client_disconnects: IntCounter,
     direct_model_elsewhere: IntCounter,
+    keys_file_loads: IntCounterVec,
     certificates: Certificates,
 }
 
@@ -115,8 +116,17 @@ impl Metrics {
     }
 
     /// Certificate files changed: they were taken up, or the old ones stayed.
-    pub fn reloaded_certificate(&self, usable: bool) {
-        self.events.certificates.reloaded(usable);
+    pub fn reloaded_certificate(&self, good: bool) {
+        self.events.certificates.reloaded(good);
+    }
+
+    /// The keys file was read again, and used or left.
+    pub fn keys_file_loaded(&self, good: bool) {
+        let outcome = if good { "ok" } else { "failed" };
+        self.events
+            .keys_file_loads
+            .with_label_values(&[outcome])
+            .inc();
     }
 
     pub fn hold_bodies(&self, bytes: u64) {
@@ -165,6 +175,12 @@ impl Events {
                 registry,
                 "direct_model_elsewhere_total",
                 "Direct models named on a path that only LiteLLM serves.",
+            )?,
+            keys_file_loads: counters(
+                registry,
+                "keys_file_loads_total",
+                "Changes of the keys file, taken over or not.",
+                &["outcome"],
             )?,
             certificates: Certificates::new(registry)?,
         })
@@ -262,6 +278,7 @@ mod tests {
         metrics.stream_broke("reset");
         metrics.client_left();
         metrics.direct_model_elsewhere();
+        metrics.keys_file_loaded(false);
         metrics.hold_bodies(4096);
         metrics.show_certificate("cert.pem", Some(SystemTime::UNIX_EPOCH));
         metrics.reloaded_certificate(true);
@@ -278,11 +295,12 @@ mod tests {
             "memgate_stream_errors_total{kind=\"reset\"} 1",
             "memgate_client_disconnects_total 1",
             "memgate_direct_model_elsewhere_total 1",
+            "memgate_keys_file_loads_total{outcome=\"failed\"} 1",
             "memgate_bodies_in_flight_bytes 4096",
             "memgate_process_start_time_seconds 0",
             "memgate_certificate_not_after_seconds{file=\"cert.pem\"} 0",
             "memgate_certificate_reloads_total{outcome=\"ok\"} 1",
-            "memgate_certificate_reloads_total{outcome=\"unusable\"} 1",
+            "memgate_certificate_reloads_total{outcome=\"failed\"} 1",
         ] {
             assert!(has(&metrics, line), "{line}");
         }

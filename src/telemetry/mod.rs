@@ -1,5 +1,6 @@
 //! What do we count and write? One record per finished request, and the counters that are made from it.
 
+mod audit;
 mod certificates;
 mod edge_errors;
 mod lanes;
@@ -9,6 +10,7 @@ mod request_id;
 mod requests;
 mod upstreams;
 
+pub use audit::AuditRecord;
 pub use lanes::{LaneGauges, LaneMetrics};
 pub use metrics::Metrics;
 pub use record::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Upstreamed};

@@ -167,7 +167,7 @@ impl AccessRecord<'_> {
     }
 }
 
-fn as_stamp<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_stamp<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&clock::stamp(*time))
 }
 

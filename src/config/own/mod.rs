@@ -75,7 +75,7 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
         direct: upstreams::direct(section("direct"), base, notes),
         cookies: policies::cookies(section("cookies"), base, notes),
         retry: policies::retry(section("retry"), notes),
-        auth: policies::auth(section("auth"), notes),
+        auth: policies::auth(section("auth"), base, notes),
         limits: policies::limits(section("limits"), notes),
         trusted_proxies,
         server: policies::server(section("server"), base, notes),

@@ -84,7 +84,9 @@ fn report_weak(key: &str, node: &Node, value: Option<&str>, notes: &mut Notes) {
 pub(super) fn open_files(named: BTreeSet<PathBuf>, config: &Config, notes: &mut Notes) {
     let tls = config.listen.iter().filter_map(|one| one.tls.as_ref());
     let keys = tls.map(|files| files.key.clone());
-    let ours = keys.chain(config.cookies.file.clone());
+    // Digests of keys that can be guessed are as good as the keys.
+    let listed = config.auth.keys_file.iter().map(|file| file.path.clone());
+    let ours = keys.chain(listed).chain(config.cookies.file.clone());
     for path in ours.chain(named).filter(|path| readable_by_all(path)) {
         notes.warn(
             &Place::top(&source::label(&path)),

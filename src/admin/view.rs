@@ -10,8 +10,8 @@ use crate::config::Secret;
 use crate::cookies::Jar;
 use crate::gateway::{Gateway, Snapshot};
 
-use super::{keys, lanes};
 use super::respond::View;
+use super::{keys, lanes};
 
 pub(super) struct GatewayView {
     gateway: Arc<Gateway>,
@@ -175,6 +175,18 @@ mod tests {
         }
     }
 
+    fn auth(master: Option<&str>) -> Auth {
+        Auth {
+            master_key: master.map(Secret::new),
+            accept_master_key: true,
+            keys_file: None,
+            litellm: false,
+            allow_anonymous: false,
+            hosts: Vec::new(),
+            failed_attempts_per_minute: std::num::NonZeroU32::MIN,
+        }
+    }
+
     fn config(admin: &str, master: Option<&str>) -> Config {
         Config {
             listen: Vec::new(),
@@ -215,15 +227,7 @@ mod tests {
                 max_delay: Duration::ZERO,
                 budget: 0.2,
             },
-            auth: Auth {
-                master_key: master.map(Secret::new),
-                accept_master_key: true,
-                keys_file: None,
-                litellm: false,
-                allow_anonymous: false,
-                hosts: Vec::new(),
-                failed_attempts_per_minute: std::num::NonZeroU32::MIN,
-            },
+            auth: auth(master),
             limits: limits(),
             prices: Prices::default(),
             trusted_proxies: Vec::new(),

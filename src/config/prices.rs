@@ -112,7 +112,12 @@ mod tests {
 
     #[test]
     fn the_most_specific_pattern_wins_wherever_it_stands() {
-        let prices = prices(&[("*", 1.0), ("claude-*", 2.0), ("claude-opus-4*", 3.0), ("claude-opus-4", 4.0)]);
+        let prices = prices(&[
+            ("*", 1.0),
+            ("claude-*", 2.0),
+            ("claude-opus-4*", 3.0),
+            ("claude-opus-4", 4.0),
+        ]);
         let input = |name| prices.of([name].into_iter()).unwrap().input;
 
         assert_eq!(input("gpt-5"), 1.0);
@@ -124,7 +129,8 @@ mod tests {
     #[test]
     fn a_model_has_the_price_of_its_first_name_that_has_one() {
         let prices = prices(&[("best", 1.0), ("claude-*", 2.0)]);
-        let input = |names: &[&'static str]| prices.of(names.iter().copied()).map(|price| price.input);
+        let input =
+            |names: &[&'static str]| prices.of(names.iter().copied()).map(|price| price.input);
 
         assert_eq!(input(&["best", "claude-opus"]), Some(1.0));
         assert_eq!(input(&["ours", "claude-opus"]), Some(2.0));
@@ -135,7 +141,8 @@ mod tests {
     fn a_model_without_a_price_is_taken_for_the_dearest() {
         let mut one = price(3.0);
         one.output = 5.0;
-        let models = [("a", one), ("b", price(4.0))].map(|(name, price)| (ModelPattern::parse(name).unwrap(), price));
+        let models = [("a", one), ("b", price(4.0))]
+            .map(|(name, price)| (ModelPattern::parse(name).unwrap(), price));
 
         let dearest = Prices::new(None, models.into()).dearest();
 

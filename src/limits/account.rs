@@ -72,21 +72,19 @@ impl Account {
         }
     }
 
-    pub fn admit(
-        self: Arc<Self>,
-        holder: &Holder<'_>,
-        price: Price,
-    ) -> Result<Admission, Refusal> {
+    pub fn admit(self: Arc<Self>, holder: &Holder<'_>, price: Price) -> Result<Admission, Refusal> {
         let now = self.clock.now();
         let standing = {
             let mut counts = self.counts.lock();
             counts.know(holder, &self.clock);
             let wall = || self.clock.wall();
-            counts.enter(now, wall).map_err(|(limit, retry_after)| Refusal {
-                limit,
-                retry_after,
-                standing: counts.standing(now),
-            })?;
+            counts
+                .enter(now, wall)
+                .map_err(|(limit, retry_after)| Refusal {
+                    limit,
+                    retry_after,
+                    standing: counts.standing(now),
+                })?;
             counts.standing(now)
         };
         Ok(Admission {

@@ -22,7 +22,10 @@ impl Standing {
     /// Nothing of it is missing.
     pub(super) fn is_full(&self) -> bool {
         let windows = [self.requests, self.tokens];
-        windows.iter().flatten().all(|window| window.reset.is_zero())
+        windows
+            .iter()
+            .flatten()
+            .all(|window| window.reset.is_zero())
     }
 }
 

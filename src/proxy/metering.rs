@@ -35,7 +35,11 @@ pub(super) fn usage(ctx: &RequestCtx) -> Option<Usage> {
         return None;
     }
     let scanned = || Some(ctx.answered.scan.as_ref()?.said()?.usage());
-    ctx.answered.stream.as_ref().and_then(Tail::usage).or_else(scanned)
+    ctx.answered
+        .stream
+        .as_ref()
+        .and_then(Tail::usage)
+        .or_else(scanned)
 }
 
 /// What a stream took that does not say so: a token for each of its events, and a rule of thumb for what was asked.

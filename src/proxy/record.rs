@@ -5,8 +5,8 @@ use pingora_core::Error;
 use pingora_proxy::Session;
 
 use super::context::{Memory, RequestCtx, Way};
-use super::{allowance, metering, relay};
 use super::stream::Tail;
+use super::{allowance, metering, relay};
 use crate::identity::MemoryUser;
 use crate::telemetry::{
     AccessRecord, Answer, Asked, AuditRecord, Person, RouteLabel, Spent, Upstreamed,

@@ -185,7 +185,9 @@ impl Event {
         match name {
             b"message_stop" => Self::Last,
             b"error" => Self::Error,
-            b"message_start" | b"message_delta" | b"response.completed"
+            b"message_start"
+            | b"message_delta"
+            | b"response.completed"
             | b"response.incomplete" => Self::Counts,
             _ if name.ends_with(b"delta") => Self::Piece,
             _ => Self::Other,
@@ -216,7 +218,8 @@ impl Event {
 fn may_say_usage(data: &[u8]) -> bool {
     static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
     let mut found = NAME.find_iter(data).filter_map(|at| data.get(at + 7..));
-    found.any(|rest| after(rest.trim_ascii_start(), b":").is_some_and(|rest| rest.starts_with(b"{")))
+    found
+        .any(|rest| after(rest.trim_ascii_start(), b":").is_some_and(|rest| rest.starts_with(b"{")))
 }
 
 /// Whether whole streams on this path end with an event that says so: `message_stop`, or `[DONE]`.

@@ -240,7 +240,8 @@ mod tests {
         assert!(has(&metrics, "memgate_first_byte_seconds_count 2"));
         assert!(has(&metrics, "memgate_overhead_seconds_count 0"));
         assert!(has(&metrics, "memgate_queue_wait_seconds_sum 0.5"));
-        let tokens = "memgate_tokens_total{kind=\"cache_read\",model=\"claude\\\"\\n\",user=\"team\"} 40";
+        let tokens =
+            "memgate_tokens_total{kind=\"cache_read\",model=\"claude\\\"\\n\",user=\"team\"} 40";
         assert!(has(&metrics, tokens));
     }
 

@@ -47,9 +47,9 @@ class Section:
     def lives(self, name: str, *frames: bytes, status: int | None = None, **more) -> None:
         self.into.append(Case(self.name, name, frames, statuses=(status,) if status else (), alive=True, opens=status is not None, **more))
 
-    def refused(self, name: str, *frames: bytes, statuses: tuple[int, ...] = (400,), **more) -> None:
+    def refused(self, name: str, *frames: bytes, statuses: tuple[int, ...] = (400,), harmless: bool = False, **more) -> None:
         """Malformed: the gateway says so, or HTTP/2 does."""
-        self.into.append(Case(self.name, name, frames, codes=("PROTOCOL_ERROR",), statuses=statuses, malformed=True, **more))
+        self.into.append(Case(self.name, name, frames, codes=("PROTOCOL_ERROR",), statuses=statuses, malformed=not harmless, **more))
 
 
 SHORT = {"PROTOCOL", "FLOW_CONTROL", "FRAME_SIZE", "COMPRESSION", "INTERNAL"}

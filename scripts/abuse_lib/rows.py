@@ -12,7 +12,10 @@ from .frames import H2Wire
 from .wire import Wire, connect, tls_context
 from .world import Gateway, World
 
-MODULES = ["smuggling", "framing", "heads", "paths", "identity", "bodies", "upgrades", "upstream_answers", "conformance"]
+MODULES = [
+    "smuggling", "framing", "heads", "paths", "identity", "bodies", "upgrades", "upstream_answers", "tls", "conformance", "http2_floods",
+    "slow", "floods", "descriptors", "cookies", "afterwards",
+]
 
 VERSION = "anthropic-version: 2023-06-01"
 ROWS: list["Row"] = []
@@ -96,7 +99,10 @@ def row(family: str, sent: str, expected: str, **more) -> Callable:
 
 def run(row: Row, world: World) -> Result:
     world.reset()
-    gateway = world.gateway(row.gateway)
+    try:
+        gateway = world.gateway(row.gateway)
+    except RuntimeError as error:
+        return Result(row, "", Cost(0, 0, 0), 0, f"memgate did not start: {' '.join(str(error).splitlines()[-2:])}")
     panics = gateway.panics()
     meter, honest = Meter.start(gateway.pid, time.monotonic()), gateway.honest().start()
     got, fault = "", None

@@ -12,6 +12,7 @@ from .honest import Honest
 from .upstreams import Upstream
 
 BINARY = os.environ["MEMGATE_BINARY"]
+PORTS = ["edge_h2", "edge_h1", "edge_gate", "control_h2", "control_h1", "control_gate", "litellm", "bare"]
 NAMES = ["api.supermemory.ai", "h1.supermemory.ai", "api.anthropic.com", "localhost"]
 
 
@@ -42,10 +43,12 @@ class Gateway:
 class World:
     def __init__(self, rig: Rig):
         self.rig = rig
-        self.ports = {name: free_port() for name in ("edge_h2", "edge_h1", "litellm", "control_h2", "control_h1", "bare")}
+        self.ports = {name: free_port() for name in PORTS}
         self.litellm = Upstream(f"http://127.0.0.1:{self.ports['litellm']}")
         self.edge_h2 = Upstream(f"http://127.0.0.1:{self.ports['control_h2']}")
         self.edge_h1 = Upstream(f"http://127.0.0.1:{self.ports['control_h1']}")
+        # It refuses whoever does not bring its cookies back.
+        self.gate = Upstream(f"http://127.0.0.1:{self.ports['control_gate']}")
         self.bare = Bare(self.ports["bare"])
         self.gateways: dict[str, Gateway] = {}
         self._simulate()
@@ -54,7 +57,7 @@ class World:
 
     @property
     def upstreams(self) -> list[Upstream]:
-        return [self.litellm, self.edge_h2, self.edge_h1]
+        return [self.litellm, self.edge_h2, self.edge_h1, self.gate]
 
     def gateway(self, kind: str) -> Gateway:
         if kind not in self.gateways:
@@ -81,16 +84,16 @@ class World:
         return [request for upstream in self.upstreams for request in upstream.requests()]
 
     def _simulate(self) -> None:
-        names = [word for name in NAMES for word in ("--name", name)]
+        names = [word for host in NAMES for word in ("--name", host)]
         litellm = ["--litellm", f"127.0.0.1:{self.ports['litellm']}", "--litellm-master-key", KEY]
-        for alpn, options in (("h2", litellm), ("h1", [])):
-            edge, control = self.ports[f"edge_{alpn}"], self.ports[f"control_{alpn}"]
-            process = self.rig.start(f"edge-{alpn}", [
-                BINARY, "sim", "--listen", f"127.0.0.1:{edge}", "--control", f"127.0.0.1:{control}", "--ca-out", f"{alpn}.pem",
-                "--alpn", alpn, "--remember", "30000", *names, *options,
+        for name, options in (("h2", ["--alpn", "h2", *litellm]), ("h1", ["--alpn", "h1"]), ("gate", ["--cookie-gate"])):
+            edge, control = self.ports[f"edge_{name}"], self.ports[f"control_{name}"]
+            process = self.rig.start(f"edge-{name}", [
+                BINARY, "sim", "--listen", f"127.0.0.1:{edge}", "--control", f"127.0.0.1:{control}", "--ca-out", f"{name}.pem",
+                "--remember", "30000", *names, *options,
             ])
             process.until_port(control)
-        self.rig.write("ca.pem", "".join((self.rig.folder / f"{alpn}.pem").read_text() for alpn in ("h2", "h1")))
+        self.rig.write("ca.pem", "".join((self.rig.folder / f"{name}.pem").read_text() for name in ("h2", "h1", "gate")))
 
 
 def certificate(rig: Rig) -> None:

@@ -40,13 +40,13 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/abuse")
     parser.add_argument("--quick", action="store_true", help="only rows that take a moment; writes nothing")
-    parser.add_argument("--only", action="append", metavar="NAME", help="only families whose name contains it (repeatable)")
+    parser.add_argument("--only", action="append", metavar="NAME", help="only rows whose family or text contains it (repeatable)")
     parser.add_argument("--list", action="store_true", help="say which rows there are")
     return parser.parse_args()
 
 
 def wanted(row: rows.Row, options: argparse.Namespace) -> bool:
-    if options.only and not any(name in row.family for name in options.only):
+    if options.only and not any(name in f"{row.family}: {row.sent}" for name in options.only):
         return False
     return row.quick or not options.quick
 

@@ -99,7 +99,7 @@ def outcome(bout: Bout, file: str) -> str:
     try:
         gateway = start(bout, file)
     except RuntimeError as error:
-        check(file in str(error) and "panicked" not in str(error), f"{file}: {error}")
+        check("cookies.file" in str(error) and "panicked" not in str(error), f"{file}: {error}")
         return "refused"
     status = ask(gateway)
     alive, panics = gateway.alive(), gateway.panics()

@@ -172,24 +172,41 @@ def large_block(bout: Bout) -> str:
     return said
 
 
-def unread(name: str, one: bytes, count: int) -> None:
-    """Frames that ask for an answer, from a client that reads none."""
-    @row("http/2 floods", name, "memory bounded; the connection stalls or ends", bounds=BOUNDED)
+def unread(name: str, one: bytes) -> None:
+    """Frames that ask for an answer, more than any buffer holds, from a client that reads none."""
+    @row("http/2 floods", f"{name} without end, no answer read", "the connection stalls or ends; memory bounded", bounds=BOUNDED)
     def deed(bout: Bout) -> str:
         with bout.h2c() as wire:
             wire.hello()
             wire.connection.settimeout(0.5)
             batch, sent = one * 500, 0
-            while sent < count and wire.send(batch):
+            while sent < 5_000_000 and wire.send(batch):
                 sent += 500
+            check(sent < 5_000_000, "5,000,000 were read")
         served(bout)
         return f"{sent} taken"
 
 
-unread("200,000 PINGs, no answer read", frame(PING, 0, 0, b"12345678"), 200_000)
-unread("200,000 SETTINGS, no answer read", settings((4, 65_535)), 200_000)
-unread("200,000 PRIORITY frames", frame(PRIORITY, 0, 1, b"\0\0\0\0\x10"), 200_000)
-unread("200,000 frames of an unknown kind", frame(0xEE, 0, 0, b"x" * 16), 200_000)
+unread("PING", frame(PING, 0, 0, b"12345678"))
+unread("SETTINGS", settings((4, 65_535)))
+
+
+def idle(name: str, one: bytes) -> None:
+    """Frames that ask for nothing."""
+    @row("http/2 floods", f"200,000 {name}", "put up with, or the end; CPU bounded", bounds=BOUNDED)
+    def deed(bout: Bout) -> str:
+        with bout.h2c() as wire:
+            wire.hello()
+            poured(wire, [one * 500] * 400)
+            lives = not wire.outcome.over and wire.lives(patience=20)
+            check(lives or wire.outcome.over, "neither alive nor ended")
+        served(bout)
+        return "lives" if lives else wire.outcome.of(0)
+
+
+idle("PRIORITY frames", frame(PRIORITY, 0, 1, b"\0\0\0\0\x10"))
+idle("frames of an unknown kind", frame(0xEE, 0, 0, b"x" * 16))
+idle("RST_STREAM frames of one stream", rst(1))
 
 
 @row("http/2 floods", "empty DATA frames, 100,000 on one stream", "the stream or the connection ends", bounds=BOUNDED)

@@ -10,8 +10,8 @@ use crate::config::Secret;
 use crate::cookies::Jar;
 use crate::gateway::{Gateway, Snapshot};
 
-use super::lanes;
 use super::respond::View;
+use super::{keys, lanes};
 
 pub(super) struct GatewayView {
     gateway: Arc<Gateway>,
@@ -31,8 +31,9 @@ impl View for GatewayView {
         address.is_some_and(|address| address.ip().is_loopback())
     }
 
-    fn key(&self) -> Option<Secret> {
-        self.gateway.snapshot().config.admin_key.clone()
+    fn keys(&self) -> Vec<Secret> {
+        let snapshot = self.gateway.snapshot();
+        snapshot.config.operators_keys().cloned().collect()
     }
 
     fn unready(&self) -> Vec<&'static str> {
@@ -44,6 +45,9 @@ impl View for GatewayView {
         }
         if !direct && !snapshot.litellm.backends.any_healthy() {
             reasons.push("no route can serve");
+        }
+        if self.gateway.doorway.is_full() {
+            reasons.push("no room for another connection");
         }
         reasons
     }
@@ -70,6 +74,7 @@ impl View for GatewayView {
             "lanes": snapshot.lanes().iter().map(|upstream| lanes::lane(upstream)).collect::<Vec<_>>(),
             "edge_errors": snapshot.edge_errors.last().iter().rev().map(lanes::edge_error).collect::<Vec<_>>(),
             "routes": routes(&snapshot),
+            "keys": keys::keys(&snapshot),
             "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar, wall)).collect::<Vec<_>>(),
         })
     }
@@ -116,8 +121,8 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
         Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
-        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, ProviderDialect, Queue, Retry,
-        Server, Translation,
+        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
+        Retry, Server, Translation,
     };
 
     use super::*;
@@ -157,19 +162,6 @@ mod tests {
                 deployments: vec![Arc::new(deployment)],
             }],
             aliases: Vec::new(),
-        }
-    }
-
-    fn limits() -> Limits {
-        let second = Duration::from_secs(1);
-        Limits {
-            body: 1024,
-            bodies_in_flight: 4096,
-            header_timeout: second,
-            body_timeout: second,
-            connect_timeout: second,
-            first_byte_timeout: second,
-            idle_timeout: second,
         }
     }
 
@@ -215,11 +207,15 @@ mod tests {
             },
             auth: Auth {
                 master_key: master.map(Secret::new),
+                accept_master_key: true,
+                keys_file: None,
                 litellm: false,
                 allow_anonymous: false,
                 hosts: Vec::new(),
+                failed_attempts_per_minute: std::num::NonZeroU32::MIN,
             },
-            limits: limits(),
+            limits: Limits::default(),
+            prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),
             server: Server {

@@ -104,11 +104,20 @@ fn every_documented_key_is_in_the_reference_file() {
         "memory",
         "body",
         "bodies_in_flight",
+        "headers",
+        "head",
+        "uri",
         "header_timeout",
         "body_timeout",
+        "write_timeout",
+        "keepalive_timeout",
         "connect_timeout",
         "first_byte_timeout",
         "idle_timeout",
+        "connections",
+        "connections_per_address",
+        "connection_requests",
+        "connection_age",
         "trusted_proxies",
         "translation",
         "lenient",
@@ -147,7 +156,7 @@ fn every_section_is_read() {
          cookies: {share: __cf_bm, egress: nat-1, file: state/jar.json}\n\
          retry: {attempts: 5, initial_delay: 250ms, max_delay: 1h, budget: 100%}\n\
          auth: {litellm: no, allow_anonymous: no, hosts: [memgate.internal]}\n\
-         limits: {body: 1MiB, bodies_in_flight: 2MiB, idle_timeout: 5m}\n\
+         limits: {body: 1MiB, bodies_in_flight: 2MiB, idle_timeout: 5m, headers: 50, head: 16KiB, uri: 1KiB, write_timeout: 2s, keepalive_timeout: 5s, connections: 9, connections_per_address: 3, connection_requests: 7, connection_age: 1m}\n\
          trusted_proxies: [10.1.2.3/8, 192.0.2.1]\n\
          server: {threads: os.environ/NUMBER, work_stealing: true, pid_file: m.pid}\n\
          egress: {listen: \"[::1]:3\", allow: [API.Example.com., api.supermemory.ai]}\n\
@@ -221,6 +230,23 @@ fn every_section_is_read() {
         (config.limits.body, config.limits.bodies_in_flight),
         (1 << 20, 2 << 20)
     );
+    let limits = &config.limits;
+    assert_eq!(
+        (limits.headers, limits.head, limits.uri),
+        (50, 16 << 10, 1 << 10)
+    );
+    let times = [
+        limits.write_timeout,
+        limits.keepalive_timeout,
+        limits.connection_age,
+    ];
+    assert_eq!(times.map(|time| time.as_secs()), [2, 5, 60]);
+    let counts = [
+        limits.connections,
+        limits.connections_per_address,
+        limits.connection_requests,
+    ];
+    assert_eq!(counts, [9, 3, 7]);
     let nets: Vec<String> = config
         .trusted_proxies
         .iter()

@@ -67,14 +67,14 @@ def silent_tls(bout: Bout) -> str:
     return f"{len(crowd)} connected"
 
 
-@row("floods", "5,000 × GET /health on one connection, 500 in each write", "answers in order, or an end", bounds=WIDE)
+@row("floods", "2,000 × GET /health on one connection, 200 in each write", "answers in order, or an end", bounds=WIDE)
 def pipelined(bout: Bout) -> str:
     answered = 0
     with bout.wire() as wire:
         for _ in range(10):
-            if not wire.send(head("GET /health HTTP/1.1") * 500):
+            if not wire.send(head("GET /health HTTP/1.1") * 200):
                 break
-            for _ in range(500):
+            for _ in range(200):
                 answer = wire.next()
                 if answer is None:
                     return f"{answered} answers, then the end"

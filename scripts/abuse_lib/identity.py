@@ -75,7 +75,7 @@ def nominated(bout: Bout) -> str:
 @row("identity", "x-sm-user-id by another name: twice, in a query, with underscores, with spaces", "the memory is the configured user's")
 def user_ids(bout: Bout) -> str:
     body = message("claude-h2")
-    forgeries = [("/v1/messages", "x_sm_user_id: mallory"), ("/v1/messages?userId=mallory", "a: b"), ("/v1/messages?userid=mallory&user%49d=mallory", "a: b")]
+    forgeries = [("/v1/messages", "x_sm_user_id: mallory"), ("/v1/messages?userId=mallory", "a: b"), ("/v1/messages?beta=true&user%49d=mallory", "a: b")]
     got = []
     for target, field in forgeries:
         with bout.wire() as wire:

@@ -15,6 +15,7 @@ use crate::telemetry::{LaneGauges, LaneMetrics, Metrics, UpstreamMetrics};
 use crate::upstream::lane::{Cause, CircuitPolicy, Lane, Policy};
 use crate::upstream::peer::DirectServer;
 use crate::upstream::resolve::Resolver;
+use crate::upstream::shares::Shares;
 
 /// Providers that callers of the egress port may name and have a lane of their own, beside the configured.
 const NAMED_BY_CALLERS: usize = 32;
@@ -246,7 +247,13 @@ impl Parts {
             .resolver
             .host(&origin.host, origin.port)
             .ok_or_else(|| BuildError::Host(origin.host.clone()))?;
-        Ok(DirectServer::new(origin.clone(), host, &self.config.limits))
+        let shares = Shares::of(&self.config.server);
+        Ok(DirectServer::new(
+            origin.clone(),
+            host,
+            &self.config.limits,
+            shares,
+        ))
     }
 
     fn upstream(

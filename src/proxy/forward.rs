@@ -14,12 +14,7 @@ use super::{failure, passage, relay};
 use crate::gateway::Failure;
 use crate::upstream::Phase;
 use crate::upstream::peer::litellm_peer;
-
-thread_local! {
-    /// A thread that shares no tasks keeps LiteLLM's connections to itself: one that another thread opened would wake
-    /// that one first, at each read.
-    static THREAD: u64 = fastrand::u64(..);
-}
+use crate::upstream::shares::Shares;
 
 /// How long an upload waits for an early answer beyond the round trip, and at most.
 const EARLY_ANSWER_SLACK: Duration = Duration::from_millis(20);
@@ -95,7 +90,7 @@ async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
     let chosen = match &mut admitted.way {
         Way::Direct(way) => {
             let (server, looks) = (&way.upstream.server, ctx.attempt.looks);
-            ctx.attempt.opener = (looks < LOOKS).then(|| server.opener(looks));
+            ctx.attempt.opener = (looks < LOOKS).then(|| server.opener(looks)).flatten();
             server
                 .peer(ctx.attempt.opener.clone())
                 .ok_or(Failure::Unresolved)
@@ -108,9 +103,7 @@ async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
                     replica.address,
                     &snapshot.config.limits,
                 );
-                if !snapshot.config.server.work_stealing {
-                    peer.group_key = THREAD.with(|thread| *thread);
-                }
+                peer.group_key = Shares::of(&snapshot.config.server).own() as u64;
                 if admitted.feed.is_some() {
                     // The relay watches, at the price of one timer and not of one for each read.
                     peer.options.read_timeout = None;

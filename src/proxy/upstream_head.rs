@@ -80,7 +80,7 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
     };
     match &admitted.way {
         Way::Direct(way) => {
-            way.upstream.server.gate.learned(ctx.attempt.http2);
+            way.upstream.server.learned(ctx.attempt.http2);
             if let Some(opener) = &ctx.attempt.opener {
                 opener.opened();
             }

@@ -12,6 +12,7 @@ pub mod peer;
 pub mod resolve;
 pub mod retry_after;
 pub mod roots;
+pub mod shares;
 pub mod sticky;
 pub mod verdict;
 

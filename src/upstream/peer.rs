@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use super::connect_gate::{ConnectGate, Entry, Turn};
 use super::resolve::Host;
+use super::shares::Shares;
 use crate::config::{Limits, Origin};
 
 /// Streams on one HTTP/2 connection; edges commonly allow 100 to 256.
@@ -34,13 +35,15 @@ const LITELLM_IDLE: Duration = Duration::from_secs(4);
 /// A server the gateway calls itself, over TLS.
 pub struct DirectServer {
     pub origin: Origin,
-    pub gate: ConnectGate,
+    /// One for each share of the connections.
+    gates: Vec<ConnectGate>,
+    shares: Shares,
     host: Arc<Host>,
     options: PeerOptions,
 }
 
 impl DirectServer {
-    pub fn new(origin: Origin, host: Arc<Host>, limits: &Limits) -> Self {
+    pub fn new(origin: Origin, host: Arc<Host>, limits: &Limits, shares: Shares) -> Self {
         let mut options = common_options(limits);
         options.idle_timeout = Some(DIRECT_IDLE);
         options.alpn = ALPN::H2H1;
@@ -49,7 +52,10 @@ impl DirectServer {
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
         Self {
             origin,
-            gate: ConnectGate::new(STREAMS),
+            gates: (0..shares.count())
+                .map(|_| ConnectGate::new(STREAMS))
+                .collect(),
+            shares,
             host,
             options,
         }
@@ -61,16 +67,29 @@ impl DirectServer {
         let mut peer = HttpPeer::new(self.host.address()?, true, self.origin.host.clone());
         peer.options = self.options.clone();
         peer.options.custom_l4 = opener.map(|opener| opener as _);
+        peer.group_key = self.shares.own() as u64;
         Some(peer)
     }
 
     /// For an attempt that looked for a connection so many times before.
-    pub fn opener(&self, looks: u32) -> Arc<Opener> {
-        Arc::new(Opener {
+    pub fn opener(&self, looks: u32) -> Option<Arc<Opener>> {
+        let gate = self.gate()?.clone();
+        Some(Arc::new(Opener {
             looks,
-            gate: self.gate.clone(),
+            gate,
             turn: Mutex::default(),
-        })
+        }))
+    }
+
+    /// What its connections turned out to speak.
+    pub fn learned(&self, multiplexes: bool) {
+        if let Some(gate) = self.gate() {
+            gate.learned(multiplexes);
+        }
+    }
+
+    fn gate(&self) -> Option<&ConnectGate> {
+        self.gates.get(self.shares.own())
     }
 
     /// A connection to `address` could not be made.
@@ -192,7 +211,7 @@ mod tests {
         };
         let resolver = Resolver::new([(origin.host.clone(), origin.port)], &BTreeMap::new());
         let host = resolver.host(&origin.host, origin.port).unwrap();
-        DirectServer::new(origin, host, &limits())
+        DirectServer::new(origin, host, &limits(), Shares::ONE)
     }
 
     #[test]
@@ -220,7 +239,7 @@ mod tests {
         let server = server();
         let address = PeerAddr::Inet("192.0.2.1:443".parse().unwrap());
 
-        let first = server.opener(0).connect(&address).await;
+        let first = server.opener(0).unwrap().connect(&address).await;
 
         assert_eq!(*first.err().unwrap().etype(), LOOK_AGAIN);
     }
@@ -230,7 +249,7 @@ mod tests {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = PeerAddr::Inet(nobody.local_addr().unwrap());
         let server = server();
-        let (first, second, third) = (server.opener(1), server.opener(1), server.opener(1));
+        let [first, second, third] = [(); 3].map(|()| server.opener(1).unwrap());
         let _stream = first.connect(&address).await.unwrap();
 
         let (waited, ()) = tokio::join!(second.connect(&address), async { first.opened() });

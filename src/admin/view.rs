@@ -116,6 +116,7 @@ fn jar_shown(jar: &Jar, now: SystemTime) -> Value {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::num::NonZeroU32;
     use std::time::Duration;
 
     use crate::clock::{Clock, ManualClock};
@@ -165,6 +166,18 @@ mod tests {
         }
     }
 
+    fn auth(master: Option<&str>) -> Auth {
+        Auth {
+            master_key: master.map(Secret::new),
+            accept_master_key: true,
+            keys_file: None,
+            litellm: false,
+            allow_anonymous: false,
+            hosts: Vec::new(),
+            failed_attempts_per_minute: NonZeroU32::MIN,
+        }
+    }
+
     fn config(admin: &str, master: Option<&str>) -> Config {
         Config {
             listen: Vec::new(),
@@ -205,15 +218,7 @@ mod tests {
                 max_delay: Duration::ZERO,
                 budget: 0.2,
             },
-            auth: Auth {
-                master_key: master.map(Secret::new),
-                accept_master_key: true,
-                keys_file: None,
-                litellm: false,
-                allow_anonymous: false,
-                hosts: Vec::new(),
-                failed_attempts_per_minute: std::num::NonZeroU32::MIN,
-            },
+            auth: auth(master),
             limits: Limits::default(),
             prices: Prices::default(),
             trusted_proxies: Vec::new(),

@@ -640,11 +640,12 @@ async fn what_the_file_says_now_takes_the_place_of_what_it_said() {
 async fn the_master_key_may_be_for_administration_alone() {
     let only_listed = |auth: &mut Auth| auth.accept_master_key = false;
     let world = with_keys(vec![listed("anna", "sk-anna")], only_listed);
-    let headers = headers(&["sk-anna", "sk-master"]);
+    let both = headers(&["sk-anna", "sk-master"]);
 
     assert_eq!(world.name(&["sk-master"]).await, Err(Refusal::MasterKey));
     assert_eq!(world.name(&["sk-anna"]).await.unwrap(), "anna");
-    assert!(world.ring.bars(&Presented::of(&headers, None)));
+    assert!(world.ring.bars(&both, None));
+    assert!(!world.ring.bars(&headers(&["sk-anna"]), None));
     assert!(world.litellm.asked().is_empty());
 }
 

@@ -1,5 +1,6 @@
 //! Whose key is this? The keys file's and the master key are compared, LiteLLM's are asked about and remembered.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,9 +57,16 @@ pub enum Attempt {
 
 /// Keys that only LiteLLM may know.
 pub struct Question {
-    keys: Vec<(Fingerprint, Secret)>,
+    keys: Vec<Asked>,
     /// Of the keys that are already known to be refused.
     refusal: Refusal,
+}
+
+struct Asked {
+    print: Fingerprint,
+    key: Secret,
+    /// From where it was presented, if it was never good before: it may be a guess.
+    stranger: Option<IpAddr>,
 }
 
 impl KeyRing {
@@ -119,7 +127,7 @@ impl KeyRing {
             return Attempt::Ready(hosts.admit(presented).map(|()| Caller::anonymous()));
         }
         let attempt = match &self.litellm {
-            Some(asking) => self.remembered(asking, strange, refusal),
+            Some(asking) => self.remembered(asking, strange, refusal, presented.address),
             None if refusal == Refusal::Missing && !self.is_open() => {
                 Attempt::Ready(Err(Refusal::Off))
             }
@@ -151,9 +159,9 @@ impl KeyRing {
             return Err(Refusal::CannotAsk);
         };
         let mut refusal = question.refusal;
-        for (print, key) in &question.keys {
+        for asked in &question.keys {
             let verdict = tokio::select! {
-                verdict = self.verdict(asking, print, key) => verdict,
+                verdict = self.verdict(asking, asked) => verdict,
                 () = self.clock.sleep(PATIENCE) => Err(Refusal::CannotAsk),
             };
             match verdict.and_then(|key| self.unexpired(Caller::key(key))) {
@@ -181,23 +189,25 @@ impl KeyRing {
         match attempt {
             Attempt::Ready(Err(refusal)) => Attempt::Ready(Err(self.counted(refusal, presented))),
             Attempt::Ask(mut question) => {
-                let Some(retry_after) = self.wait(presented) else {
-                    return Attempt::Ask(question);
-                };
-                let cache = self.litellm.as_ref().map(|asking| &asking.cache);
-                let is_known = |print: &Fingerprint| cache.is_some_and(|c| c.has_heard_of(print));
-                question.keys.retain(|(print, _)| is_known(print));
-                if question.keys.is_empty() {
-                    return Attempt::Ready(Err(Refusal::TooManyFailures { retry_after }));
+                let mut longest = None;
+                question.keys.retain(|asked| {
+                    let wait = self.wait(asked);
+                    longest = longest.max(wait);
+                    wait.is_none()
+                });
+                match longest {
+                    Some(retry_after) if question.keys.is_empty() => {
+                        Attempt::Ready(Err(Refusal::TooManyFailures { retry_after }))
+                    }
+                    _ => Attempt::Ask(question),
                 }
-                Attempt::Ask(question)
             }
             ready @ Attempt::Ready(Ok(_)) => ready,
         }
     }
 
-    fn wait(&self, presented: &Presented<'_>) -> Option<Duration> {
-        let wait = self.attempts.wait(presented.address?, self.clock.now());
+    fn wait(&self, asked: &Asked) -> Option<Duration> {
+        let wait = self.attempts.wait(asked.stranger?, self.clock.now());
         (!wait.is_zero()).then_some(wait)
     }
 
@@ -220,12 +230,17 @@ impl KeyRing {
         asking: &Asking,
         keys: Vec<(Fingerprint, &str)>,
         mut refusal: Refusal,
+        address: Option<IpAddr>,
     ) -> Attempt {
         let now = self.clock.now();
         let mut unknown = Vec::new();
         for (print, key) in keys {
             let Some(verdict) = asking.cache.peek(&print, now) else {
-                unknown.push((print, Secret::new(key)));
+                unknown.push(Asked {
+                    print,
+                    key: Secret::new(key),
+                    stranger: address.filter(|_| !asking.cache.has_heard_of(&print)),
+                });
                 continue;
             };
             match verdict.and_then(|key| self.unexpired(Caller::key(key))) {
@@ -242,13 +257,17 @@ impl KeyRing {
         })
     }
 
-    async fn verdict(&self, asking: &Asking, print: &Fingerprint, key: &Secret) -> Verdict {
-        let slot = asking.cache.slot(print, self.clock.now());
+    async fn verdict(&self, asking: &Asking, asked: &Asked) -> Verdict {
+        let slot = asking.cache.slot(&asked.print, self.clock.now());
         let ask = async {
             let Ok(_place) = asking.places.acquire().await else {
                 return Err(Refusal::CannotAsk);
             };
-            key_info::ask(&*asking.api, print, key).await
+            // Others of its address may have failed while it stood in line.
+            if let Some(retry_after) = self.wait(asked) {
+                return Err(Refusal::TooManyFailures { retry_after });
+            }
+            key_info::ask(&*asking.api, &asked.print, &asked.key).await
         };
         slot.verdict(ask, || self.clock.now()).await
     }

@@ -735,6 +735,36 @@ async fn after_too_many_failures_an_address_waits_and_its_guesses_reach_nobody()
 }
 
 #[tokio::test]
+async fn guesses_that_stand_in_line_together_are_not_all_asked_about() {
+    let litellm = Script::shut();
+    let world = world(&litellm);
+    let guesses: Vec<_> = (0..300)
+        .map(|n| {
+            let ring = Arc::clone(&world.ring);
+            tokio::spawn(async move {
+                let headers = headers(&[&format!("sk-guess-{n}")]);
+                let presented = Presented::of(&headers, None).at(HERE.parse().ok());
+                ring.authenticate(&presented).await.err()
+            })
+        })
+        .collect();
+    while world.clock.sleepers() < 300 {
+        tokio::task::yield_now().await;
+    }
+
+    litellm.open();
+
+    let mut slowed = 0;
+    for guess in guesses {
+        let refusal = guess.await.unwrap();
+        slowed += usize::from(matches!(refusal, Some(Refusal::TooManyFailures { .. })));
+    }
+    assert_eq!(slowed, 300 - 3);
+    let asked = litellm.asked().len();
+    assert!(asked <= AT_ONCE + 3, "{asked} of 300 were asked about");
+}
+
+#[tokio::test]
 async fn good_keys_pass_whatever_others_at_their_address_do() {
     let litellm = Script::new().knows("sk-alice", &json!({"key_alias": "alice"}));
     let mut auth = auth();

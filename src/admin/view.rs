@@ -116,6 +116,7 @@ fn jar_shown(jar: &Jar, now: SystemTime) -> Value {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::num::NonZeroU32;
     use std::time::Duration;
 
     use crate::clock::{Clock, ManualClock};
@@ -173,7 +174,7 @@ mod tests {
             litellm: false,
             allow_anonymous: false,
             hosts: Vec::new(),
-            failed_attempts_per_minute: std::num::NonZeroU32::MIN,
+            failed_attempts_per_minute: NonZeroU32::MIN,
         }
     }
 

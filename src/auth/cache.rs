@@ -88,6 +88,8 @@ fn life(verdict: &Verdict) -> Duration {
     match verdict {
         Ok(_) => GOOD,
         Err(Refusal::CannotAsk) => UNASKED,
+        // That is of an address and no key.
+        Err(Refusal::TooManyFailures { .. }) => Duration::ZERO,
         Err(_) => BAD,
     }
 }

@@ -1,8 +1,10 @@
 //! Whose key is this? The keys file's and the master key are compared, LiteLLM's are asked about and remembered.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
@@ -13,7 +15,7 @@ use super::attempts::Attempts;
 use super::cache::{Cache, Verdict};
 use super::key_info;
 use super::listed::Listed;
-use super::{Caller, Fingerprint, LiteLlmApi, Presented, Refusal};
+use super::{Caller, Fingerprint, LiteLlmApi, Presented, Refusal, any_key};
 
 /// Questions to LiteLLM at one time; made-up keys must not overrun it.
 const AT_ONCE: usize = 32;
@@ -55,9 +57,16 @@ pub enum Attempt {
 
 /// Keys that only LiteLLM may know.
 pub struct Question {
-    keys: Vec<(Fingerprint, Secret)>,
+    keys: Vec<Asked>,
     /// Of the keys that are already known to be refused.
     refusal: Refusal,
+}
+
+struct Asked {
+    print: Fingerprint,
+    key: Secret,
+    /// From where it was presented, if it was never good before: it may be a guess.
+    stranger: Option<IpAddr>,
 }
 
 impl KeyRing {
@@ -118,7 +127,7 @@ impl KeyRing {
             return Attempt::Ready(hosts.admit(presented).map(|()| Caller::anonymous()));
         }
         let attempt = match &self.litellm {
-            Some(asking) => self.remembered(asking, strange, refusal),
+            Some(asking) => self.remembered(asking, strange, refusal, presented.address),
             None if refusal == Refusal::Missing && !self.is_open() => {
                 Attempt::Ready(Err(Refusal::Off))
             }
@@ -134,10 +143,14 @@ impl KeyRing {
         self.replaces.then(|| self.try_authenticate(presented))
     }
 
-    /// What LiteLLM would let pass although the master key may not be used so here.
-    pub fn bars(&self, presented: &Presented<'_>) -> bool {
-        let is_master = |key| self.ours.is_master(&Fingerprint::of(key));
-        !self.ours.master_serves && presented.credentials.iter().any(is_master)
+    /// Whether LiteLLM would find the master key, which may not be used so here, where ever it looks.
+    pub fn bars(&self, headers: &HeaderMap, query: Option<&str>) -> bool {
+        if self.ours.master_serves || self.ours.master.is_none() {
+            return false;
+        }
+        any_key(headers, query, |key| {
+            self.ours.is_master(&Fingerprint::of(key))
+        })
     }
 
     /// Asks LiteLLM about the keys of a question, each at most once at a time.
@@ -146,9 +159,9 @@ impl KeyRing {
             return Err(Refusal::CannotAsk);
         };
         let mut refusal = question.refusal;
-        for (print, key) in &question.keys {
+        for asked in &question.keys {
             let verdict = tokio::select! {
-                verdict = self.verdict(asking, print, key) => verdict,
+                verdict = self.verdict(asking, asked) => verdict,
                 () = self.clock.sleep(PATIENCE) => Err(Refusal::CannotAsk),
             };
             match verdict.and_then(|key| self.unexpired(Caller::key(key))) {
@@ -176,23 +189,25 @@ impl KeyRing {
         match attempt {
             Attempt::Ready(Err(refusal)) => Attempt::Ready(Err(self.counted(refusal, presented))),
             Attempt::Ask(mut question) => {
-                let Some(retry_after) = self.wait(presented) else {
-                    return Attempt::Ask(question);
-                };
-                let cache = self.litellm.as_ref().map(|asking| &asking.cache);
-                let is_known = |print: &Fingerprint| cache.is_some_and(|c| c.has_heard_of(print));
-                question.keys.retain(|(print, _)| is_known(print));
-                if question.keys.is_empty() {
-                    return Attempt::Ready(Err(Refusal::TooManyFailures { retry_after }));
+                let mut longest = None;
+                question.keys.retain(|asked| {
+                    let wait = self.wait(asked);
+                    longest = longest.max(wait);
+                    wait.is_none()
+                });
+                match longest {
+                    Some(retry_after) if question.keys.is_empty() => {
+                        Attempt::Ready(Err(Refusal::TooManyFailures { retry_after }))
+                    }
+                    _ => Attempt::Ask(question),
                 }
-                Attempt::Ask(question)
             }
             ready @ Attempt::Ready(Ok(_)) => ready,
         }
     }
 
-    fn wait(&self, presented: &Presented<'_>) -> Option<Duration> {
-        let wait = self.attempts.wait(presented.address?, self.clock.now());
+    fn wait(&self, asked: &Asked) -> Option<Duration> {
+        let wait = self.attempts.wait(asked.stranger?, self.clock.now());
         (!wait.is_zero()).then_some(wait)
     }
 
@@ -215,12 +230,17 @@ impl KeyRing {
         asking: &Asking,
         keys: Vec<(Fingerprint, &str)>,
         mut refusal: Refusal,
+        address: Option<IpAddr>,
     ) -> Attempt {
         let now = self.clock.now();
         let mut unknown = Vec::new();
         for (print, key) in keys {
             let Some(verdict) = asking.cache.peek(&print, now) else {
-                unknown.push((print, Secret::new(key)));
+                unknown.push(Asked {
+                    print,
+                    key: Secret::new(key),
+                    stranger: address.filter(|_| !asking.cache.has_heard_of(&print)),
+                });
                 continue;
             };
             match verdict.and_then(|key| self.unexpired(Caller::key(key))) {
@@ -237,13 +257,17 @@ impl KeyRing {
         })
     }
 
-    async fn verdict(&self, asking: &Asking, print: &Fingerprint, key: &Secret) -> Verdict {
-        let slot = asking.cache.slot(print, self.clock.now());
+    async fn verdict(&self, asking: &Asking, asked: &Asked) -> Verdict {
+        let slot = asking.cache.slot(&asked.print, self.clock.now());
         let ask = async {
             let Ok(_place) = asking.places.acquire().await else {
                 return Err(Refusal::CannotAsk);
             };
-            key_info::ask(&*asking.api, print, key).await
+            // Others of its address may have failed while it stood in line.
+            if let Some(retry_after) = self.wait(asked) {
+                return Err(Refusal::TooManyFailures { retry_after });
+            }
+            key_info::ask(&*asking.api, &asked.print, &asked.key).await
         };
         slot.verdict(ask, || self.clock.now()).await
     }

@@ -153,6 +153,16 @@ impl Answer {
         answer
     }
 
+    fn refused(refusal: Refusal) -> Self {
+        let answer = Self::new(refusal.status(), refusal.code(), refusal.to_string());
+        match refusal {
+            // Whether the key is good is not known, and soon asked again.
+            Refusal::CannotAsk => answer.again_after(1),
+            Refusal::TooManyFailures { retry_after } => answer.after(retry_after),
+            _ => answer,
+        }
+    }
+
     fn unroutable(error: &ScanError) -> Self {
         let mut answer = Self::new(400, "bad_body", error.to_string());
         answer.param = error.param().map(str::to_owned);
@@ -249,15 +259,7 @@ impl Rejection {
                 "the gateway holds as many request bodies as it may (`limits.bodies_in_flight`)",
             )
             .again_after(1),
-            Self::Caller(refusal) => {
-                let answer = Answer::new(refusal.status(), refusal.code(), refusal.to_string());
-                match refusal {
-                    // Whether the key is good is not known, and soon asked again.
-                    Refusal::CannotAsk => answer.again_after(1),
-                    Refusal::TooManyFailures { retry_after } => answer.after(*retry_after),
-                    _ => answer,
-                }
-            }
+            Self::Caller(refusal) => Answer::refused(*refusal),
             Self::Limit(refusal) => Answer::limited(refusal),
             Self::NoMemoryUser => Answer::new(
                 400,

@@ -78,7 +78,8 @@ async fn decide(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Ad
     let target = Target::of(session.req_header(), &ctx.snapshot.config.limits)?;
     refuse_two_framings(session)?;
     let head = session.req_header();
-    if target.is_inference(head.uri.path()) && ctx.snapshot.keys.bars(&presented(session)) {
+    let (keys, uri) = (&ctx.snapshot.keys, &head.uri);
+    if target.is_inference(uri.path()) && keys.bars(&head.headers, uri.query()) {
         return Err(Rejection::Caller(Refusal::MasterKey).into());
     }
     match &target {
@@ -187,7 +188,6 @@ pub(super) async fn authenticate(
     route: Option<&Route>,
 ) -> Result<Caller, Rejection> {
     let caller = identify(session, ctx).await.map_err(Rejection::Caller)?;
-    ctx.vouch();
     if let Some(route) = route {
         may_use(&caller, route)?;
     }
@@ -199,7 +199,9 @@ pub(super) async fn identify(session: &Session, ctx: &RequestCtx) -> Result<Call
     let snapshot = &ctx.snapshot;
     let address = client::address(session, &snapshot.config.trusted_proxies);
     let presented = presented(session).at(address);
-    snapshot.keys.authenticate(&presented).await
+    let caller = snapshot.keys.authenticate(&presented).await?;
+    ctx.vouch();
+    Ok(caller)
 }
 
 pub(super) fn may_use(caller: &Caller, route: &Route) -> Result<(), Rejection> {

@@ -44,14 +44,15 @@ fn judge(snapshot: &Snapshot, path: &Path, reading: &Reading) {
         Ok(text) => KeysFile::parse(text, &file).map_err(|faults| faults.to_string()),
         Err(error) => Err(format!("{file}: {error}")),
     };
-    snapshot.metrics.keys_file_loaded(keys.is_ok());
     match keys {
         Ok(keys) => {
             snapshot.keys.list(&keys);
+            snapshot.metrics.keys_file_loaded(true);
             let disabled = keys.iter().filter(|key| key.disabled).count();
             log::info!(target: "memgate::auth", "{file} has changed: {} keys, {disabled} of them disabled", keys.len());
         }
         Err(problem) => {
+            snapshot.metrics.keys_file_loaded(false);
             log::error!(target: "memgate::auth", "the keys stay as they were: {problem}");
         }
     }

@@ -640,11 +640,12 @@ async fn what_the_file_says_now_takes_the_place_of_what_it_said() {
 async fn the_master_key_may_be_for_administration_alone() {
     let only_listed = |auth: &mut Auth| auth.accept_master_key = false;
     let world = with_keys(vec![listed("anna", "sk-anna")], only_listed);
-    let headers = headers(&["sk-anna", "sk-master"]);
+    let both = headers(&["sk-anna", "sk-master"]);
 
     assert_eq!(world.name(&["sk-master"]).await, Err(Refusal::MasterKey));
     assert_eq!(world.name(&["sk-anna"]).await.unwrap(), "anna");
-    assert!(world.ring.bars(&Presented::of(&headers, None)));
+    assert!(world.ring.bars(&both, None));
+    assert!(!world.ring.bars(&headers(&["sk-anna"]), None));
     assert!(world.litellm.asked().is_empty());
 }
 
@@ -731,6 +732,36 @@ async fn after_too_many_failures_an_address_waits_and_its_guesses_reach_nobody()
         world.name_from(HERE, "sk-guess-5").await,
         Err(Refusal::Unknown)
     );
+}
+
+#[tokio::test]
+async fn guesses_that_stand_in_line_together_are_not_all_asked_about() {
+    let litellm = Script::shut();
+    let world = world(&litellm);
+    let guesses: Vec<_> = (0..300)
+        .map(|n| {
+            let ring = Arc::clone(&world.ring);
+            tokio::spawn(async move {
+                let headers = headers(&[&format!("sk-guess-{n}")]);
+                let presented = Presented::of(&headers, None).at(HERE.parse().ok());
+                ring.authenticate(&presented).await.err()
+            })
+        })
+        .collect();
+    while world.clock.sleepers() < 300 {
+        tokio::task::yield_now().await;
+    }
+
+    litellm.open();
+
+    let mut slowed = 0;
+    for guess in guesses {
+        let refusal = guess.await.unwrap();
+        slowed += usize::from(matches!(refusal, Some(Refusal::TooManyFailures { .. })));
+    }
+    assert_eq!(slowed, 300 - 3);
+    let asked = litellm.asked().len();
+    assert!(asked <= AT_ONCE + 3, "{asked} of 300 were asked about");
 }
 
 #[tokio::test]

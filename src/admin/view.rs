@@ -46,6 +46,9 @@ impl View for GatewayView {
         if !direct && !snapshot.litellm.backends.any_healthy() {
             reasons.push("no route can serve");
         }
+        if self.gateway.doorway.is_full() {
+            reasons.push("no room for another connection");
+        }
         reasons
     }
 
@@ -113,6 +116,7 @@ fn jar_shown(jar: &Jar, now: SystemTime) -> Value {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::num::NonZeroU32;
     use std::time::Duration;
 
     use crate::clock::{Clock, ManualClock};
@@ -162,19 +166,6 @@ mod tests {
         }
     }
 
-    fn limits() -> Limits {
-        let second = Duration::from_secs(1);
-        Limits {
-            body: 1024,
-            bodies_in_flight: 4096,
-            header_timeout: second,
-            body_timeout: second,
-            connect_timeout: second,
-            first_byte_timeout: second,
-            idle_timeout: second,
-        }
-    }
-
     fn auth(master: Option<&str>) -> Auth {
         Auth {
             master_key: master.map(Secret::new),
@@ -183,7 +174,7 @@ mod tests {
             litellm: false,
             allow_anonymous: false,
             hosts: Vec::new(),
-            failed_attempts_per_minute: std::num::NonZeroU32::MIN,
+            failed_attempts_per_minute: NonZeroU32::MIN,
         }
     }
 
@@ -228,7 +219,7 @@ mod tests {
                 budget: 0.2,
             },
             auth: auth(master),
-            limits: limits(),
+            limits: Limits::default(),
             prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
@@ -13,7 +14,7 @@ use super::attempts::Attempts;
 use super::cache::{Cache, Verdict};
 use super::key_info;
 use super::listed::Listed;
-use super::{Caller, Fingerprint, LiteLlmApi, Presented, Refusal};
+use super::{Caller, Fingerprint, LiteLlmApi, Presented, Refusal, any_key};
 
 /// Questions to LiteLLM at one time; made-up keys must not overrun it.
 const AT_ONCE: usize = 32;
@@ -134,10 +135,14 @@ impl KeyRing {
         self.replaces.then(|| self.try_authenticate(presented))
     }
 
-    /// What LiteLLM would let pass although the master key may not be used so here.
-    pub fn bars(&self, presented: &Presented<'_>) -> bool {
-        let is_master = |key| self.ours.is_master(&Fingerprint::of(key));
-        !self.ours.master_serves && presented.credentials.iter().any(is_master)
+    /// Whether LiteLLM would find the master key, which may not be used so here, where ever it looks.
+    pub fn bars(&self, headers: &HeaderMap, query: Option<&str>) -> bool {
+        if self.ours.master_serves || self.ours.master.is_none() {
+            return false;
+        }
+        any_key(headers, query, |key| {
+            self.ours.is_master(&Fingerprint::of(key))
+        })
     }
 
     /// Asks LiteLLM about the keys of a question, each at most once at a time.

@@ -21,4 +21,5 @@ pub use fingerprint::{Fingerprint, KeyId};
 pub use keyring::{Attempt, KeyRing, Question};
 pub use litellm::{ClientError, LiteLlmApi, LiteLlmClient, Reply, Unreachable};
 pub use presented::Presented;
+use presented::any_key;
 pub use refusal::Refusal;

@@ -12,6 +12,9 @@ const AZURE: HeaderName = HeaderName::from_static("api-key");
 const ANTHROPIC: HeaderName = HeaderName::from_static("x-api-key");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// How a browser's WebSocket says its key, as a subprotocol.
+const IN_PROTOCOL: &str = "openai-insecure-api-key.";
+
 /// More keys than any client sends; what is beyond is not looked at.
 const MOST: usize = 8;
 
@@ -86,6 +89,24 @@ fn credentials(headers: &HeaderMap) -> Credentials<'_> {
     found
 }
 
+/// Whether any word in the head is such a key: LiteLLM reads keys from more fields than any client of ours uses.
+pub(super) fn any_key(
+    headers: &HeaderMap,
+    query: Option<&str>,
+    is_key: impl Fn(&str) -> bool,
+) -> bool {
+    let fields = headers.values().filter_map(|value| value.to_str().ok());
+    let words = fields.flat_map(|field| field.split([' ', ',']));
+    let pairs = query.unwrap_or_default().split('&');
+    let mut values = pairs
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(_, value)| percent_encoding::percent_decode_str(value).decode_utf8_lossy());
+    values.any(|value| is_key(&value))
+        || words
+            .into_iter()
+            .any(|word| is_key(word.strip_prefix(IN_PROTOCOL).unwrap_or(word)))
+}
+
 fn key<'v>(name: &HeaderName, value: &'v str) -> Option<&'v str> {
     let value = value.trim();
     let key = match value.split_at_checked(7) {
@@ -139,6 +160,27 @@ mod tests {
         ]);
 
         assert_eq!(shown(&headers), ["same"]);
+    }
+
+    #[test]
+    fn a_key_is_found_wherever_litellm_looks_for_one() {
+        let is_key = |word: &str| word == "sk-1";
+        for (name, value) in [
+            ("authorization", "Bearer sk-1"),
+            ("authorization", "Basic sk-1"),
+            ("x-goog-api-key", "sk-1"),
+            ("ocp-apim-subscription-key", "sk-1"),
+            (
+                "sec-websocket-protocol",
+                "realtime, openai-insecure-api-key.sk-1",
+            ),
+        ] {
+            let headers = headers(&[("accept", "*/*"), (name, value)]);
+            assert!(any_key(&headers, None, is_key), "{name}: {value}");
+        }
+        let none = headers(&[("x-api-key", "sk-12")]);
+        assert!(any_key(&none, Some("a=b&key=sk%2D1"), is_key));
+        assert!(!any_key(&none, Some("key=sk-2&sk-1"), is_key));
     }
 
     #[test]

@@ -63,21 +63,21 @@ impl Config {
             .config
             .as_deref()
             .and_then(|path| own_tree(path, &mut notes));
-        let mut resolved = as_written.clone();
-        if let Some(root) = &mut resolved {
-            own::substitute(root, &sources.env, &mut notes);
-        }
         let base = sources
             .config
             .as_deref()
             .map_or(Path::new(""), source::directory);
+        let mut resolved = as_written.clone();
+        if let Some(root) = &mut resolved {
+            own::substitute(root, base, &sources.env, &mut notes);
+        }
         let own = own::read(resolved.as_ref(), base, sources, &mut notes);
         let file = match &own.litellm.config {
             Some(named) => litellm::read(named, &own.direct.domains, &sources.env, &mut notes),
             None => LiteLlmFile::without(&sources.env),
         };
-        audit::secrets(
-            as_written.as_ref(),
+        let holders = audit::secrets(
+            as_written.as_ref().map(|root| (root, base)),
             file.root.as_ref(),
             &sources.env,
             &mut notes,
@@ -88,6 +88,7 @@ impl Config {
         let files = sources.config.iter().chain(keys).chain(&file.files);
         let files = files.cloned().collect();
         let config = assemble(own, file, &mut notes);
+        audit::open_files(holders, &config, &mut notes);
         let warnings = notes.into_warnings()?;
         Ok(Loaded {
             config,

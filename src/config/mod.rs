@@ -14,6 +14,7 @@ mod secret;
 mod section;
 mod settings;
 mod source;
+mod tls;
 mod translation;
 mod units;
 mod yaml;
@@ -27,6 +28,7 @@ pub use load::{Loaded, Sources};
 pub use prices::{ModelPattern, Price, Prices};
 pub use secret::Secret;
 pub use settings::*;
+pub use tls::TlsFault;
 pub use translation::{Effort, ThinkingKind, Traits, Translation, begins};
 
 /// The tree that PyYAML's `safe_load` would make of this text, in JSON; what JSON cannot say becomes an

@@ -266,10 +266,10 @@ pub(super) fn literal(node: &Node) -> Option<Value> {
     }
 }
 
-/// A value in a message; the text of a variable may be a secret and is not shown.
+/// A value in a message; what stands elsewhere may be a secret and is not shown.
 fn shown(node: &Node) -> String {
     match &node.value {
-        _ if node.from_env => "taken from a variable whose value does not fit".to_owned(),
+        _ if node.from_env => "taken from a variable or file whose value does not fit".to_owned(),
         Value::Str(text) if text.len() <= 40 => format!("`{text}`"),
         Value::Int(n) => format!("`{n}`"),
         Value::Float(n) => format!("`{n}`"),

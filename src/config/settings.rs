@@ -227,14 +227,31 @@ pub struct Limits {
     pub body: usize,
     /// Bytes of all held bodies together.
     pub bodies_in_flight: usize,
+    /// Fields of a request's head.
+    pub headers: usize,
+    /// Bytes of a request's head.
+    pub head: usize,
+    /// Bytes of a request's target.
+    pub uri: usize,
     pub header_timeout: Duration,
     /// Without 64 KiB of progress.
     pub body_timeout: Duration,
+    /// For one piece of an answer to a client that reads slowly.
+    pub write_timeout: Duration,
+    /// Silence of a client between two requests.
+    pub keepalive_timeout: Duration,
     pub connect_timeout: Duration,
     /// To the upstream's final response head.
     pub first_byte_timeout: Duration,
     /// Silence between two reads of an upstream body.
     pub idle_timeout: Duration,
+    /// Clients' connections at one time.
+    pub connections: usize,
+    /// Those of one address on which no valid key was presented.
+    pub connections_per_address: usize,
+    /// Requests of one connection.
+    pub connection_requests: usize,
+    pub connection_age: Duration,
 }
 
 #[derive(Clone, Debug)]

@@ -10,6 +10,8 @@ use crate::translate::Unsupported;
 use crate::wire::{Dialect, ErrorKind, Said};
 
 const NOT_EXPOSED: &str = "this path is not open here: the gateway passes LiteLLM's inference paths only; `litellm.expose: all` in its configuration opens the rest";
+const HEAD_TOO_LARGE: &str =
+    "the head has more fields or bytes than are allowed (`limits.headers`, `limits.head`)";
 const NOT_ALLOWED: &str = "this port leads only to the hosts in `egress.allow`: write the path as /v3/PROVIDER/… for the first of them, or /HOST/v3/PROVIDER/…";
 
 /// Why a request is answered here and goes no further.
@@ -18,6 +20,9 @@ pub enum Rejection {
     /// The request line or headers are unsound.
     Head(&'static str),
     HeadTooLarge,
+    TargetTooLong {
+        limit: usize,
+    },
     /// The allowed methods.
     Method(&'static str),
     Expectation,
@@ -148,6 +153,16 @@ impl Answer {
         answer
     }
 
+    fn refused(refusal: Refusal) -> Self {
+        let answer = Self::new(refusal.status(), refusal.code(), refusal.to_string());
+        match refusal {
+            // Whether the key is good is not known, and soon asked again.
+            Refusal::CannotAsk => answer.again_after(1),
+            Refusal::TooManyFailures { retry_after } => answer.after(retry_after),
+            _ => answer,
+        }
+    }
+
     fn unroutable(error: &ScanError) -> Self {
         let mut answer = Self::new(400, "bad_body", error.to_string());
         answer.param = error.param().map(str::to_owned);
@@ -195,10 +210,25 @@ impl Answer {
 }
 
 impl Rejection {
+    /// Of a client that says such a thing nobody knows where its next request would begin.
+    pub fn ends_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Head(_) | Self::HeadTooLarge | Self::TargetTooLong { .. }
+        )
+    }
+
     pub fn answer(&self, dialect: Dialect) -> Answer {
         match self {
             Self::Head(reason) => Answer::new(400, "bad_request", *reason),
-            Self::HeadTooLarge => Answer::new(431, "head_too_large", "the head is too large"),
+            Self::HeadTooLarge => Answer::new(431, "head_too_large", HEAD_TOO_LARGE),
+            Self::TargetTooLong { limit } => Answer::new(
+                414,
+                "target_too_long",
+                format!(
+                    "the request target is longer than the {limit} bytes allowed (`limits.uri`)"
+                ),
+            ),
             Self::Method(allow) => Answer::only(allow),
             Self::Expectation => Answer::new(
                 417,
@@ -229,15 +259,7 @@ impl Rejection {
                 "the gateway holds as many request bodies as it may (`limits.bodies_in_flight`)",
             )
             .again_after(1),
-            Self::Caller(refusal) => {
-                let answer = Answer::new(refusal.status(), refusal.code(), refusal.to_string());
-                match refusal {
-                    // Whether the key is good is not known, and soon asked again.
-                    Refusal::CannotAsk => answer.again_after(1),
-                    Refusal::TooManyFailures { retry_after } => answer.after(*retry_after),
-                    _ => answer,
-                }
-            }
+            Self::Caller(refusal) => Answer::refused(*refusal),
             Self::Limit(refusal) => Answer::limited(refusal),
             Self::NoMemoryUser => Answer::new(
                 400,

@@ -23,14 +23,14 @@ use crate::identity::MemoryUser;
 use crate::routing::{Route, qualified};
 use crate::wire::Dialect;
 
-const DOWNSTREAM_WRITE: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Bounds on a client's connection that Pingora leaves open.
 pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
     relay::unwrap(session, &ctx.custody);
-    session.set_read_timeout(Some(ctx.snapshot.config.limits.body_timeout));
-    session.set_write_timeout(Some(DOWNSTREAM_WRITE));
+    let limits = &ctx.snapshot.config.limits;
+    session.set_read_timeout(Some(limits.body_timeout));
+    session.set_write_timeout(Some(limits.write_timeout));
     session.set_total_drain_timeout(Some(DRAIN));
     session.set_ignore_info_resp(true);
     let head = session.req_header();
@@ -75,10 +75,11 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx, door: Doo
 }
 
 async fn decide(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Admitted>, Unread> {
-    let target = Target::of(session.req_header())?;
+    let target = Target::of(session.req_header(), &ctx.snapshot.config.limits)?;
     refuse_two_framings(session)?;
     let head = session.req_header();
-    if target.is_inference(head.uri.path()) && ctx.snapshot.keys.bars(&presented(session)) {
+    let (keys, uri) = (&ctx.snapshot.keys, &head.uri);
+    if target.is_inference(uri.path()) && keys.bars(&head.headers, uri.query()) {
         return Err(Rejection::Caller(Refusal::MasterKey).into());
     }
     match &target {
@@ -198,7 +199,9 @@ pub(super) async fn identify(session: &Session, ctx: &RequestCtx) -> Result<Call
     let snapshot = &ctx.snapshot;
     let address = client::address(session, &snapshot.config.trusted_proxies);
     let presented = presented(session).at(address);
-    snapshot.keys.authenticate(&presented).await
+    let caller = snapshot.keys.authenticate(&presented).await?;
+    ctx.vouch();
+    Ok(caller)
 }
 
 pub(super) fn may_use(caller: &Caller, route: &Route) -> Result<(), Rejection> {

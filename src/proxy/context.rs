@@ -16,7 +16,7 @@ use super::stream::Tail;
 use super::translation::Translation;
 use crate::auth::Caller;
 use crate::cookies::CookieHeader;
-use crate::gateway::{DirectUpstream, Failure, Gateway, InFlight, Snapshot};
+use crate::gateway::{DirectUpstream, Failure, Gateway, Guest, InFlight, Snapshot};
 use crate::identity::{MemoryUser, Resolved};
 use crate::limits::{Admission, Standing};
 use crate::telemetry::{InFlight as LaneInFlight, RequestId, UpstreamMetrics};
@@ -34,6 +34,8 @@ pub struct RequestCtx {
     pub(super) dialect: Dialect,
     /// Where the client's session is while Pingora does not have it.
     pub(super) custody: Custody,
+    /// Whose connection it came by.
+    pub(super) guest: Option<Arc<Guest>>,
     pub(super) admitted: Option<Admitted>,
     pub(super) attempt: Attempt,
     pub(super) answered: Answered,
@@ -216,6 +218,7 @@ impl RequestCtx {
             request_id: RequestId::new(None),
             dialect: Dialect::OpenAi,
             custody: Custody::of_connection(),
+            guest: Guest::here(),
             admitted: None,
             attempt: Attempt::default(),
             answered: Answered::default(),
@@ -230,6 +233,18 @@ impl RequestCtx {
             self.request_id = RequestId::new(id);
         }
         self.dialect = dialect;
+    }
+
+    /// No valid key has come by its connection.
+    pub(super) fn is_strangers(&self) -> bool {
+        self.guest.as_ref().is_some_and(|guest| !guest.is_known())
+    }
+
+    /// A valid key came with it.
+    pub(super) fn vouch(&self) {
+        if let Some(guest) = &self.guest {
+            guest.vouch();
+        }
     }
 
     pub(super) fn upstream_metrics(&self) -> Option<&UpstreamMetrics> {

@@ -12,7 +12,9 @@ mod egress;
 mod errand;
 mod failure;
 mod forward;
+mod forwarded;
 mod head;
+mod head_check;
 mod judge;
 mod local;
 mod metering;
@@ -76,6 +78,10 @@ impl Proxy {
 
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
+    }
+
+    pub fn egress(&self) -> Option<SocketAddr> {
+        self.egress
     }
 
     /// No other listener has the egress port's address: the configuration says so.

@@ -19,6 +19,9 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     let left = ctx.answered.client_left;
     if left {
         ctx.snapshot.metrics.client_left();
+        if let Some(guest) = &ctx.guest {
+            guest.gave_up();
+        }
     }
     note_error_event(ctx);
     if let Some(kind) = ctx.answered.broken_stream {
@@ -36,28 +39,10 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
         .iter()
         .flat_map(|sent| sent.names.iter());
     let cookies: Vec<&str> = sent.map(String::as_str).collect();
-    let head = session.req_header();
     let record = AccessRecord {
         time: ctx.snapshot.clock.wall(),
         id: ctx.request_id.as_str(),
-        asked: Asked {
-            method: head.method.as_str(),
-            path: head.uri.path(),
-            protocol: if head.version == Version::HTTP_2 {
-                "HTTP/2"
-            } else {
-                "HTTP/1.1"
-            },
-            dialect: ctx.dialect.as_str(),
-            model: ctx
-                .admitted
-                .as_ref()
-                .and_then(|admitted| admitted.model.as_deref()),
-            stream: ctx
-                .admitted
-                .as_ref()
-                .is_some_and(|admitted| admitted.stream),
-        },
+        asked: asked(session, ctx),
         person: person(ctx),
         answer: answer(session, error, ctx),
         upstream: Upstreamed {
@@ -121,6 +106,23 @@ pub(super) fn note_attempt(ctx: &RequestCtx) {
     });
     if let Some(metrics) = ctx.upstream_metrics() {
         metrics.attempted(outcome);
+    }
+}
+
+fn asked<'a>(session: &'a Session, ctx: &'a RequestCtx) -> Asked<'a> {
+    let head = session.req_header();
+    let admitted = ctx.admitted.as_ref();
+    Asked {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        protocol: if head.version == Version::HTTP_2 {
+            "HTTP/2"
+        } else {
+            "HTTP/1.1"
+        },
+        dialect: ctx.dialect.as_str(),
+        model: admitted.and_then(|admitted| admitted.model.as_deref()),
+        stream: admitted.is_some_and(|admitted| admitted.stream),
     }
 }
 

@@ -11,7 +11,7 @@ use pingora_proxy::Session;
 
 use super::allowance;
 use super::context::{RequestCtx, names};
-use super::target::METHODS;
+use super::head_check::METHODS;
 use crate::gateway::{Answer, Rejection};
 use crate::wire::error_body;
 
@@ -29,6 +29,9 @@ pub(super) async fn reject(
     if session.is_body_empty() {
         // What carries nothing bills and writes nothing.
         answer.should_retry = answer.should_retry.filter(|again| *again);
+    }
+    if rejection.ends_connection() {
+        session.set_keepalive(None);
     }
     ctx.answered.refused = Some(answer.code);
     if let Rejection::Limit(refusal) = rejection {

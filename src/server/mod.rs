@@ -1,7 +1,9 @@
 //! How does the gateway come up and go down? Sockets, services, background work, stopping.
 
 mod background;
-mod connections;
+mod certificate;
+mod connection;
+mod entrance;
 mod keys;
 mod lifecycle;
 mod pid_file;
@@ -17,6 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::apps::HttpServerOptions;
+use pingora::listeners::tls::TlsSettings;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{ListenFds, RunArgs, Server, ShutdownWatch};
 use pingora::services::Service as PingoraService;
@@ -26,14 +29,14 @@ use pingora_proxy::http_proxy;
 use tokio::sync::watch;
 
 use self::background::Upkeep;
-use self::connections::Connections;
+use self::entrance::{Door, Entrance};
 use self::lifecycle::Lifecycle;
 pub use self::lifecycle::outlive_harmless_signals;
 use self::pid_file::PidFile;
 use self::sockets::{BoundListener, Sockets};
 use crate::admin;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, TlsFault};
 use crate::gateway::{BuildError, Gateway, Snapshot};
 use crate::proxy::Proxy;
 use crate::upstream::roots::RootBundle;
@@ -51,8 +54,8 @@ pub enum StartError {
         address: SocketAddr,
         error: io::Error,
     },
-    #[error("{file}: {reason}", file = file.display())]
-    Certificate { file: PathBuf, reason: String },
+    #[error("{cert}: {fault}", cert = cert.display())]
+    Certificate { cert: PathBuf, fault: TlsFault },
     #[error("direct.ca_file: {0}")]
     Roots(io::Error),
     #[error(transparent)]
@@ -165,12 +168,13 @@ impl Bound {
         }
     }
 
-    fn serve(self, asked: watch::Receiver<bool>, signals: bool) -> Result<(), StartError> {
+    fn serve(mut self, asked: watch::Receiver<bool>, signals: bool) -> Result<(), StartError> {
         let snapshot = self.gateway.snapshot();
         prime(&snapshot)?;
         let mut server =
             Server::new_with_opt_and_conf(None, server_conf(&snapshot.config, self.roots.as_ref()));
         let (close, closing) = watch::channel(false);
+        let certificates = std::mem::take(&mut self.sockets.certificates);
         let fds = self.sockets.into_shared();
         let (h2c, mut plain): (Vec<_>, Vec<_>) = self
             .listeners
@@ -204,6 +208,7 @@ impl Bound {
             Upkeep {
                 gateway: Arc::clone(&self.gateway),
                 conf: Arc::clone(&server.configuration),
+                certificates,
             },
         );
         upkeep.threads = Some(1);
@@ -279,18 +284,32 @@ fn data_service(
     proxy: Proxy,
     listeners: Vec<BoundListener>,
     h2c: bool,
-) -> Service<Connections> {
+) -> Service<Entrance> {
+    let gateway = Arc::clone(proxy.gateway());
+    let egress = proxy.egress();
     let mut options = HttpServerOptions::default();
     options.h2c = h2c;
+    options.h2_idle_timeout = Some(gateway.snapshot().config.limits.keepalive_timeout);
     // So that CONNECT is refused as all else is, by the proxy.
     options.allow_connect_method_proxying = true;
-    let gateway = Arc::clone(proxy.gateway());
     let mut proxy = http_proxy(conf, proxy);
     proxy.server_options = Some(options);
+    let (configs, doors): (Vec<_>, Vec<_>) = listeners
+        .into_iter()
+        .map(|listener| {
+            let config = listener.config();
+            let door = Door {
+                address: listener.address,
+                tls: listener.tls.map(TlsSettings::build),
+                private: Some(listener.address) == egress,
+            };
+            (config, door)
+        })
+        .unzip();
     let name = if h2c { "data-h2c" } else { "data" };
-    let mut service = Service::new(name.to_owned(), Connections::new(proxy, gateway));
-    for listener in listeners {
-        service.add_listener(listener.into_config());
+    let mut service = Service::new(name.to_owned(), Entrance::new(doors, proxy, gateway));
+    for config in configs {
+        service.add_listener(config);
     }
     service
 }

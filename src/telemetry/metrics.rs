@@ -4,6 +4,8 @@ use std::time::SystemTime;
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result, TextEncoder};
 
+use super::certificates::Certificates;
+use super::connections::ConnectionMetrics;
 use super::edge_errors::EdgeErrors;
 use super::lanes::{LaneMetrics, Lanes};
 use super::record::AccessRecord;
@@ -19,6 +21,7 @@ pub struct Metrics {
     edge: EdgeErrors,
     spending: Spending,
     events: Events,
+    connections: ConnectionMetrics,
     bodies_in_flight_bytes: IntGauge,
 }
 
@@ -31,6 +34,7 @@ struct Events {
     client_disconnects: IntCounter,
     direct_model_elsewhere: IntCounter,
     keys_file_loads: IntCounterVec,
+    certificates: Certificates,
 }
 
 impl Metrics {
@@ -48,6 +52,7 @@ impl Metrics {
             edge: EdgeErrors::new(&registry)?,
             spending: Spending::new(&registry)?,
             events: Events::new(&registry)?,
+            connections: ConnectionMetrics::new(&registry)?,
             bodies_in_flight_bytes,
             registry,
         })
@@ -68,6 +73,11 @@ impl Metrics {
     /// Handles for one lane, to be kept by whoever guards it.
     pub fn lane(&self, lane: &str) -> LaneMetrics {
         self.lanes.handles(lane)
+    }
+
+    /// Handles for whoever lets clients in.
+    pub fn connections(&self) -> ConnectionMetrics {
+        self.connections.clone()
     }
 
     /// Requests under way by lane, for the status page.
@@ -124,6 +134,18 @@ impl Metrics {
             .inc();
     }
 
+    /// The certificate in a file that the configuration names; `None` where it does not say when it ends.
+    pub fn show_certificate(&self, file: &str, not_after: Option<SystemTime>) {
+        if let Some(not_after) = not_after {
+            self.events.certificates.show(file, not_after);
+        }
+    }
+
+    /// Certificate files changed: they were taken up, or the old ones stayed.
+    pub fn reloaded_certificate(&self, usable: bool) {
+        self.events.certificates.reloaded(usable);
+    }
+
     pub fn hold_bodies(&self, bytes: u64) {
         self.bodies_in_flight_bytes
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -177,6 +199,7 @@ impl Events {
                 "Changes of the keys file, taken over or not.",
                 &["outcome"],
             )?,
+            certificates: Certificates::new(registry)?,
         })
     }
 }
@@ -277,7 +300,12 @@ mod tests {
         metrics.direct_model_elsewhere();
         metrics.keys_file_loaded(false);
         metrics.hold_bodies(4096);
+        metrics.show_certificate("cert.pem", Some(SystemTime::UNIX_EPOCH));
+        metrics.reloaded_certificate(true);
+        metrics.reloaded_certificate(false);
         metrics.limited("usd_per_day");
+        metrics.connections().open(2);
+        metrics.connections().closed("silent");
 
         for line in [
             "memgate_upstream_attempts_total{outcome=\"ok\",upstream=\"host\"} 1",
@@ -293,7 +321,12 @@ mod tests {
             "memgate_keys_file_loads_total{outcome=\"failed\"} 1",
             "memgate_bodies_in_flight_bytes 4096",
             "memgate_limited_total{limit=\"usd_per_day\"} 1",
+            "memgate_connections 2",
+            "memgate_connections_closed_total{reason=\"silent\"} 1",
             "memgate_process_start_time_seconds 0",
+            "memgate_certificate_not_after_seconds{file=\"cert.pem\"} 0",
+            "memgate_certificate_reloads_total{outcome=\"ok\"} 1",
+            "memgate_certificate_reloads_total{outcome=\"unusable\"} 1",
         ] {
             assert!(has(&metrics, line), "{line}");
         }

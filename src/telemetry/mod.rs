@@ -1,6 +1,8 @@
 //! What do we count and write? One record per finished request, and the counters that are made from it.
 
 mod audit;
+mod certificates;
+mod connections;
 mod edge_errors;
 mod lanes;
 mod metrics;
@@ -11,6 +13,7 @@ mod spending;
 mod upstreams;
 
 pub use audit::AuditRecord;
+pub use connections::ConnectionMetrics;
 pub use lanes::{LaneGauges, LaneMetrics};
 pub use metrics::Metrics;
 pub use record::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Tokens, Upstreamed};

@@ -208,6 +208,32 @@ async fn a_virtual_key_is_held_to_its_models_its_expiry_and_its_block() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_virtual_key_is_held_to_the_limits_and_the_budget_that_litellm_sets_it() {
+    let slow = VirtualKey {
+        rpm_limit: Some(2),
+        ..VirtualKey::new("sk-slow")
+    };
+    let spent = VirtualKey {
+        max_budget: Some(5.0),
+        spend: 5.0,
+        ..VirtualKey::new("sk-spent")
+    };
+    let world = World::knowing(vec![slow, spent], today()).await;
+
+    let slow = [
+        world.message("sk-slow").await.0,
+        world.message("sk-slow").await.0,
+        world.message("sk-slow").await.0,
+    ];
+    let (spent, says) = world.message("sk-spent").await;
+
+    assert_eq!(slow, [200, 200, 429]);
+    assert_eq!(spent, 422, "{says}");
+    assert!(says.contains("budget"), "{says}");
+    assert_eq!(world.edge.stats().posts, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_expires_while_it_is_remembered_is_refused() {
     let expires = "2035-01-01T00:00:00Z";
     let wall = parse_stamp(expires).unwrap() - Duration::from_secs(20);

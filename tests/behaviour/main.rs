@@ -48,6 +48,7 @@ mod lane_limits;
 mod lane_log;
 mod lane_pauses;
 mod lane_reach;
+mod leaks;
 mod listed_keys;
 mod litellm_keys;
 mod memory_honesty;

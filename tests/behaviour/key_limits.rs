@@ -296,6 +296,28 @@ async fn what_litellm_answers_is_counted_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_way_round_the_router_counts_like_the_way_through_it() {
+    let edge = Edge::answering([took(&json!({"input_tokens": 600}))])
+        .await
+        .unwrap();
+    let addr = edge.addr();
+    let direct = format!(
+        "direct: {{ca_file: ca.pem, bypass: provider, resolve: {{'api.supermemory.ai:443': '{addr}', 'api.anthropic.com:443': '{addr}'}}}}"
+    );
+    let world = World::with(&edge, "{tokens_per_minute: 600}", &direct).await;
+    world
+        .gateway
+        .pause_host("api.supermemory.ai", Duration::from_secs(60));
+
+    let round = world.message(ANNA).await;
+
+    assert_eq!(header(&round, "x-memgate-route"), Some("bypass"));
+    drop(round.bytes().await.unwrap());
+    world.gateway.settled().await;
+    assert_eq!(world.message(ANNA).await.status(), 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_in_mid_stream_pays_for_what_was_said() {
     let edge = Edge::answering([]).await.unwrap();
     let world = World::start(&edge, "{tokens_per_minute: 600}").await;

@@ -10,7 +10,7 @@ from pathlib import Path
 from rig import Process, Rig
 from rig.processes import REPO
 
-from . import against, idle, report, translation
+from . import against, idle, keys, report, translation
 from .load import WORKLOADS, Sample, sample, wrk
 from .proxies import start_all, start_upstream
 
@@ -21,6 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench/run")
     parser.add_argument("--quick", action="store_true", help="3 rounds of 2 s instead of 5 of 6 s, and no file is written")
     parser.add_argument("--translation", action="store_true", help="only what the translation costs, and no file is written")
+    parser.add_argument("--keys", action="store_true", help="only what keys and limits cost, and no file is written")
     parser.add_argument("--against", type=Path, metavar="BINARY", help="only the direct route, beside another build of memgate, and no file is written")
     parser.add_argument("--seconds", type=int, metavar="S", help="how long a round takes each proxy, instead of 6 s (2 s with --quick)")
     options = parser.parse_args()
@@ -30,17 +31,23 @@ def main() -> int:
     if options.against:
         print(against.measure(contest, options.against.resolve()))
         return 0
-    cost, dropped = translation.measure(contest, 500 if options.quick else 3000)
-    text = "\n".join(translation.markdown(cost)) + "\n"
-    if not options.translation:
+    whole = not options.translation and not options.keys
+    parts, over, dropped = [], [], 0
+    if whole or options.translation:
+        cost, more = translation.measure(contest, 500 if options.quick else 3000)
+        parts, over, dropped = [*parts, translation.markdown(cost)], over + translation.excess(cost), dropped + more
+    if whole or options.keys:
+        cost, more = keys.measure(contest)
+        parts, over, dropped = [*parts, keys.markdown(cost)], over + keys.excess(cost), dropped + more
+    text = "\n".join("\n".join(part) + "\n" for part in parts)
+    if whole:
         samples, more = measure_cpu(contest)
         memory = measure_memory(1 if options.quick else 3)
         text = report.markdown(samples, memory, rounds, seconds, dropped + more) + "\n" + text
     print(text)
-    if not options.quick and not options.translation:
+    if whole and not options.quick:
         (REPO / "docs").mkdir(exist_ok=True)
         (REPO / "docs/benchmarks.md").write_text(text)
-    over = translation.excess(cost)
     if over:
         print("over what it may cost: " + "; ".join(over), file=sys.stderr)
     return 1 if over else 0

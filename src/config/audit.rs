@@ -187,8 +187,25 @@ pub(super) fn consistency(config: &Config, root: &Node, notes: &mut Notes) {
         let place = place_of(root, &group.name).unwrap_or(&root.place);
         notes.warn(place, format!("`{}` needs a memory user and none can be found, set `user_id_mappings.default_user_id`", group.name));
     }
+    report_unpriced(config, root, notes);
     report_bypass(config, root, notes);
     report_shadowed(config, root, notes);
+}
+
+/// Warns of models without a price where a key's dollars are counted.
+fn report_unpriced(config: &Config, root: &Node, notes: &mut Notes) {
+    let mut keys = config.auth.keys_file.iter().flat_map(|file| &file.keys);
+    let Some(key) = keys.find(|key| key.limits.usd_per_day.is_some()) else {
+        return;
+    };
+    for group in &config.models.groups {
+        let direct = group.deployments.iter().filter(|one| one.direct.is_some());
+        let names = std::iter::once(&group.name).chain(direct.map(|one| &one.model));
+        if config.prices.of(names.map(String::as_str)).is_none() {
+            let place = place_of(root, &group.name).unwrap_or(&root.place);
+            notes.warn(place, format!("`{}` has no price, so it counts as the dearest of all towards `usd_per_day` of the key `{}`; name it in `prices.models`", group.name, key.name));
+        }
+    }
 }
 
 /// Warns of models for which the bypass that is set leads nowhere, or back to the same host.

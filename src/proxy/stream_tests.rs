@@ -245,6 +245,55 @@ fn our_own_error_event_is_seen_as_an_error_by_whoever_watches_next() {
     }
 }
 
+/// Streams with the input, the output and the pieces that they say; a text in each speaks of other numbers.
+const COUNTED: [(&str, (u64, u64, u64)); 5] = [
+    (
+        "event: message_start\ndata: {\"message\":{\"usage\":{\"input_tokens\":9,\"output_tokens\":1}}}\n\n\
+         event: content_block_delta\ndata: {\"usage\":{\"input_tokens\":500}}\n\n\
+         event: message_delta\ndata: {\"delta\":{},\"usage\":{\"output_tokens\":20}}\n\n\
+         event: message_delta\ndata: {\"delta\":{},\"usage\":{\"output_tokens\":30}}\n\n\
+         event: message_stop\ndata: {}\n\n",
+        (9, 30, 1),
+    ),
+    (
+        "data: {\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":{\\\"prompt_tokens\\\":500}\"}}],\"usage\":null}\n\n\
+         data: {\"choices\":[], \"usage\" : {\"prompt_tokens\":9,\"completion_tokens\":30}}\n\ndata: [DONE]\n\n",
+        (9, 30, 2),
+    ),
+    (
+        "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":9}}}\r\r\
+         data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":30}}\r\rdata: {\"type\":\"message_stop\"}\r\r",
+        (9, 30, 2),
+    ),
+    (
+        "event: response.output_text.delta\ndata: {\"delta\":\"\"}\n\n\
+         event: response.completed\ndata: {\"response\":{\"usage\":{\"input_tokens\":10,\"input_tokens_details\":{\"cached_tokens\":1},\"output_tokens\":30}}}\n\n",
+        (9, 30, 1),
+    ),
+    (
+        "event: message_start\ndata: {\"message\":{\"usage\":{\"input_tokens\":9,\"output_tokens\":1}}}\n\n\
+         event: content_block_delta\ndata: {}\n\nevent: content_block_delta\ndata: {}\n\n",
+        (9, 2, 2),
+    ),
+];
+
+#[test]
+fn what_a_stream_took_is_seen_wherever_it_is_cut() {
+    for (stream, said) in COUNTED {
+        for cut in 0..=stream.len() {
+            let (start, rest) = stream.as_bytes().split_at(cut);
+            let tail = passed(&[start, rest]);
+
+            let usage = tail.usage().unwrap();
+            assert_eq!(
+                (usage.input, usage.output, tail.pieces()),
+                said,
+                "{cut} {stream}"
+            );
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_seen_does_not_hang_on_how_it_is_cut(

@@ -177,7 +177,8 @@ async fn requests_beyond_a_minutes_are_turned_away_and_told_when_to_come_back() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limited_key_is_told_its_own_limits_and_another_the_providers() {
-    let edge = Edge::answering([]).await.unwrap();
+    let hello = answer::message("hello").header("anthropic-ratelimit-tokens-remaining", "888");
+    let edge = Edge::answering([hello.times(3)]).await.unwrap();
     let world = World::start(&edge, "{requests_per_minute: 5}").await;
 
     let anna = world.message(ANNA).await;
@@ -191,14 +192,19 @@ async fn a_limited_key_is_told_its_own_limits_and_another_the_providers() {
     let providers = header(&ben, requests).unwrap();
     assert!(providers.parse::<u32>().unwrap() > 5);
     assert_eq!(header(&anna, requests), Some("4"));
-    let theirs = header(&ben, tokens);
-    assert!(theirs.is_some());
-    assert_eq!(header(&anna, tokens), theirs, "she has no limit of these");
+    assert_eq!(
+        header(&anna, tokens),
+        Some("888"),
+        "she has no limit of these"
+    );
     assert_eq!(
         header(&translated, "x-ratelimit-remaining-requests"),
         Some("3")
     );
-    assert_eq!(header(&translated, "x-ratelimit-remaining-tokens"), theirs);
+    assert_eq!(
+        header(&translated, "x-ratelimit-remaining-tokens"),
+        Some("888")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -287,6 +293,28 @@ async fn what_litellm_answers_is_counted_too() {
     world.gateway.counts("tokens_total", &labels, 300.0).await;
     let refused = world.ask(ANNA, CHAT, body).await;
     assert_eq!(refused.status(), 429, "300 and 300 of 600");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_round_the_router_counts_like_the_way_through_it() {
+    let edge = Edge::answering([took(&json!({"input_tokens": 600}))])
+        .await
+        .unwrap();
+    let addr = edge.addr();
+    let direct = format!(
+        "direct: {{ca_file: ca.pem, bypass: provider, resolve: {{'api.supermemory.ai:443': '{addr}', 'api.anthropic.com:443': '{addr}'}}}}"
+    );
+    let world = World::with(&edge, "{tokens_per_minute: 600}", &direct).await;
+    world
+        .gateway
+        .pause_host("api.supermemory.ai", Duration::from_secs(60));
+
+    let round = world.message(ANNA).await;
+
+    assert_eq!(header(&round, "x-memgate-route"), Some("bypass"));
+    drop(round.bytes().await.unwrap());
+    world.gateway.settled().await;
+    assert_eq!(world.message(ANNA).await.status(), 429);
 }
 
 #[tokio::test(flavor = "multi_thread")]

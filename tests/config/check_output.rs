@@ -367,3 +367,32 @@ fn with_no_way_to_prove_who_one_is_the_direct_models_are_off() {
             .any(|warning| warning.contains("the direct models are off"))
     );
 }
+
+#[test]
+fn a_model_without_a_price_is_warned_of_where_a_key_has_a_days_dollars() {
+    let models = "model_list:\n  - {model_name: ours, litellm_params: {model: anthropic/claude-opus-4-5, api_base: \"https://api.supermemory.ai/v3/https://api.anthropic.com\", api_key: os.environ/ANTHROPIC_API_KEY}}\n  - {model_name: gpt, litellm_params: {model: openai/x}}\nuser_id_mappings: {default_user_id: team}\n";
+    let own = "litellm: {config: config.yaml}\nauth: {keys_file: keys.yaml}\nprices: {version: \"2026-11-01\", models: {\"claude-opus-4*\": {input: 15, output: 75}}}\n";
+    let keys = |limits: &str| {
+        let digest = "5e".repeat(32);
+        format!("keys: [{{name: anna, sha256: \"{digest}\", limits: {limits}}}]\n")
+    };
+    let unpriced = |keys: &str| {
+        let files = [
+            ("memgate.yaml", own),
+            ("config.yaml", models),
+            ("keys.yaml", keys),
+        ];
+        let mut warnings = Files::new(&files).warnings();
+        warnings.retain(|warning| warning.contains("price"));
+        warnings
+    };
+
+    assert_eq!(
+        unpriced(&keys("{usd_per_day: 5}")),
+        [
+            "config.yaml:3:18: `gpt` has no price, so it counts as the dearest of all towards `usd_per_day` of the key `anna`; name it in `prices.models`"
+        ]
+    );
+    let none: [String; 0] = [];
+    assert_eq!(unpriced(&keys("{requests_per_minute: 5}")), none);
+}

@@ -34,6 +34,7 @@ fn the_reference_file_loads_and_says_the_defaults() {
         format!("{:?}", default.server)
     );
     assert_eq!(written.translation, default.translation);
+    assert_eq!(written.prices, default.prices);
     assert_eq!(written.cookies.share, default.cookies.share);
     assert_eq!(written.cookies.egress, default.cookies.egress);
     assert_eq!(written.direct.domains, default.direct.domains);
@@ -166,6 +167,8 @@ fn every_documented_key_is_in_the_reference_file() {
         "connect_timeout",
         "first_byte_timeout",
         "idle_timeout",
+        "prices",
+        "version",
         "connections",
         "connections_per_address",
         "connection_requests",

@@ -16,13 +16,13 @@ const KINDS: [&str; 5] = [
 pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Prices {
     let mut section = Section::open("prices", node, &["version", "models"], &[], notes);
     let version = section.text("version").map(str::to_owned);
-    if version.is_none() && section.place("version").is_none() {
+    let models = models(section.get("models"), section.notes);
+    if !models.is_empty() && section.get("version").is_none() {
         section.fault(
             "models",
             "is of no known day, say in `prices.version` as of when the prices hold, such as \"2026-11-01\"",
         );
     }
-    let models = models(section.get("models"), section.notes);
     Prices::new(version, models)
 }
 
@@ -52,10 +52,10 @@ fn models(node: Option<&Node>, notes: &mut Notes) -> Vec<(ModelPattern, Price)> 
 fn price(node: &Node, notes: &mut Notes) -> Price {
     let mut section = Section::open("prices.models", Some(node), &KINDS, &[], notes);
     for needed in ["input", "output"] {
-        if section.get(needed).is_none() {
+        if matches!(node.value, Value::Map(_)) && section.get(needed).is_none() {
             section.notes.fault(
                 &node.place,
-                format!("`prices.models` needs `{needed}` here: dollars for a million tokens"),
+                format!("`prices.models` needs `{needed}` here, dollars for a million tokens"),
             );
         }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::header;
-use pingora_core::{Error, ErrorType};
+use pingora_core::{Error, ErrorSource, ErrorType};
 use pingora_proxy::Session;
 
 use crate::body::{Budget, Share};
@@ -14,7 +14,7 @@ use crate::gateway::Rejection;
 /// How long a request waits for room among the bodies in flight.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// What counts as progress within `limits.body_timeout`.
-const PROGRESS: usize = 64 * 1024;
+pub(super) const PROGRESS: usize = 64 * 1024;
 /// However steady the progress, a body must be in by then.
 const WHOLE_BODY: Duration = Duration::from_secs(600);
 /// How much is looked at of a body that is not held.
@@ -151,6 +151,11 @@ async fn next_piece(session: &mut Session, pace: &Pace) -> Result<Option<Bytes>,
 pub(super) fn bad_framing(session: &mut Session) -> Rejection {
     session.set_keepalive(None);
     Rejection::Head("the body's framing is not valid HTTP")
+}
+
+/// The client is there, but its body does not come.
+pub(super) fn is_too_slow(error: &Error) -> bool {
+    *error.etype() == ErrorType::ReadTimedout && *error.esource() == ErrorSource::Downstream
 }
 
 /// The client sent what is no body, which it may want to know; any other error means that it left.

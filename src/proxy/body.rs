@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::header;
-use pingora_core::{Error, ErrorSource, ErrorType};
+use pingora_core::{Error, ErrorType};
 use pingora_proxy::Session;
 
 use crate::body::{Budget, Share};
@@ -15,6 +15,8 @@ use crate::gateway::Rejection;
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// What counts as progress within `limits.body_timeout`.
 pub(super) const PROGRESS: usize = 64 * 1024;
+/// The type of the error that a body is that does not come.
+pub(super) const TOO_SLOW: &str = "BodyTooSlow";
 /// However steady the progress, a body must be in by then.
 const WHOLE_BODY: Duration = Duration::from_secs(600);
 /// How much is looked at of a body that is not held.
@@ -153,9 +155,9 @@ pub(super) fn bad_framing(session: &mut Session) -> Rejection {
     Rejection::Head("the body's framing is not valid HTTP")
 }
 
-/// The client is there, but its body does not come.
+/// The client is there, but the body that streams from it does not come.
 pub(super) fn is_too_slow(error: &Error) -> bool {
-    *error.etype() == ErrorType::ReadTimedout && *error.esource() == ErrorSource::Downstream
+    *error.etype() == ErrorType::Custom(TOO_SLOW)
 }
 
 /// The client sent what is no body, which it may want to know; any other error means that it left.

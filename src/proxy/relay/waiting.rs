@@ -12,7 +12,7 @@ use tokio::time::sleep_until;
 
 use super::feed::{Decision, Rest};
 use super::session::Relay;
-use crate::proxy::body::PROGRESS;
+use crate::proxy::body::{PROGRESS, TOO_SLOW};
 
 /// How often a full connection is looked at.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
@@ -28,7 +28,7 @@ fn judged_again<T>() -> Result<T> {
 }
 
 fn too_slow<T>() -> Result<T> {
-    Error::e_explain(ErrorType::ReadTimedout, "the body came too slowly").map_err(|e| e.into_down())
+    Error::e_explain(ErrorType::Custom(TOO_SLOW), "the client's pace").map_err(|e| e.into_down())
 }
 
 fn gone() -> Box<Error> {
@@ -57,6 +57,9 @@ impl Relay {
             let client = self.client.as_mut().ok_or_else(gone)?;
             tokio::select! {
                 event = client.read_body_or_idle(no_body_expected) => {
+                    if event.as_ref().is_err_and(|error| *error.etype() == ErrorType::ReadTimedout) {
+                        return too_slow();
+                    }
                     let now = Instant::now();
                     self.feed.lock().sending(now);
                     self.note_progress(event.as_ref().ok().and_then(Option::as_ref), now);

@@ -16,7 +16,8 @@ const PROMETHEUS: HeaderValue =
 pub(super) trait View {
     /// Only this machine reaches the port, so nobody needs a key.
     fn on_loopback(&self) -> bool;
-    fn key(&self) -> Option<Secret>;
+    /// Those that open it from elsewhere.
+    fn keys(&self) -> Vec<Secret>;
     /// Why no new work should come; empty: it may.
     fn unready(&self) -> Vec<&'static str>;
     /// In Prometheus' text format.
@@ -84,13 +85,13 @@ fn refused(view: &dyn View, headers: &HeaderMap) -> Option<Response<Vec<u8>>> {
     if view.on_loopback() {
         return None;
     }
-    match view.key() {
-        None => Some(error(
+    match view.keys().as_slice() {
+        [] => Some(error(
             StatusCode::FORBIDDEN,
             "beyond loopback this needs `admin_key` in the configuration",
         )),
-        Some(key) if auth::bears(headers, &key) => None,
-        Some(_) => {
+        keys if keys.iter().any(|key| auth::bears(headers, key)) => None,
+        _ => {
             let mut response = error(StatusCode::UNAUTHORIZED, "this needs the admin key");
             set(
                 &mut response,
@@ -153,8 +154,8 @@ mod tests {
             self.loopback
         }
 
-        fn key(&self) -> Option<Secret> {
-            self.key.map(Secret::new)
+        fn keys(&self) -> Vec<Secret> {
+            self.key.map(Secret::new).into_iter().collect()
         }
 
         fn unready(&self) -> Vec<&'static str> {

@@ -10,8 +10,8 @@ use crate::config::Secret;
 use crate::cookies::Jar;
 use crate::gateway::{Gateway, Snapshot};
 
-use super::lanes;
 use super::respond::View;
+use super::{keys, lanes};
 
 pub(super) struct GatewayView {
     gateway: Arc<Gateway>,
@@ -31,8 +31,9 @@ impl View for GatewayView {
         address.is_some_and(|address| address.ip().is_loopback())
     }
 
-    fn key(&self) -> Option<Secret> {
-        self.gateway.snapshot().config.admin_key.clone()
+    fn keys(&self) -> Vec<Secret> {
+        let snapshot = self.gateway.snapshot();
+        snapshot.config.operators_keys().cloned().collect()
     }
 
     fn unready(&self) -> Vec<&'static str> {
@@ -73,6 +74,7 @@ impl View for GatewayView {
             "lanes": snapshot.lanes().iter().map(|upstream| lanes::lane(upstream)).collect::<Vec<_>>(),
             "edge_errors": snapshot.edge_errors.last().iter().rev().map(lanes::edge_error).collect::<Vec<_>>(),
             "routes": routes(&snapshot),
+            "keys": keys::keys(&snapshot),
             "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar, wall)).collect::<Vec<_>>(),
         })
     }
@@ -119,8 +121,8 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
         Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
-        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, ProviderDialect, Queue, Retry,
-        Server, Translation,
+        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
+        Retry, Server, Translation,
     };
 
     use super::*;
@@ -205,11 +207,15 @@ mod tests {
             },
             auth: Auth {
                 master_key: master.map(Secret::new),
+                accept_master_key: true,
+                keys_file: None,
                 litellm: false,
                 allow_anonymous: false,
                 hosts: Vec::new(),
+                failed_attempts_per_minute: std::num::NonZeroU32::MIN,
             },
             limits: Limits::default(),
+            prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),
             server: Server {

@@ -1,20 +1,18 @@
 //! Does a request carry the operator's own key?
 
 use http::HeaderMap;
-use subtle::ConstantTimeEq;
 
-use super::Presented;
-use super::presented::fingerprint;
+use super::{Fingerprint, Presented};
 use crate::config::Secret;
 
 /// Whether one of the presented credentials is `key`; takes the same time whatever was presented.
 pub fn bears(headers: &HeaderMap, key: &Secret) -> bool {
-    let expected = fingerprint(key.reveal());
+    let expected = Fingerprint::of(key.reveal());
     let presented = Presented::of(headers, None);
     presented
         .credentials
         .iter()
-        .any(|credential| fingerprint(credential).ct_eq(&expected).into())
+        .any(|credential| Fingerprint::of(credential) == expected)
 }
 
 #[cfg(test)]

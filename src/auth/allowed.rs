@@ -1,4 +1,4 @@
-//! Which models does a LiteLLM model list grant?
+//! Which models does a key's list grant?
 //!
 //! LiteLLM's rules: an empty list, `*` and `all-proxy-models` grant everything; else a name in the list, or
 //! a pattern in it that matches the whole name, also with the provider in front. Names of access groups
@@ -27,6 +27,10 @@ impl Allowed {
             names: names.into_iter().collect(),
             patterns,
         }
+    }
+
+    pub fn is_everything(&self) -> bool {
+        self.everything
     }
 
     /// `names`: under any of which the model may have been granted; `qualified`: with its provider in front,

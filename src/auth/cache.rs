@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use super::Refusal;
 use super::caller::Key;
-use super::presented::Fingerprint;
+use super::{Fingerprint, Refusal};
 
 const GOOD: Duration = Duration::from_secs(60);
 const BAD: Duration = Duration::from_secs(10);
@@ -36,6 +35,14 @@ impl Cache {
         let slots = self.0.lock();
         let known = slots.get(key)?.0.get()?;
         (known.until > now).then(|| known.verdict.clone())
+    }
+
+    /// Whether it was good when it was last asked about, or is being asked about: no guess of somebody's.
+    pub fn has_heard_of(&self, key: &Fingerprint) -> bool {
+        let slots = self.0.lock();
+        slots
+            .get(key)
+            .is_some_and(|slot| slot.0.get().is_none_or(|known| known.verdict.is_ok()))
     }
 
     /// The place where everybody who asks about this key now waits.
@@ -85,9 +92,12 @@ fn life(verdict: &Verdict) -> Duration {
     }
 }
 
-/// Made-up keys must not push out good ones.
+/// Made-up keys must not push out good ones, not even those that are to be asked about again.
 fn make_room(slots: &mut HashMap<Fingerprint, Arc<Slot>>, now: Instant) {
-    slots.retain(|_, slot| slot.lives(now) && slot.is_good());
+    slots.retain(|_, slot| slot.is_good());
+    if slots.len() >= MOST {
+        slots.retain(|_, slot| slot.lives(now));
+    }
     if slots.len() >= MOST {
         slots.clear();
     }

@@ -6,13 +6,13 @@ use std::time::SystemTime;
 use serde::Deserialize;
 
 use crate::clock::parse_stamp;
-use crate::config::Secret;
+use crate::config::{KeyLimits, Secret};
 
-use super::Refusal;
+use super::allowance::Allowance;
 use super::allowed::Allowed;
-use super::caller::Key;
+use super::caller::{Key, LITELLMS, Memory};
 use super::litellm::{LiteLlmApi, Reply};
-use super::presented::Fingerprint;
+use super::{Fingerprint, Refusal};
 
 /// The user LiteLLM writes into keys that the master key made for nobody in particular.
 const NOBODY: &str = "default_user_id";
@@ -35,6 +35,10 @@ struct Info {
     team_id: Option<String>,
     /// `active`, `expired`, `revoked`, `deleted`; younger versions say it.
     status: Option<String>,
+    #[serde(flatten)]
+    allowance: Allowance,
+    /// Of the budget that the key was given by name: holds where the key itself says nothing.
+    litellm_budget_table: Option<Allowance>,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +50,8 @@ struct TeamInfo {
 struct Team {
     models: Option<Vec<String>>,
     blocked: Option<bool>,
+    #[serde(flatten)]
+    allowance: Allowance,
 }
 
 /// Asks with the key itself about the key, and about its team where it has one.
@@ -58,24 +64,20 @@ pub(super) async fn ask(
     let info = info.info;
     info.standing()?;
     let team = match info.team_id.as_deref().filter(|id| !id.is_empty()) {
-        Some(id) => Some(team_models(litellm, id, key).await?),
+        Some(id) => Some(ask_team(litellm, id, key).await?),
         None => None,
     };
-    info.key(fingerprint, team.as_deref()).map(Arc::new)
+    info.key(fingerprint, team.as_ref()).map(Arc::new)
 }
 
 /// A team that does not tell its models grants none.
-async fn team_models(
-    litellm: &dyn LiteLlmApi,
-    id: &str,
-    key: &Secret,
-) -> Result<Vec<String>, Refusal> {
+async fn ask_team(litellm: &dyn LiteLlmApi, id: &str, key: &Secret) -> Result<Team, Refusal> {
     let path = format!("/team/info?team_id={}", percent_encoded(id));
     let info: TeamInfo = read(litellm, &path, key, |_| Refusal::CannotAsk).await?;
     if info.team_info.blocked == Some(true) {
         return Err(Refusal::Blocked);
     }
-    Ok(info.team_info.models.unwrap_or_default())
+    Ok(info.team_info)
 }
 
 async fn read<T: for<'de> Deserialize<'de>>(
@@ -89,7 +91,7 @@ async fn read<T: for<'de> Deserialize<'de>>(
     };
     match reply.status {
         200 => serde_json::from_slice(&reply.body).or(Err(Refusal::CannotAsk)),
-        400 | 401 | 403 | 404 => Err(refused(&reply)),
+        400 | 401 | 403 | 404 | 422 | 429 => Err(refused(&reply)),
         _ => Err(Refusal::CannotAsk),
     }
 }
@@ -103,8 +105,9 @@ fn refused(reply: &Reply) -> Refusal {
         .and_then(|error| error.pointer("/error/type")?.as_str());
     match (reply.status, kind) {
         (_, Some("expired_key")) => Refusal::Expired,
+        (_, Some("budget_exceeded")) => Refusal::OverBudget,
         (400, Some("no_db_connection")) => Refusal::Unknown,
-        (400, _) => Refusal::CannotAsk,
+        (400 | 422 | 429, _) => Refusal::CannotAsk,
         _ => Refusal::Unknown,
     }
 }
@@ -118,22 +121,42 @@ impl Info {
         }
     }
 
-    fn key(self, fingerprint: &Fingerprint, team: Option<&[String]>) -> Result<Key, Refusal> {
+    fn key(self, fingerprint: &Fingerprint, team: Option<&Team>) -> Result<Key, Refusal> {
+        let limits = self.limits(team)?;
         let own = self.models.unwrap_or_default();
         let as_the_team = own.iter().any(|model| model == ALL_TEAM_MODELS);
-        let models = match team {
+        let of_team = team.map(|team| team.models.as_deref().unwrap_or_default());
+        let models = match of_team {
             Some(team) if as_the_team => Allowed::new(team),
             _ => Allowed::new(&own),
         };
+        let user = self
+            .user_id
+            .filter(|user| !user.is_empty() && user != NOBODY);
         Ok(Key {
-            name: name(self.key_alias.as_deref(), fingerprint),
+            id: fingerprint.id(),
+            name: name(self.key_alias.as_deref(), fingerprint).into(),
             models,
-            team: team.map(Allowed::new),
+            team: of_team.map(Allowed::new),
             expires: self.expires.as_deref().map(moment).transpose()?,
-            user: self
-                .user_id
-                .filter(|user| !user.is_empty() && user != NOBODY),
+            limits,
+            // A key that is nobody's has always been told apart by what its clients say.
+            memory: Memory {
+                impersonate: user.is_none(),
+                shared: user.is_none(),
+                user,
+            },
         })
+    }
+
+    /// What the key and its team have both left.
+    fn limits(&self, team: Option<&Team>) -> Result<KeyLimits, Refusal> {
+        let own = self.allowance.or(self.litellm_budget_table);
+        if own.is_spent() || team.is_some_and(|team| team.allowance.is_overspent()) {
+            return Err(Refusal::OverBudget);
+        }
+        let team = team.map(|team| team.allowance).unwrap_or_default();
+        own.and(team).limits()
     }
 }
 
@@ -150,12 +173,11 @@ fn name(alias: Option<&str>, fingerprint: &Fingerprint) -> String {
         .take(LONGEST_ALIAS)
         .collect();
     if !alias.is_empty() {
-        return format!("litellm:{alias}");
+        return format!("{LITELLMS}{alias}");
     }
-    let start = fingerprint.iter().take(4);
-    start.fold("litellm:".to_owned(), |name, byte| {
-        format!("{name}{byte:02x}")
-    })
+    let mut start = fingerprint.to_string();
+    start.truncate(8);
+    format!("{LITELLMS}{start}")
 }
 
 fn percent_encoded(text: &str) -> String {

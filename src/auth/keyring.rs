@@ -1,19 +1,19 @@
-//! Whose key is this? The master key is compared, LiteLLM's keys are asked about and remembered.
+//! Whose key is this? The keys file's and the master key are compared, LiteLLM's are asked about and remembered.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
-use crate::config::{Auth, LiteLlm, Secret};
+use crate::config::{Auth, ListedKey, LiteLlm, Secret};
 
 use super::anonymous::Hosts;
+use super::attempts::Attempts;
 use super::cache::{Cache, Verdict};
 use super::key_info;
-use super::presented::{Fingerprint, fingerprint};
-use super::{Caller, LiteLlmApi, Presented, Refusal};
+use super::listed::Listed;
+use super::{Caller, Fingerprint, LiteLlmApi, Presented, Refusal};
 
 /// Questions to LiteLLM at one time; made-up keys must not overrun it.
 const AT_ONCE: usize = 32;
@@ -21,13 +21,23 @@ const AT_ONCE: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct KeyRing {
-    master: Option<Fingerprint>,
+    ours: Ours,
     litellm: Option<Asking>,
     /// `None`: nobody gets in without a key.
     anonymous: Option<Hosts>,
     /// Towards LiteLLM a key of ours stands in for the client's.
     replaces: bool,
+    attempts: Attempts,
     clock: Arc<dyn Clock>,
+}
+
+/// The keys that we know ourselves.
+struct Ours {
+    master: Option<Fingerprint>,
+    /// The master key may do what any other key may.
+    master_serves: bool,
+    /// `None`: there is no keys file.
+    listed: Option<Listed>,
 }
 
 struct Asking {
@@ -59,10 +69,14 @@ impl KeyRing {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            master: auth
-                .master_key
-                .as_ref()
-                .map(|key| fingerprint(key.reveal())),
+            ours: Ours {
+                master: auth
+                    .master_key
+                    .as_ref()
+                    .map(|key| Fingerprint::of(key.reveal())),
+                master_serves: auth.accept_master_key,
+                listed: auth.keys_file.as_ref().map(|file| Listed::new(&file.keys)),
+            },
             litellm: api.filter(|_| auth.litellm).map(|api| Asking {
                 api,
                 cache: Cache::default(),
@@ -70,41 +84,60 @@ impl KeyRing {
             }),
             anonymous: auth.allow_anonymous.then(|| Hosts::new(&auth.hosts)),
             replaces: litellm.api_key.is_some(),
+            attempts: Attempts::new(auth.failed_attempts_per_minute),
             clock,
         }
     }
 
     /// Whether anybody can pass at all; if not, the direct route is off.
     pub fn is_open(&self) -> bool {
-        self.master.is_some() || self.litellm.is_some() || self.anonymous.is_some()
+        self.ours.any() || self.litellm.is_some() || self.anonymous.is_some()
     }
 
-    /// Any one credential that verifies suffices. Cheap: hashes, one lock, no waiting.
-    pub fn try_authenticate(&self, presented: &Presented<'_>) -> Attempt {
-        let mut keys = Vec::with_capacity(presented.credentials.len());
-        for key in &presented.credentials {
-            let print = fingerprint(key);
-            if self.is_master(&print) {
-                return Attempt::Ready(Ok(Caller::master()));
-            }
-            keys.push((print, *key));
+    /// Takes over what the keys file says now.
+    pub fn list(&self, keys: &[ListedKey]) {
+        if let Some(listed) = &self.ours.listed {
+            listed.replace(keys);
         }
-        if let Some(hosts) = &self.anonymous {
+    }
+
+    /// Any one credential that verifies suffices. Cheap: hashes, no waiting, and no lock for keys of ours.
+    pub fn try_authenticate(&self, presented: &Presented<'_>) -> Attempt {
+        let mut strange = Vec::new();
+        let mut refusal = Refusal::Missing;
+        for key in presented.credentials.iter() {
+            let print = Fingerprint::of(key);
+            match self.ours.find(&print).map(|found| self.unexpired(found?)) {
+                Some(Ok(caller)) => return Attempt::Ready(Ok(caller)),
+                Some(Err(other)) => refusal = refusal.max(other),
+                None => strange.push((print, key)),
+            }
+        }
+        if let (Some(hosts), Refusal::Missing) = (&self.anonymous, refusal) {
             // SDKs always send some key; where none is needed, none is asked about.
             return Attempt::Ready(hosts.admit(presented).map(|()| Caller::anonymous()));
         }
-        match &self.litellm {
-            Some(asking) => self.remembered(asking, keys),
-            None if self.master.is_none() => Attempt::Ready(Err(Refusal::Off)),
-            None if keys.is_empty() => Attempt::Ready(Err(Refusal::Missing)),
-            None => Attempt::Ready(Err(Refusal::Unknown)),
-        }
+        let attempt = match &self.litellm {
+            Some(asking) => self.remembered(asking, strange, refusal),
+            None if refusal == Refusal::Missing && !self.is_open() => {
+                Attempt::Ready(Err(Refusal::Off))
+            }
+            None if strange.is_empty() => Attempt::Ready(Err(refusal)),
+            None => Attempt::Ready(Err(refusal.max(Refusal::Unknown))),
+        };
+        self.guarded(attempt, presented)
     }
 
     /// On LiteLLM's route. `None`: the client's own credential passes, and LiteLLM judges it. Where a key of
     /// ours replaces it, the client must prove itself here first.
     pub fn try_for_litellm(&self, presented: &Presented<'_>) -> Option<Attempt> {
         self.replaces.then(|| self.try_authenticate(presented))
+    }
+
+    /// What LiteLLM would let pass although the master key may not be used so here.
+    pub fn bars(&self, presented: &Presented<'_>) -> bool {
+        let is_master = |key| self.ours.is_master(&Fingerprint::of(key));
+        !self.ours.master_serves && presented.credentials.iter().any(is_master)
     }
 
     /// Asks LiteLLM about the keys of a question, each at most once at a time.
@@ -118,7 +151,7 @@ impl KeyRing {
                 verdict = self.verdict(asking, print, key) => verdict,
                 () = self.clock.sleep(PATIENCE) => Err(Refusal::CannotAsk),
             };
-            match self.caller(verdict) {
+            match verdict.and_then(|key| self.unexpired(Caller::key(key))) {
                 Ok(caller) => return Ok(caller),
                 Err(other) => refusal = refusal.max(other),
             }
@@ -130,26 +163,67 @@ impl KeyRing {
     pub async fn authenticate(&self, presented: &Presented<'_>) -> Result<Caller, Refusal> {
         match self.try_authenticate(presented) {
             Attempt::Ready(result) => result,
-            Attempt::Ask(question) => self.ask(question).await,
+            Attempt::Ask(question) => {
+                let asked = self.ask(question).await;
+                asked.map_err(|refusal| self.counted(refusal, presented))
+            }
         }
     }
 
-    fn is_master(&self, print: &Fingerprint) -> bool {
-        self.master
-            .as_ref()
-            .is_some_and(|master| bool::from(master.ct_eq(print)))
+    /// A refusal counts against its address. From one that failed too often, only those keys are asked about that
+    /// were good before: behind a balancer one address is everybody.
+    fn guarded(&self, attempt: Attempt, presented: &Presented<'_>) -> Attempt {
+        match attempt {
+            Attempt::Ready(Err(refusal)) => Attempt::Ready(Err(self.counted(refusal, presented))),
+            Attempt::Ask(mut question) => {
+                let Some(retry_after) = self.wait(presented) else {
+                    return Attempt::Ask(question);
+                };
+                let cache = self.litellm.as_ref().map(|asking| &asking.cache);
+                let is_known = |print: &Fingerprint| cache.is_some_and(|c| c.has_heard_of(print));
+                question.keys.retain(|(print, _)| is_known(print));
+                if question.keys.is_empty() {
+                    return Attempt::Ready(Err(Refusal::TooManyFailures { retry_after }));
+                }
+                Attempt::Ask(question)
+            }
+            ready @ Attempt::Ready(Ok(_)) => ready,
+        }
     }
 
-    fn remembered(&self, asking: &Asking, keys: Vec<(Fingerprint, &str)>) -> Attempt {
+    fn wait(&self, presented: &Presented<'_>) -> Option<Duration> {
+        let wait = self.attempts.wait(presented.address?, self.clock.now());
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    fn counted(&self, refusal: Refusal, presented: &Presented<'_>) -> Refusal {
+        let Some(address) = presented.address.filter(|_| refusal.is_failed_attempt()) else {
+            return refusal;
+        };
         let now = self.clock.now();
-        let mut refusal = Refusal::Missing;
+        // Several keys in one request are as many attempts.
+        let keys = presented.credentials.iter();
+        let wait = keys.filter_map(|_| self.attempts.fail(address, now).err());
+        match wait.max() {
+            None => refusal,
+            Some(retry_after) => Refusal::TooManyFailures { retry_after },
+        }
+    }
+
+    fn remembered(
+        &self,
+        asking: &Asking,
+        keys: Vec<(Fingerprint, &str)>,
+        mut refusal: Refusal,
+    ) -> Attempt {
+        let now = self.clock.now();
         let mut unknown = Vec::new();
         for (print, key) in keys {
             let Some(verdict) = asking.cache.peek(&print, now) else {
                 unknown.push((print, Secret::new(key)));
                 continue;
             };
-            match self.caller(verdict) {
+            match verdict.and_then(|key| self.unexpired(Caller::key(key))) {
                 Ok(caller) => return Attempt::Ready(Ok(caller)),
                 Err(other) => refusal = refusal.max(other),
             }
@@ -175,12 +249,32 @@ impl KeyRing {
     }
 
     /// A key may expire while it is remembered.
-    fn caller(&self, verdict: Verdict) -> Result<Caller, Refusal> {
-        let key = verdict?;
-        match key.expires {
+    fn unexpired(&self, caller: Caller) -> Result<Caller, Refusal> {
+        match caller.expires() {
             Some(expires) if expires <= self.clock.wall() => Err(Refusal::Expired),
-            _ => Ok(Caller::key(key)),
+            _ => Ok(caller),
         }
+    }
+}
+
+impl Ours {
+    /// Whether one of ours lets anybody in.
+    fn any(&self) -> bool {
+        self.master.is_some() && self.master_serves || self.listed.is_some()
+    }
+
+    fn is_master(&self, print: &Fingerprint) -> bool {
+        self.master.as_ref() == Some(print)
+    }
+
+    /// `None`: it is none of ours.
+    fn find(&self, print: &Fingerprint) -> Option<Result<Caller, Refusal>> {
+        if self.is_master(print) {
+            let master = self.master_serves.then(|| Caller::master(print));
+            return Some(master.ok_or(Refusal::MasterKey));
+        }
+        let found = self.listed.as_ref()?.find(print)?;
+        Some(found.map(Caller::key))
     }
 }
 

@@ -98,7 +98,7 @@ impl LiteLlmClient {
         let request = self.client.get(url).header(AUTHORIZATION, credential);
         let mut response = request.send().await?;
         let status = response.status().as_u16();
-        if status >= 500 || status == 429 {
+        if status >= 500 {
             return Ok(None);
         }
         let mut body = Vec::new();

@@ -1,8 +1,9 @@
 //! What does a request show of its sender?
 
+use std::net::IpAddr;
+
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sha2::{Digest, Sha256};
 
 use crate::config::Secret;
 
@@ -14,18 +15,47 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// More keys than any client sends; what is beyond is not looked at.
 const MOST: usize = 8;
 
-/// The parts of a request's head that say who sends it, as claimed.
+/// The parts of a request that say who sends it, as claimed, and from where.
 pub struct Presented<'r> {
-    pub(super) credentials: Vec<&'r str>,
+    pub(super) credentials: Credentials<'r>,
     pub(super) host: Option<&'r str>,
     pub(super) origin: Option<&'r HeaderValue>,
     pub(super) cross_site: bool,
+    /// The client's address, where it is known.
+    pub(super) address: Option<IpAddr>,
+}
+
+/// The first few keys of a request.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Credentials<'r>([Option<&'r str>; MOST]);
+
+impl<'r> Credentials<'r> {
+    pub fn iter(&self) -> impl Iterator<Item = &'r str> {
+        self.0.iter().map_while(|key| *key)
+    }
+
+    /// Said twice it counts once; what is one too many is not looked at.
+    fn add(&mut self, key: &'r str) {
+        for place in &mut self.0 {
+            match place {
+                Some(known) if *known == key => return,
+                Some(_) => {}
+                None => return *place = Some(key),
+            }
+        }
+    }
 }
 
 impl<'r> Presented<'r> {
     /// The first credential, as LiteLLM would read it.
     pub fn first(&self) -> Option<Secret> {
-        self.credentials.first().map(|key| Secret::new(*key))
+        self.credentials.iter().next().map(Secret::new)
+    }
+
+    /// Says where the request came from: failed attempts are counted by address.
+    #[must_use]
+    pub fn at(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
     }
 
     /// `authority`: of the request's target, where HTTP/2 says its host.
@@ -38,20 +68,18 @@ impl<'r> Presented<'r> {
             cross_site: headers
                 .get(FETCH_SITE)
                 .is_some_and(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site")),
+            address: None,
         }
     }
 }
 
 /// Claude Code sends two at once, so all are looked at, in LiteLLM's order.
-fn credentials(headers: &HeaderMap) -> Vec<&str> {
-    let mut found: Vec<&str> = Vec::new();
+fn credentials(headers: &HeaderMap) -> Credentials<'_> {
+    let mut found = Credentials::default();
     for name in [LITELLM, AUTHORIZATION, AZURE, ANTHROPIC] {
         for value in headers.get_all(&name) {
-            let Some(key) = value.to_str().ok().and_then(|value| key(&name, value)) else {
-                continue;
-            };
-            if found.len() < MOST && !found.contains(&key) {
-                found.push(key);
+            if let Some(key) = value.to_str().ok().and_then(|value| key(&name, value)) {
+                found.add(key);
             }
         }
     }
@@ -66,13 +94,6 @@ fn key<'v>(name: &HeaderName, value: &'v str) -> Option<&'v str> {
         _ => value,
     };
     (!key.is_empty()).then_some(key)
-}
-
-/// A key's SHA-256: what keys are compared and remembered by.
-pub(super) type Fingerprint = [u8; 32];
-
-pub(super) fn fingerprint(key: &str) -> Fingerprint {
-    Sha256::digest(key.as_bytes()).into()
 }
 
 #[cfg(test)]
@@ -91,6 +112,10 @@ mod tests {
             .collect()
     }
 
+    fn shown(headers: &HeaderMap) -> Vec<&str> {
+        Presented::of(headers, None).credentials.iter().collect()
+    }
+
     #[test]
     fn every_header_that_clients_use_is_read_in_litellms_order() {
         let headers = headers(&[
@@ -100,9 +125,7 @@ mod tests {
             ("x-litellm-api-key", "Bearer one"),
         ]);
 
-        let presented = Presented::of(&headers, None);
-
-        assert_eq!(presented.credentials, ["one", "two", "three", "four"]);
+        assert_eq!(shown(&headers), ["one", "two", "three", "four"]);
     }
 
     #[test]
@@ -115,7 +138,7 @@ mod tests {
             ("api-key", " "),
         ]);
 
-        assert_eq!(Presented::of(&headers, None).credentials, ["same"]);
+        assert_eq!(shown(&headers), ["same"]);
     }
 
     #[test]
@@ -125,6 +148,6 @@ mod tests {
             headers.append(ANTHROPIC, HeaderValue::from(n));
         }
 
-        assert_eq!(Presented::of(&headers, None).credentials.len(), MOST);
+        assert_eq!(shown(&headers).len(), MOST);
     }
 }

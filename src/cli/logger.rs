@@ -15,11 +15,11 @@ pub(super) fn init() {
     Builder::from_env(filter).format(write).init();
 }
 
-/// An access line is JSON and nothing else, so that programs can read it.
+/// An access or audit line is JSON and nothing else, so that programs can read it.
 fn write(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let (time, level, target) = (out.timestamp(), record.level(), record.target());
     match target {
-        "memgate::access" => writeln!(out, "{}", record.args()),
+        "memgate::access" | "memgate::audit" => writeln!(out, "{}", record.args()),
         _ if quotes_the_wire(target, level) => Ok(()),
         _ => writeln!(out, "[{time} {level} {target}] {}", record.args()),
     }

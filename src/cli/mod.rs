@@ -1,7 +1,8 @@
-//! The command line: `run`, `check`, `demo`, `sim`.
+//! The command line: `run`, `check`, `key`, `demo`, `sim`.
 
 pub mod check;
 mod demo;
+mod key;
 mod logger;
 mod resolve;
 mod run;
@@ -31,6 +32,9 @@ enum Command {
     Run(run::RunArgs),
     /// Validate the configuration: exit 0, or 1 with a line per fault.
     Check(CheckArgs),
+    /// Make a key for the keys file, or tell the digest of one.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Gateway, simulated edge and simulated LiteLLM in one process: no key, no network.
     Demo(demo::DemoArgs),
     /// The edge simulator alone, for tests and load tests.
@@ -77,6 +81,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check(args),
+        Command::Key(command) => key::key(&command),
         Command::Demo(args) => demo::demo(&args),
         Command::Sim(args) => simulate(*args),
     }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{SourceArgs, check, fail};
 use crate::clock::SystemClock;
@@ -20,6 +21,7 @@ pub(super) fn run(args: RunArgs) -> ExitCode {
     if let Err(error) = outlive_harmless_signals() {
         return fail(format_args!("no signal handlers: {error}"));
     }
+    forbid_core_dumps();
     let Loaded {
         config, warnings, ..
     } = match check::usable(&args.sources.sources()) {
@@ -45,5 +47,20 @@ pub(super) fn run(args: RunArgs) -> ExitCode {
     match bound.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error),
+    }
+}
+
+/// A dump of the memory would hold every key. Only dumps: who may look into a running process is the system's to say,
+/// and making it unreadable would keep its owner from measuring it.
+fn forbid_core_dumps() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    // A service manager that has seen to it may forbid the call.
+    if getrlimit(Resource::Core) != none
+        && let Err(error) = setrlimit(Resource::Core, none)
+    {
+        log::warn!(target: "memgate::server", "a crash may dump the memory: {error}");
     }
 }

@@ -1,53 +1,95 @@
-//! What is allowed but unwise: keys in plain text, weak keys, unset variables, names nobody can reach.
+//! What is allowed but unwise: keys in plain text, weak keys, files that all can read, unset variables, names nobody
+//! can reach.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use super::env::{self, Env};
 use super::finding::{Notes, Place};
 use super::secret::Secret;
 use super::settings::{Bypass, Config, ModelGroup};
+use super::source::{self, FILE_PREFIX};
 use super::yaml::{Node, Value};
 
-/// Warns of secrets written into the files, of variables that are not set, and of files others can read.
-pub(super) fn secrets(own: Option<&Node>, litellm: Option<&Node>, env: &Env, notes: &mut Notes) {
-    let mut exposed: Vec<Arc<str>> = Vec::new();
-    for root in [own, litellm].into_iter().flatten() {
+/// Warns of secrets written into the files and of variables that are not set. The files that hold a secret.
+pub(super) fn secrets(
+    own: Option<(&Node, &Path)>,
+    litellm: Option<&Node>,
+    env: &Env,
+    notes: &mut Notes,
+) -> BTreeSet<PathBuf> {
+    let mut holders = BTreeSet::new();
+    if let Some((root, base)) = own {
+        walk(
+            root,
+            "",
+            &mut |key, node, text| match text.strip_prefix(FILE_PREFIX) {
+                Some(name) if is_secret_name(key) => {
+                    let path = base.join(name);
+                    report_weak(key, node, source::line(&path).ok().as_deref(), notes);
+                    holders.insert(path);
+                }
+                Some(_) => {}
+                None => holders.extend(report_secret(key, node, text, env, notes)),
+            },
+        );
+    }
+    if let Some(root) = litellm {
         walk(root, "", &mut |key, node, text| {
-            if let Some(name) = env::reference(text) {
-                let value = env.var(&name);
-                if value.is_none() && !notes.is_faulty(&node.place) {
-                    notes.warn(
-                        &node.place,
-                        format!(
-                            "the variable {name} is not set, LiteLLM takes that for an empty value"
-                        ),
-                    );
-                }
-                if matches!(key, "master_key" | "admin_key")
-                    && value.as_deref().is_some_and(is_weak)
-                {
-                    notes.warn(&node.place, weak_key(key));
-                }
-            } else if is_secret_name(key) && !text.is_empty() {
-                let message = if is_weak(text) {
-                    weak_key(key)
-                } else {
-                    format!("`{key}` stands here in plain text, use `os.environ/NAME`")
-                };
-                notes.warn(&node.place, message);
-                exposed.push(Arc::clone(&node.place.file));
-            }
+            holders.extend(report_secret(key, node, text, env, notes));
         });
     }
-    exposed.dedup();
-    for file in exposed {
-        if readable_by_all(Path::new(&*file)) {
+    holders
+}
+
+/// The file in which a secret stands.
+fn report_secret(
+    key: &str,
+    node: &Node,
+    text: &str,
+    env: &Env,
+    notes: &mut Notes,
+) -> Option<PathBuf> {
+    if let Some(name) = env::reference(text) {
+        let value = env.var(&name);
+        if value.is_none() && !notes.is_faulty(&node.place) {
             notes.warn(
-                &Place::top(&file),
-                "every user of this machine can read this file and the keys in it, `chmod 600` it",
+                &node.place,
+                format!("the variable {name} is not set, LiteLLM takes that for an empty value"),
             );
         }
+        report_weak(key, node, value.as_deref(), notes);
+        return None;
+    }
+    if !is_secret_name(key) || text.is_empty() {
+        return None;
+    }
+    let message = if is_weak(text) {
+        weak_key(key)
+    } else {
+        format!("`{key}` stands here in plain text, use `os.environ/NAME`")
+    };
+    notes.warn(&node.place, message);
+    Some(PathBuf::from(&*node.place.file))
+}
+
+/// Of keys that open doors of ours; how good others' keys are, others decide.
+fn report_weak(key: &str, node: &Node, value: Option<&str>, notes: &mut Notes) {
+    if matches!(key, "master_key" | "admin_key") && value.is_some_and(is_weak) {
+        notes.warn(&node.place, weak_key(key));
+    }
+}
+
+/// Warns of files with a secret that everybody can read: those that were named, and those that are ours.
+pub(super) fn open_files(named: BTreeSet<PathBuf>, config: &Config, notes: &mut Notes) {
+    let tls = config.listen.iter().filter_map(|one| one.tls.as_ref());
+    let keys = tls.map(|files| files.key.clone());
+    let ours = keys.chain(config.cookies.file.clone());
+    for path in ours.chain(named).filter(|path| readable_by_all(path)) {
+        notes.warn(
+            &Place::top(&source::label(&path)),
+            "every user of this machine can read this file and the credentials in it, `chmod 600` it",
+        );
     }
 }
 
@@ -60,6 +102,21 @@ pub(super) fn master_key(key: Option<&Secret>, litellm: Option<&Node>, notes: &m
             &Place::top(&"LITELLM_MASTER_KEY".into()),
             weak_key("master_key"),
         );
+    }
+}
+
+/// Warns of keys in the keys file that cannot do what they are said to do.
+pub(super) fn keys(config: &Config, notes: &mut Notes) {
+    let Some(file) = &config.auth.keys_file else {
+        return;
+    };
+    let place = Place::top(&source::label(&file.path));
+    if config.litellm.api_key.is_none() {
+        notes.warn(&place, "LiteLLM does not know these keys, so they are good for direct models only; `litellm.api_key` would stand in for them");
+    }
+    let impersonates = file.keys.iter().find(|key| key.impersonate);
+    if let (Some(key), None) = (impersonates, &config.identity.custom_header) {
+        notes.warn(&place, format!("`{}` may name another user and has no header to do it in, set `user_id_mappings.custom_header`", key.name));
     }
 }
 
@@ -128,8 +185,8 @@ pub(super) fn consistency(config: &Config, root: &Node, notes: &mut Notes) {
         .filter(|group| is_direct(group, false))
         .collect();
     let auth = &config.auth;
-    if !direct.is_empty() && auth.master_key.is_none() && !auth.litellm && !auth.allow_anonymous {
-        notes.warn(&root.place, "nobody can prove who they are, so the direct models are off; set a master key or `auth.litellm: true`");
+    if !direct.is_empty() && !auth.knows_keys() && !auth.allow_anonymous {
+        notes.warn(&root.place, "nobody can prove who they are, so the direct models are off; set a master key, `auth.keys_file` or `auth.litellm: true`");
     }
     let identity = &config.identity;
     let nobody = identity.custom_header.is_none()

@@ -1,10 +1,15 @@
-//! Where do the variables of `os.environ/NAME` come from?
+//! Where do the variables of `os.environ/NAME` come from? The environment, or what systemd loaded beside it.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
+
+use super::source;
 
 /// How LiteLLM marks a value that is taken from the environment; the whole string starts with it.
 pub(super) const PREFIX: &str = "os.environ/";
+/// Where systemd tells the folder of the credentials that the unit loads.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
@@ -30,12 +35,22 @@ impl Env {
         Self::from_lookup(move |name| pairs.get(name).cloned())
     }
 
+    /// A variable; where there is none, systemd's credential of that name, which no child process inherits.
     pub fn var(&self, name: &str) -> Option<String> {
         // An environment cannot hold such names, and asking for them may abort the lookup.
         if name.is_empty() || name.contains(['=', '\0']) {
             return None;
         }
-        (self.0)(name)
+        (self.0)(name).or_else(|| self.credential(name))
+    }
+
+    fn credential(&self, name: &str) -> Option<String> {
+        // A name and no way out of the folder.
+        if name.contains('/') || name.starts_with('.') {
+            return None;
+        }
+        let folder = (self.0)(CREDENTIALS)?;
+        source::line(&Path::new(&folder).join(name)).ok()
     }
 }
 

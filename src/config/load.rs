@@ -63,28 +63,30 @@ impl Config {
             .config
             .as_deref()
             .and_then(|path| own_tree(path, &mut notes));
-        let mut resolved = as_written.clone();
-        if let Some(root) = &mut resolved {
-            own::substitute(root, &sources.env, &mut notes);
-        }
         let base = sources
             .config
             .as_deref()
             .map_or(Path::new(""), source::directory);
+        let mut resolved = as_written.clone();
+        if let Some(root) = &mut resolved {
+            own::substitute(root, base, &sources.env, &mut notes);
+        }
         let own = own::read(resolved.as_ref(), base, sources, &mut notes);
         let file = match &own.litellm.config {
             Some(named) => litellm::read(named, &own.direct.domains, &sources.env, &mut notes),
             None => LiteLlmFile::without(&sources.env),
         };
-        audit::secrets(
-            as_written.as_ref(),
+        let holders = audit::secrets(
+            as_written.as_ref().map(|root| (root, base)),
             file.root.as_ref(),
             &sources.env,
             &mut notes,
         );
         audit::master_key(file.master_key.as_ref(), file.root.as_ref(), &mut notes);
         let skipped = file.skipped.clone();
-        let files = sources.config.iter().chain(&file.files).cloned().collect();
+        let keys = own.auth.keys_file.as_ref().map(|file| &file.path);
+        let files = sources.config.iter().chain(keys).chain(&file.files);
+        let files = files.cloned().collect();
         let config = assemble(own, file, &mut notes);
         let listen = as_written.as_ref().and_then(|root| root.get("listen"));
         let flags = Place::top(&"--listen".into());
@@ -92,6 +94,7 @@ impl Config {
             .filter(|_| sources.listen.is_empty())
             .map_or(&flags, |node| &node.place);
         audit::balancers(&config, place, &mut notes);
+        audit::open_files(holders, &config, &mut notes);
         let warnings = notes.into_warnings()?;
         Ok(Loaded {
             config,
@@ -114,11 +117,10 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         master_key: file.master_key,
         ..own.auth
     };
-    let can_verify = auth.master_key.is_some() || auth.litellm;
-    if let (Some(place), false) = (&own.litellm.api_key_place, can_verify) {
+    if let (Some(place), false) = (&own.litellm.api_key_place, auth.knows_keys()) {
         notes.fault(
             place,
-            "`litellm.api_key` replaces the client's key, so memgate must verify that first: set a master key or `auth.litellm: true`",
+            "`litellm.api_key` replaces the client's key, so memgate must verify that first: set a master key, `auth.keys_file` or `auth.litellm: true`",
         );
     }
     if let (Some(place), true) = (&own.litellm.api_key_place, auth.allow_anonymous) {
@@ -142,12 +144,14 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         retry: own.retry,
         auth,
         limits: own.limits,
+        prices: own.prices,
         trusted_proxies: own.trusted_proxies,
         server: own.server,
         translation: own.translation,
         models: file.models,
         identity: file.identity,
     };
+    audit::keys(&config, notes);
     if let Some(root) = &file.root {
         audit::consistency(&config, root, notes);
     }

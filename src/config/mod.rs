@@ -4,23 +4,31 @@ mod address;
 mod audit;
 mod env;
 mod finding;
+mod key_limits;
+mod keys_file;
 mod litellm;
 mod load;
 mod own;
+mod prices;
 mod secret;
 mod section;
 mod settings;
 mod source;
+mod tls;
 mod translation;
 mod units;
 mod yaml;
 
 pub use env::Env;
 pub use finding::{Faults, Finding, Place};
+pub use key_limits::KeyLimits;
+pub use keys_file::{KeysFile, ListedKey};
 pub use litellm::Skipped;
 pub use load::{Loaded, Sources};
+pub use prices::{ModelPattern, Price, Prices};
 pub use secret::Secret;
 pub use settings::*;
+pub use tls::TlsFault;
 pub use translation::{Effort, ThinkingKind, Traits, Translation, begins};
 
 /// The tree that PyYAML's `safe_load` would make of this text, in JSON; what JSON cannot say becomes an

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use regex::Regex;
 
-use super::{Place, Secret, Translation};
+use super::{KeysFile, Place, Prices, Secret, Translation};
 
 /// Everything one `memgate.yaml` and the LiteLLM file it names say.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct Config {
     pub retry: Retry,
     pub auth: Auth,
     pub limits: Limits,
+    /// What tokens cost.
+    pub prices: Prices,
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
     pub translation: Translation,
@@ -35,6 +38,13 @@ pub struct Config {
     pub models: Models,
     /// `user_id_mappings` of LiteLLM's file.
     pub identity: Identity,
+}
+
+impl Config {
+    /// Those that open what is for operators alone.
+    pub fn operators_keys(&self) -> impl Iterator<Item = &Secret> {
+        self.admin_key.iter().chain(&self.auth.master_key)
+    }
 }
 
 #[derive(Clone)]
@@ -191,11 +201,24 @@ pub struct Retry {
 pub struct Auth {
     /// `general_settings.master_key` of LiteLLM's file, else `LITELLM_MASTER_KEY`.
     pub master_key: Option<Secret>,
+    /// It may do what any other key may, beside administration.
+    pub accept_master_key: bool,
+    pub keys_file: Option<KeysFile>,
     /// Ask LiteLLM's `/key/info` about keys we do not know.
     pub litellm: bool,
     pub allow_anonymous: bool,
     /// Host names a request may carry while anonymous callers are allowed, loopback names beside them.
     pub hosts: Vec<String>,
+    /// Per address; then it is told to wait.
+    pub failed_attempts_per_minute: NonZeroU32,
+}
+
+impl Auth {
+    /// Whether a key can be good at all.
+    pub fn knows_keys(&self) -> bool {
+        let master = self.master_key.is_some() && self.accept_master_key;
+        master || self.litellm || self.keys_file.is_some()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

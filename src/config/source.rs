@@ -8,6 +8,11 @@ use std::sync::Arc;
 use super::finding::{Notes, Place};
 use super::yaml::{Document, MAX_BYTES, parse};
 
+/// Marks a value of our own file that stands alone in another one: `file:/run/secrets/key`.
+pub(super) const FILE_PREFIX: &str = "file:";
+/// More than any key has.
+const MAX_LINE: u64 = 64 << 10;
+
 /// How a file is called in findings: as the operator wrote it.
 pub(super) fn label(path: &Path) -> Arc<str> {
     path.to_string_lossy().into()
@@ -30,15 +35,33 @@ pub(super) fn read(path: &Path, said_at: &Place, notes: &mut Notes) -> Option<Do
         .ok()
 }
 
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    // One byte more than is allowed, so that the parser can tell.
+    beginning(path, MAX_BYTES as u64 + 1)
+}
+
+fn beginning(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     let mut bytes = Vec::new();
-    // One byte more than is allowed, so that the parser can tell.
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// The value that a file holds and nothing else, without the end of its line; or why there is none.
+pub(super) fn line(path: &Path) -> Result<String, String> {
+    let bytes = beginning(path, MAX_LINE + 1).map_err(|error| reason(&error))?;
+    if bytes.len() as u64 > MAX_LINE {
+        return Err("it is longer than any key, name a file that holds one".to_owned());
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|_binary| "it is not text, name a file that holds a key".to_owned())?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err("it is empty, write the value into it".to_owned()),
+        value => Ok(value.to_owned()),
+    }
 }
 
 fn reason(error: &io::Error) -> String {

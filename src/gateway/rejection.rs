@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::auth::Refusal;
 use crate::body::{DecodeError, ScanError};
 use crate::config::ProviderDialect;
+use crate::limits;
 use crate::translate::Unsupported;
 use crate::wire::{Dialect, ErrorKind, Said};
 
@@ -42,8 +43,11 @@ pub enum Rejection {
     BodyTooSlow,
     BodiesFull,
     Caller(Refusal),
+    /// A limit of the caller's key is reached.
+    Limit(limits::Refusal),
     NoMemoryUser,
-    MemorySwitch,
+    /// `x-memgate-memory` cannot be obeyed, and why.
+    MemorySwitch(&'static str),
     /// What cannot be said to the model in its provider's dialect.
     Parameter(Unsupported),
     /// A direct model, by its public name, that has no such endpoint in this dialect.
@@ -141,6 +145,15 @@ impl Answer {
         answer
     }
 
+    /// SDKs wait up to a minute by themselves.
+    fn limited(refusal: &limits::Refusal) -> Self {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let mut answer = Self::new(429, refusal.limit.as_str(), refusal.limit.to_string());
+        answer.retry_after = Some(refusal.retry_after);
+        answer.should_retry = Some(refusal.retry_after <= PATIENCE);
+        answer
+    }
+
     fn unroutable(error: &ScanError) -> Self {
         let mut answer = Self::new(400, "bad_body", error.to_string());
         answer.param = error.param().map(str::to_owned);
@@ -177,10 +190,14 @@ impl Answer {
         answer
     }
 
-    fn again_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(Duration::from_secs(seconds));
-        self.should_retry = Some(true);
+    fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
+    }
+
+    fn again_after(mut self, seconds: u64) -> Self {
+        self.should_retry = Some(true);
+        self.after(Duration::from_secs(seconds))
     }
 
     fn never_again(mut self) -> Self {
@@ -234,19 +251,17 @@ impl Rejection {
                 match refusal {
                     // Whether the key is good is not known, and soon asked again.
                     Refusal::CannotAsk => answer.again_after(1),
+                    Refusal::TooManyFailures { retry_after } => answer.after(*retry_after),
                     _ => answer,
                 }
             }
+            Self::Limit(refusal) => Answer::limited(refusal),
             Self::NoMemoryUser => Answer::new(
                 400,
                 "no_memory_user",
                 "no memory user for this request: send the header that `user_id_mappings` names, or set `default_user_id` there",
             ),
-            Self::MemorySwitch => Answer::new(
-                400,
-                "memory_switch",
-                "x-memgate-memory is not supported in this version: send the request without it",
-            ),
+            Self::MemorySwitch(reason) => Answer::new(400, "memory_switch", *reason),
             Self::Parameter(unsupported) => Answer::unsupported(unsupported),
             Self::Endpoint { model, speaks } => Answer::no_endpoint(model, *speaks),
             Self::Upstream(failure) => failure.answer(),

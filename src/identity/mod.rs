@@ -3,5 +3,5 @@
 mod rules;
 mod user;
 
-pub use rules::{By, IdentityRules, Info, MatchedPattern, Resolved};
+pub use rules::{By, IdentityRules, Info, MatchedPattern, Resolved, Standing};
 pub use user::MemoryUser;

@@ -10,7 +10,7 @@ use crate::config::{HeaderPattern, Identity};
 
 use super::MemoryUser;
 
-/// The custom header, then the patterns in order, then the default.
+/// The custom header, then the key's own user, then the patterns in order, then the default.
 pub struct IdentityRules {
     custom_header: Option<HeaderName>,
     patterns: Vec<Pattern>,
@@ -23,6 +23,25 @@ struct Pattern {
     user: Option<MemoryUser>,
 }
 
+/// Whom a key stands for, and what of its clients' headers is believed.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'k> {
+    pub user: Option<&'k str>,
+    /// The custom header may name another user.
+    pub impersonates: bool,
+    /// Patterns may tell which of many it is.
+    pub shared: bool,
+}
+
+impl Standing<'_> {
+    /// Nobody proved anything, and everything said is believed.
+    pub const ANYBODY: Self = Self {
+        user: None,
+        impersonates: true,
+        shared: true,
+    };
+}
+
 /// A memory user, and what told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
@@ -33,15 +52,27 @@ pub struct Resolved {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     CustomHeader,
+    Key,
     Pattern,
     Default,
+}
+
+impl By {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CustomHeader => "custom_header",
+            Self::Key => "key",
+            Self::Pattern => "header_pattern",
+            Self::Default => "default",
+        }
+    }
 }
 
 /// The answer of `GET /memory-routing/info`, in the words its users know.
 #[derive(Debug, Serialize)]
 pub struct Info {
     pub user_id: Option<String>,
-    /// The first pattern found, also where the custom header overrides it.
+    /// The first pattern found, also where the custom header or the key overrides it.
     pub matched_pattern: Option<MatchedPattern>,
     pub custom_header_present: bool,
     pub is_default: bool,
@@ -68,12 +99,16 @@ impl IdentityRules {
         }
     }
 
-    /// `None` also for a custom header that cannot be a user: whoever names a memory must not end up in
-    /// another one.
-    pub fn resolve(&self, headers: &HeaderMap) -> Option<Resolved> {
-        let (user, by) = if let Some(id) = self.custom(headers) {
+    /// `None` also for a custom header or a key that names what cannot be a user: whoever names a memory must not
+    /// end up in another one.
+    pub fn resolve(&self, headers: &HeaderMap, key: Standing<'_>) -> Option<Resolved> {
+        let custom = || self.custom(headers).filter(|_| key.impersonates);
+        let matched = || self.matched(headers).filter(|_| key.shared);
+        let (user, by) = if let Some(id) = custom() {
             (MemoryUser::new(&id), By::CustomHeader)
-        } else if let Some((pattern, _)) = self.matched(headers) {
+        } else if let Some(id) = key.user {
+            (MemoryUser::new(id), By::Key)
+        } else if let Some((pattern, _)) = matched() {
             (pattern.user.clone(), By::Pattern)
         } else {
             (self.default.clone(), By::Default)
@@ -86,8 +121,8 @@ impl IdentityRules {
         self.custom_header.as_ref()
     }
 
-    pub fn info(&self, headers: &HeaderMap) -> Info {
-        let resolved = self.resolve(headers);
+    pub fn info(&self, headers: &HeaderMap, key: Standing<'_>) -> Info {
+        let resolved = self.resolve(headers, key);
         Info {
             matched_pattern: self
                 .matched(headers)
@@ -141,6 +176,8 @@ fn text(value: &HeaderValue) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn rules() -> IdentityRules {
@@ -171,7 +208,7 @@ mod tests {
     }
 
     fn user(pairs: &[(&'static str, &str)]) -> Option<(String, By)> {
-        let resolved = rules().resolve(&headers(pairs))?;
+        let resolved = rules().resolve(&headers(pairs), Standing::ANYBODY)?;
         Some((resolved.user.as_str().to_owned(), resolved.by))
     }
 
@@ -214,9 +251,9 @@ mod tests {
     #[test]
     fn nobody_is_resolved_where_no_rule_applies() {
         let rules = IdentityRules::new(&Identity::default());
-        let info = rules.info(&headers(&[("x-sm-user-id", "alice")]));
+        let info = rules.info(&headers(&[("x-sm-user-id", "alice")]), Standing::ANYBODY);
 
-        assert_eq!(rules.resolve(&HeaderMap::new()), None);
+        assert_eq!(rules.resolve(&HeaderMap::new(), Standing::ANYBODY), None);
         assert_eq!(info.user_id, None);
         assert!(!info.custom_header_present && !info.is_default);
     }
@@ -224,7 +261,10 @@ mod tests {
     #[test]
     fn info_answers_in_the_words_its_users_know() {
         let java = ("user-agent", "Java/1");
-        let info = rules().info(&headers(&[("x-sm-user-id", "alice"), java]));
+        let info = rules().info(
+            &headers(&[("x-sm-user-id", "alice"), java]),
+            Standing::ANYBODY,
+        );
 
         assert_eq!(
             serde_json::to_value(info).unwrap(),
@@ -237,14 +277,87 @@ mod tests {
                 "is_default": false,
             })
         );
-        assert!(rules().info(&HeaderMap::new()).is_default);
+        assert!(
+            rules()
+                .info(&HeaderMap::new(), Standing::ANYBODY)
+                .is_default
+        );
     }
 
     #[test]
     fn info_never_repeats_a_key() {
-        let info = rules().info(&headers(&[("authorization", "Bearer sk-secret")]));
+        let info = rules().info(
+            &headers(&[("authorization", "Bearer sk-secret")]),
+            Standing::ANYBODY,
+        );
 
         assert_eq!(info.user_id.as_deref(), Some("keyed"));
         assert!(!serde_json::to_string(&info).unwrap().contains("sk-secret"));
+    }
+
+    #[test]
+    fn a_key_of_somebodys_means_that_one_whatever_its_clients_say() {
+        let said = headers(&[("x-sm-user-id", "bob"), ("user-agent", "Java/1")]);
+        let resolve = |key| {
+            let resolved = rules().resolve(&said, key).unwrap();
+            (resolved.user.as_str().to_owned(), resolved.by)
+        };
+        let key = |user, impersonates, shared| Standing {
+            user,
+            impersonates,
+            shared,
+        };
+
+        for (key, user, by) in [
+            (key(Some("anna"), false, false), "anna", By::Key),
+            (key(Some("anna"), false, true), "anna", By::Key),
+            (key(Some("anna"), true, false), "bob", By::CustomHeader),
+            (key(None, false, true), "java", By::Pattern),
+            (key(None, false, false), "everybody", By::Default),
+        ] {
+            assert_eq!(resolve(key), (user.to_owned(), by), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_whose_user_cannot_be_one_resolves_to_nobody() {
+        let key = Standing {
+            user: Some("a\nb"),
+            ..Standing::ANYBODY
+        };
+
+        assert_eq!(rules().resolve(&HeaderMap::new(), key), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_headers_change_the_user_of_a_key_that_may_not_impersonate(
+            user in prop::option::of("[a-z]{1,8}"),
+            said in prop::collection::vec((any_name(), "[ -~]{0,24}"), 0..12),
+        ) {
+            let key = Standing { user: user.as_deref(), impersonates: false, shared: false };
+            let said: HeaderMap = said
+                .into_iter()
+                .map(|(name, value)| (name, HeaderValue::from_str(&value).unwrap()))
+                .collect();
+
+            let silent = rules().resolve(&HeaderMap::new(), key);
+
+            prop_assert_eq!(rules().resolve(&said, key), silent);
+        }
+    }
+
+    /// Those that the rules read, in all the ways that clients write them, and others.
+    fn any_name() -> impl Strategy<Value = HeaderName> {
+        let known = prop::sample::select(vec![
+            "x-sm-user-id",
+            "X-SM-User-ID",
+            "user-agent",
+            "authorization",
+            "x-api-key",
+            "x-memory-user-id",
+        ]);
+        let any = prop_oneof![known.prop_map(str::to_owned), "x-[a-z-]{1,12}"];
+        any.prop_map(|name| HeaderName::from_bytes(name.as_bytes()).unwrap())
     }
 }

@@ -9,14 +9,14 @@ use pingora_proxy::Session;
 
 use super::Door;
 use super::body::{self, Unread};
-use super::context::{Admitted, RequestCtx, Way, names};
+use super::context::{Admitted, Memory, RequestCtx, Way, names};
 use super::detour::{self, Detour};
 use super::parcel::Parcel;
 use super::passage::Fairness;
 use super::target::Target;
 use super::translation::Asked;
-use super::{direct, egress, local, relay, reply, untouched};
-use crate::auth::{Caller, Presented};
+use super::{allowance, client, direct, egress, local, relay, reply, untouched};
+use crate::auth::{Caller, Presented, Refusal};
 use crate::body::Envelope;
 use crate::gateway::Rejection;
 use crate::identity::MemoryUser;
@@ -55,6 +55,9 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx, door: Doo
     };
     match decided {
         Ok(Some(admitted)) => {
+            if matches!(admitted.memory, Memory::Off) {
+                ctx.answered.memory = Some("off");
+            }
             ctx.admitted = Some(admitted);
             detour::keep(ctx);
             Ok(false)
@@ -74,7 +77,14 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx, door: Doo
 async fn decide(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Admitted>, Unread> {
     let target = Target::of(session.req_header(), &ctx.snapshot.config.limits)?;
     refuse_two_framings(session)?;
+    let head = session.req_header();
+    if target.is_inference(head.uri.path()) && ctx.snapshot.keys.bars(&presented(session)) {
+        return Err(Rejection::Caller(Refusal::MasterKey).into());
+    }
     match &target {
+        Target::LiteLlmOnly | Target::LiteLlm { .. } if direct::wants_no_memory(&head.headers)? => {
+            Err(Rejection::MemorySwitch(direct::LITELLMS_MEMORY).into())
+        }
         Target::Messages | Target::CountTokens | Target::ChatCompletions => {
             route(session, ctx, &target).await.map(Some)
         }
@@ -118,9 +128,6 @@ async fn route(
     target: &Target,
 ) -> Result<Admitted, Unread> {
     let snapshot = &ctx.snapshot;
-    if session.req_header().headers.contains_key(names::MEMORY) {
-        return Err(Rejection::MemorySwitch.into());
-    }
     let (sent, share) = body::read(session, &snapshot.config.limits, &snapshot.bodies).await?;
     let mut parcel = Parcel::open(session, sent, share, snapshot.config.limits.body).await?;
     let envelope = Envelope::scan(parcel.plain()).map_err(Rejection::Body)?;
@@ -129,18 +136,21 @@ async fn route(
         (None, None) => None,
         _ => Some(authenticate(session, ctx, Some(&route)).await?),
     };
+    let admission = allowance::ask(ctx, caller.as_ref(), Some(&route))?;
     let way = direct::way(session, ctx, target, &route)?;
-    let user = direct::memory_user(session, ctx, &route, caller.as_ref())?;
+    let headers = &session.req_header().headers;
+    let memory = direct::memory(headers, ctx, &route, caller.as_ref())?;
     let way = match way {
         Some(mut way) => {
-            let headers = &session.req_header().headers;
             // A shared key is told apart by the people whose memories it means.
             let person = (
                 caller.as_ref().map(Caller::name),
-                user.as_ref().map(MemoryUser::as_str),
+                memory.user().map(MemoryUser::as_str),
             );
             way.fairness = Fairness::of(headers, person);
-            way.detour = Detour::of(snapshot, &route, &parcel, &envelope);
+            if !matches!(memory, Memory::Off) {
+                way.detour = Detour::of(snapshot, &route, &parcel, &envelope);
+            }
             if route.renames(&envelope.model) && !direct::translates(&route, target) {
                 parcel.make_room_for(&mut way.detour).await;
             }
@@ -159,7 +169,8 @@ async fn route(
     Ok(Admitted {
         way,
         caller,
-        user,
+        admission,
+        memory,
         feed: Some(feed),
         held: Some(held),
         stream: envelope.stream,
@@ -175,21 +186,28 @@ pub(super) async fn authenticate(
     ctx: &RequestCtx,
     route: Option<&Route>,
 ) -> Result<Caller, Rejection> {
-    let caller = ctx
-        .snapshot
-        .keys
-        .authenticate(&presented(session))
-        .await
-        .map_err(Rejection::Caller)?;
-    ctx.vouch();
+    let caller = identify(session, ctx).await.map_err(Rejection::Caller)?;
     if let Some(route) = route {
-        let names: Vec<&str> = route.names().collect();
-        let qualified = names.iter().find_map(|name| qualified(name));
-        caller
-            .may_use(&names, qualified.as_deref())
-            .map_err(Rejection::Caller)?;
+        may_use(&caller, route)?;
     }
     Ok(caller)
+}
+
+/// Whoever calls, whatever he may do.
+pub(super) async fn identify(session: &Session, ctx: &RequestCtx) -> Result<Caller, Refusal> {
+    let snapshot = &ctx.snapshot;
+    let address = client::address(session, &snapshot.config.trusted_proxies);
+    let presented = presented(session).at(address);
+    let caller = snapshot.keys.authenticate(&presented).await?;
+    ctx.vouch();
+    Ok(caller)
+}
+
+pub(super) fn may_use(caller: &Caller, route: &Route) -> Result<(), Rejection> {
+    let names: Vec<&str> = route.names().collect();
+    let qualified = names.iter().find_map(|name| qualified(name));
+    let may = caller.may_use(&names, qualified.as_deref());
+    may.map_err(Rejection::Caller)
 }
 
 pub(super) fn presented(session: &Session) -> Presented<'_> {

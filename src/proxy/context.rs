@@ -17,12 +17,14 @@ use super::translation::Translation;
 use crate::auth::Caller;
 use crate::cookies::CookieHeader;
 use crate::gateway::{DirectUpstream, Failure, Gateway, Guest, InFlight, Snapshot};
-use crate::identity::MemoryUser;
+use crate::identity::{MemoryUser, Resolved};
+use crate::limits::{Admission, Standing};
 use crate::telemetry::{InFlight as LaneInFlight, RequestId, UpstreamMetrics};
 use crate::upstream::backends::Replica;
 use crate::upstream::lane::Permit;
 use crate::upstream::peer::Opener;
 use crate::wire::Dialect;
+use crate::wire::usage::UsageScan;
 
 /// One request's life; made when its head was read, dropped when its answer was flushed.
 pub struct RequestCtx {
@@ -45,8 +47,9 @@ pub struct RequestCtx {
 pub(super) struct Admitted {
     pub way: Way,
     pub caller: Option<Caller>,
-    /// Whose memory is meant, where the model stands behind the memory router.
-    pub user: Option<MemoryUser>,
+    /// By the caller's limits; held for its drop too, which gives its place back.
+    pub admission: Option<Admission>,
+    pub memory: Memory,
     /// The model as the client named it.
     pub model: Option<String>,
     pub stream: bool,
@@ -57,6 +60,24 @@ pub(super) struct Admitted {
     pub held: Option<Held>,
     /// Client and provider speak two dialects.
     pub translation: Option<Translation>,
+}
+
+/// Whose memory a request is for.
+pub(super) enum Memory {
+    /// The memory router is not on its way.
+    None,
+    /// The client wants none.
+    Off,
+    Of(Resolved),
+}
+
+impl Memory {
+    pub(super) fn user(&self) -> Option<&MemoryUser> {
+        match self {
+            Self::Of(meant) => Some(&meant.user),
+            Self::None | Self::Off => None,
+        }
+    }
 }
 
 #[expect(
@@ -162,13 +183,19 @@ pub(super) struct Answered {
     pub sent_at: Option<Instant>,
     pub failure: Option<Failure>,
     pub refused: Option<&'static str>,
+    /// What is left to a key one of whose limits is reached.
+    pub limited: Option<Standing>,
     pub outcome: Option<&'static str>,
     pub client_left: bool,
     /// The answer ended as an answer should, although the attempt failed.
     pub told: bool,
     pub memory: Option<&'static str>,
+    /// It was said whose memory it went up for.
+    pub audited: bool,
     /// Set while an event stream that we could end with an error event passes.
     pub stream: Option<Tail>,
+    /// Looks for what a whole answer took.
+    pub scan: Option<Box<UsageScan>>,
     pub broken_stream: Option<&'static str>,
     /// What the judge of a kept answer found.
     pub finding: Arc<Mutex<Finding>>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::context::{BodyMode, DirectWay, RequestCtx, Way};
+use super::context::{BodyMode, DirectWay, Memory, RequestCtx, Way};
 use super::parcel::Parcel;
 use super::passage;
 use crate::body::Envelope;
@@ -120,7 +120,7 @@ fn turn(ctx: &mut RequestCtx, reason: &'static str) -> bool {
     ctx.answered.memory = way.is_router().then_some("bypassed");
     match detour {
         Detour::Provider(upstream) => {
-            admitted.user = None;
+            admitted.memory = Memory::None;
             way.upstream = upstream;
             way.leave_router();
         }

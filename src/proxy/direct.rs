@@ -3,18 +3,33 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::Uri;
+use http::{HeaderMap, Uri};
 use pingora_proxy::Session;
 
-use super::context::{DirectWay, RequestCtx};
+use super::context::{DirectWay, Memory, RequestCtx, names};
 use super::errand::Errand;
 use super::passage::Fairness;
 use super::target::Target;
 use crate::auth::Caller;
 use crate::config::ProviderDialect;
 use crate::gateway::{Failure, Rejection};
-use crate::identity::MemoryUser;
+use crate::identity::Standing;
 use crate::routing::{DirectModel, Route};
+
+const ONLY_OFF: &str = "x-memgate-memory takes `off` and nothing else";
+pub(super) const LITELLMS_MEMORY: &str = "LiteLLM serves this, and whether that uses a memory is not for x-memgate-memory to say: send the request without it";
+const NO_WAY_PAST: &str = "the way past the memory router is not open here (`direct.bypass: provider` opens it): send the request without x-memgate-memory";
+
+/// Whether the client wants no memory.
+pub(super) fn wants_no_memory(headers: &HeaderMap) -> Result<bool, Rejection> {
+    let mut said = headers.get_all(names::MEMORY).iter().peekable();
+    let wants = said.peek().is_some();
+    if said.all(|word| word.as_bytes().eq_ignore_ascii_case(b"off")) {
+        Ok(wants)
+    } else {
+        Err(Rejection::MemorySwitch(ONLY_OFF))
+    }
+}
 
 /// The way to a direct model; `None` where LiteLLM serves the route.
 pub(super) fn way(
@@ -39,7 +54,7 @@ pub(super) fn way(
         _ => return Err(no_endpoint(route, model)),
     };
     let upstream = ctx.snapshot.upstream_of(model);
-    Ok(Some(DirectWay {
+    let mut way = DirectWay {
         errand: Errand::Model(Arc::clone(model)),
         upstream: Arc::clone(upstream.ok_or(Rejection::Upstream(Failure::Internal))?),
         uri,
@@ -47,7 +62,13 @@ pub(super) fn way(
         detour: None,
         bypassed: false,
         attempts: 0,
-    }))
+    };
+    if model.target.router && wants_no_memory(&session.req_header().headers)? {
+        let past = ctx.snapshot.bypass_of(model);
+        way.upstream = Arc::clone(past.ok_or(Rejection::MemorySwitch(NO_WAY_PAST))?);
+        way.leave_router();
+    }
+    Ok(Some(way))
 }
 
 /// The model's provider is to be asked in another dialect than the client speaks.
@@ -70,19 +91,32 @@ pub(super) fn no_endpoint(route: &Route, model: &DirectModel) -> Rejection {
 }
 
 /// Whose memory is meant: the router is never asked without a name that we set, whoever speaks to it.
-pub(super) fn memory_user(
-    session: &Session,
+pub(super) fn memory(
+    headers: &HeaderMap,
     ctx: &RequestCtx,
     route: &Route,
     caller: Option<&Caller>,
-) -> Result<Option<MemoryUser>, Rejection> {
-    if !route.direct().is_some_and(|model| model.target.router) {
-        return Ok(None);
+) -> Result<Memory, Rejection> {
+    if wants_no_memory(headers)? {
+        return match route.direct() {
+            Some(_) => Ok(Memory::Off),
+            None => Err(Rejection::MemorySwitch(LITELLMS_MEMORY)),
+        };
     }
-    let of_key = caller.and_then(Caller::user).and_then(MemoryUser::new);
-    let headers = &session.req_header().headers;
-    let user = of_key.or_else(|| Some(ctx.snapshot.identity.resolve(headers)?.user));
-    user.map(Some).ok_or(Rejection::NoMemoryUser)
+    if !route.direct().is_some_and(|model| model.target.router) {
+        return Ok(Memory::None);
+    }
+    let meant = ctx.snapshot.identity.resolve(headers, standing(caller));
+    meant.map(Memory::Of).ok_or(Rejection::NoMemoryUser)
+}
+
+/// What a caller's key says of whose memory may be meant.
+pub(super) fn standing(caller: Option<&Caller>) -> Standing<'_> {
+    caller.map_or(Standing::ANYBODY, |caller| Standing {
+        user: caller.user(),
+        impersonates: caller.may_impersonate(),
+        shared: caller.is_shared(),
+    })
 }
 
 /// The configured path in front of the endpoint, and the query, byte for byte; a memory user in the query goes.

@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 
 use super::admission::refuse_two_framings;
 use super::body::{self, Unread};
-use super::context::{Admitted, DirectWay, RequestCtx, Way};
+use super::context::{Admitted, DirectWay, Memory, RequestCtx, Way};
 use super::detour::Detour;
 use super::direct::without_user;
 use super::errand::{Errand, LiteLlms};
@@ -48,7 +48,8 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result
     Ok(Admitted {
         way: Way::Direct(way),
         caller: None,
-        user: None,
+        admission: None,
+        memory: Memory::None,
         stream: asked.as_ref().is_some_and(|asked| asked.stream),
         model: asked.map(|asked| asked.model),
         betas: Vec::new(),

@@ -1,17 +1,14 @@
 //! Who is calling, as LiteLLM is told? What a trusted proxy says of its client; of anybody else only the address.
 
-use std::net::{IpAddr, SocketAddr};
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
-use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_proxy::Session;
 
+use super::client::{self, FORWARDED_FOR as FOR};
 use super::upstream_head::remove_prefixed;
 
-const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -40,8 +37,8 @@ pub(super) fn write(
     session: &Session,
     trusted: &[IpNet],
 ) -> Result<()> {
-    let peer = peer_ip(session).map(|peer| peer.to_canonical());
-    let proxy = peer.is_some_and(|peer| trusted.iter().any(|network| network.contains(&peer)));
+    let peer = client::peer(session).map(|peer| peer.to_canonical());
+    let proxy = peer.is_some_and(|peer| client::is_trusted(trusted, peer));
     let said = |name| headers.get(name).filter(|_| proxy).cloned();
     let (clients, scheme) = (said(FOR), said(PROTO));
     remove_prefixed(headers, &SAID);
@@ -65,13 +62,6 @@ pub(super) fn write(
         headers.insert(FOR, chain);
     }
     Ok(())
-}
-
-fn peer_ip(session: &Session) -> Option<IpAddr> {
-    match session.client_addr()? {
-        PeerAddr::Inet(address) => Some(SocketAddr::ip(address)),
-        PeerAddr::Unix(_) => None,
-    }
 }
 
 fn is_tls(session: &Session) -> bool {

@@ -1,18 +1,15 @@
 //! What does the gateway answer by itself? Health, the memory user's origin, the model list, the probe.
 
-use std::net::IpAddr;
-
 use bytes::Bytes;
-use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora_proxy::Session;
 use serde_json::json;
 
-use super::admission::{authenticate, presented};
+use super::admission::{identify, presented};
 use super::body::Unread;
 use super::context::{RequestCtx, names};
-use super::reply;
 use super::target::Target;
-use crate::auth::Refusal;
+use super::{client, direct, reply};
+use crate::auth::{Caller, Refusal, bears};
 use crate::gateway::Rejection;
 use crate::routing::{Model, ModelList, Page, qualified};
 
@@ -24,7 +21,7 @@ pub(super) async fn answer(
 ) -> Result<(), Unread> {
     let body = match target {
         Target::Health => health(session, ctx).to_string(),
-        Target::MemoryRouting => memory_routing(session, ctx)?,
+        Target::MemoryRouting => memory_routing(session, ctx).await?,
         Target::Server => {
             let said = reply::methods(session, ctx).await;
             return said.map_err(Unread::Gone);
@@ -41,11 +38,10 @@ pub(super) async fn answer(
 /// The predecessor's words; LiteLLM's address is shown to those who sit beside it or hold the admin key.
 fn health(session: &Session, ctx: &RequestCtx) -> serde_json::Value {
     let config = &ctx.snapshot.config;
-    let trusted = peer_ip(session).is_some_and(|ip| ip.is_loopback()) && !is_forwarded(session)
-        || config
-            .admin_key
-            .as_ref()
-            .is_some_and(|key| crate::auth::bears(&session.req_header().headers, key));
+    let headers = &session.req_header().headers;
+    let trusted = client::peer(session).is_some_and(|ip| ip.is_loopback())
+        && !is_forwarded(session)
+        || config.operators_keys().any(|key| bears(headers, key));
     let url = config.litellm.urls.first().map(ToString::to_string);
     let shown = if trusted {
         url
@@ -55,8 +51,12 @@ fn health(session: &Session, ctx: &RequestCtx) -> serde_json::Value {
     json!({"status": "healthy", "memory_router": true, "litellm_base_url": shown})
 }
 
-fn memory_routing(session: &Session, ctx: &RequestCtx) -> Result<String, Rejection> {
-    let info = ctx.snapshot.identity.info(&session.req_header().headers);
+/// For the caller's own headers, and its key where it shows one that is good.
+async fn memory_routing(session: &Session, ctx: &RequestCtx) -> Result<String, Rejection> {
+    let caller = identify(session, ctx).await.ok();
+    let standing = direct::standing(caller.as_ref());
+    let headers = &session.req_header().headers;
+    let info = ctx.snapshot.identity.info(headers, standing);
     serde_json::to_string(&info)
         .map_err(|_unserialisable| Rejection::Upstream(crate::gateway::Failure::Internal))
 }
@@ -68,8 +68,9 @@ async fn models(
     id: Option<&str>,
 ) -> Result<String, Rejection> {
     let head = session.req_header();
-    let theirs = litellm_models(session, ctx).await?;
-    let caller = authenticate(session, ctx, None).await.ok();
+    let caller = identify(session, ctx).await;
+    let theirs = litellm_models(session, ctx, &caller).await?;
+    let caller = caller.ok();
     let known = ctx
         .snapshot
         .routes
@@ -95,19 +96,21 @@ async fn models(
 }
 
 /// LiteLLM's list as the caller may see it; `None` when it cannot be had.
-async fn litellm_models(session: &Session, ctx: &RequestCtx) -> Result<Option<Bytes>, Rejection> {
-    let key = match &ctx.snapshot.config.litellm.api_key {
-        Some(ours) => {
-            authenticate(session, ctx, None).await?;
-            Some(ours.clone())
-        }
-        None => presented(session).first(),
+async fn litellm_models(
+    session: &Session,
+    ctx: &RequestCtx,
+    caller: &Result<Caller, Refusal>,
+) -> Result<Option<Bytes>, Rejection> {
+    let key = match (&ctx.snapshot.config.litellm.api_key, caller) {
+        (_, Err(refusal @ (Refusal::Missing | Refusal::TooManyFailures { .. })))
+        | (Some(_), Err(refusal)) => return Err(Rejection::Caller(*refusal)),
+        (Some(ours), Ok(_)) => Some(ours.clone()),
+        // A key that LiteLLM has never heard of.
+        (None, Ok(caller)) if caller.is_listed() => None,
+        (None, _) => presented(session).first(),
     };
     let Some(key) = key else {
-        return match authenticate(session, ctx, None).await {
-            Err(Rejection::Caller(Refusal::Missing)) => Err(Rejection::Caller(Refusal::Missing)),
-            _ => Ok(None),
-        };
+        return Ok(None);
     };
     match ctx.snapshot.litellm.api.get("/v1/models", &key).await {
         Ok(reply) if reply.status == 401 || reply.status == 403 => {
@@ -115,13 +118,6 @@ async fn litellm_models(session: &Session, ctx: &RequestCtx) -> Result<Option<By
         }
         Ok(reply) => Ok((reply.status == 200).then_some(reply.body)),
         Err(_unreachable) => Ok(None),
-    }
-}
-
-fn peer_ip(session: &Session) -> Option<IpAddr> {
-    match session.client_addr()? {
-        PeerAddr::Inet(address) => Some(address.ip()),
-        PeerAddr::Unix(_) => None,
     }
 }
 

@@ -1,8 +1,10 @@
 //! One request's life: each of Pingora's hooks hands over to the phase that it belongs to.
 
 mod admission;
+mod allowance;
 mod bad_head;
 mod body;
+mod client;
 mod context;
 mod detour;
 mod direct;
@@ -15,6 +17,7 @@ mod head;
 mod head_check;
 mod judge;
 mod local;
+mod metering;
 mod parcel;
 mod passage;
 mod record;

@@ -4,11 +4,13 @@ use http::Version;
 use pingora_core::Error;
 use pingora_proxy::Session;
 
-use super::context::{RequestCtx, Way};
-use super::relay;
+use super::context::{Memory, RequestCtx, Way};
 use super::stream::Tail;
+use super::{allowance, metering, relay};
 use crate::identity::MemoryUser;
-use crate::telemetry::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Upstreamed};
+use crate::telemetry::{
+    AccessRecord, Answer, Asked, AuditRecord, Person, RouteLabel, Spent, Upstreamed,
+};
 use crate::upstream::Outcome;
 
 /// Gives the session back to Pingora and writes the record.
@@ -29,6 +31,8 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     let judged = ctx.answered.finding.lock().outcome.take();
     ctx.answered.outcome = judged.or(ctx.answered.outcome);
     note_attempt(ctx);
+    let usage = metering::usage(ctx);
+    allowance::settle(session, ctx, usage.as_ref());
     let sent = ctx
         .attempt
         .cookies_sent
@@ -66,12 +70,37 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
             reused: ctx.attempt.reused,
             cookies: &cookies,
         },
-        spent: spent(session, ctx),
+        spent: Spent {
+            tokens: usage.as_ref().map(metering::tokens),
+            ..spent(session, ctx)
+        },
     };
     ctx.snapshot.metrics.finish(&record);
     if error.is_some() && ctx.answered.told {
         relay::keep(session, &ctx.custody);
     }
+}
+
+/// Says once of a request whose memory it goes up for.
+pub(super) fn audit(ctx: &mut RequestCtx) {
+    let Some(admitted) = &ctx.admitted else {
+        return;
+    };
+    let (Memory::Of(meant), Some(caller)) = (&admitted.memory, &admitted.caller) else {
+        return;
+    };
+    if std::mem::replace(&mut ctx.answered.audited, true) {
+        return;
+    }
+    let record = AuditRecord {
+        time: ctx.snapshot.clock.wall(),
+        id: ctx.request_id.as_str(),
+        caller: caller.name(),
+        user: meant.user.as_str(),
+        by: meant.by.as_str(),
+        model: admitted.model.as_deref(),
+    };
+    record.write();
 }
 
 /// An answer that began well and said an error in its stream is no good answer.
@@ -104,11 +133,11 @@ fn person(ctx: &RequestCtx) -> Person<'_> {
             .admitted
             .as_ref()
             .and_then(|admitted| admitted.caller.as_ref())
-            .map(|caller| caller.name()),
+            .map(|caller| &**caller.name()),
         user: ctx
             .admitted
             .as_ref()
-            .and_then(|admitted| admitted.user.as_ref())
+            .and_then(|admitted| admitted.memory.user())
             .map(MemoryUser::as_str),
         memory: ctx.answered.memory,
     }
@@ -178,5 +207,6 @@ fn spent(session: &Session, ctx: &RequestCtx) -> Spent {
         first_byte,
         overhead,
         queue_wait: Some(ctx.answered.queued).filter(|wait| !wait.is_zero()),
+        tokens: None,
     }
 }

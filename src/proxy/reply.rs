@@ -9,6 +9,7 @@ use pingora_core::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
+use super::allowance;
 use super::context::{RequestCtx, names};
 use super::head_check::METHODS;
 use crate::gateway::{Answer, Rejection};
@@ -34,6 +35,9 @@ pub(super) async fn reject(
         session.set_keepalive(None);
     }
     ctx.answered.refused = Some(answer.code);
+    if let Rejection::Limit(refusal) = rejection {
+        ctx.answered.limited = Some(refusal.standing);
+    }
     error(session, ctx, &answer).await
 }
 
@@ -120,7 +124,7 @@ async fn write(
     Ok(())
 }
 
-/// The gateway's own response headers: request id, route, attempts, body, memory.
+/// The gateway's own response headers: request id, route, attempts, body, memory, what is left to the key.
 pub(super) fn stamp(headers: &mut HeaderMap, ctx: &RequestCtx) {
     headers.insert(names::REQUEST_ID, ctx.request_id.header());
     headers.insert(names::ROUTE, HeaderValue::from_static(ctx.route()));
@@ -139,4 +143,5 @@ pub(super) fn stamp(headers: &mut HeaderMap, ctx: &RequestCtx) {
     if let Some(memory) = ctx.answered.memory {
         headers.insert(names::MEMORY, HeaderValue::from_static(memory));
     }
+    allowance::tell(headers, ctx);
 }

@@ -12,7 +12,7 @@ use super::relay::Judge;
 use super::stream::Tail;
 use super::translation::rename_limits;
 use super::upstream_head::CREDENTIALS;
-use super::{judge, reply, retelling};
+use super::{judge, metering, reply, retelling};
 use crate::cookies::Site;
 use crate::gateway::Failure;
 use crate::upstream::Outcome;
@@ -72,6 +72,7 @@ pub(super) fn arrived(
             head.remove_header(&header::CONTENT_LENGTH);
         }
         ctx.answered.stream = Tail::of(&head.headers, request.uri.path());
+        ctx.answered.scan = metering::scan(&head.headers, ctx);
     }
     let retelling = retelling(ctx, status);
     let is_error = status.as_u16() >= 400;
@@ -184,6 +185,9 @@ fn note_memory(head: &ResponseHeader, ctx: &mut RequestCtx) {
 
 /// Remembers how a stream stands, and ends one whose last event is missing with an error event.
 pub(super) fn pass_body(body: &mut Option<Bytes>, end: bool, ctx: &mut RequestCtx) {
+    if let (Some(scan), Some(bytes)) = (&mut ctx.answered.scan, &body) {
+        scan.push(bytes);
+    }
     let Some(tail) = ctx.answered.stream.as_mut() else {
         return;
     };

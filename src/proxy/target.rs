@@ -81,6 +81,16 @@ impl Target {
         }
     }
 
+    /// Whether it is for models, and not for operators or nobody in particular.
+    pub(super) fn is_inference(&self, path: &str) -> bool {
+        match self {
+            Self::Messages | Self::CountTokens | Self::ChatCompletions | Self::LiteLlmOnly => true,
+            Self::Models | Self::Model(_) => true,
+            Self::LiteLlm { .. } => is_inference(path),
+            Self::Health | Self::MemoryRouting | Self::Probe | Self::Server => false,
+        }
+    }
+
     /// The one method that the gateway's own paths take; `None` leaves it to LiteLLM.
     fn method(&self) -> Option<Method> {
         match self {

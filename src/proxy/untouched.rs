@@ -5,15 +5,17 @@
 //! once; what was read goes up ahead of the rest. A model that stands further back, or in a packed body, is not seen:
 //! LiteLLM judges it then.
 
+use http::{Method, header};
 use pingora_proxy::Session;
 
-use super::admission::authenticate;
+use super::admission::{authenticate, may_use};
+use super::allowance;
 use super::body::{self, Unread};
-use super::context::{Admitted, RequestCtx, Way};
+use super::context::{Admitted, Memory, RequestCtx, Way};
 use super::direct;
 use super::parcel;
 use super::target::is_inference;
-use crate::auth::Caller;
+use crate::auth::{Caller, Refusal};
 use crate::body::{Encoding, Glance};
 use crate::config::Expose;
 use crate::gateway::Rejection;
@@ -39,10 +41,15 @@ pub(super) async fn stream(
         ctx.snapshot.note_direct_elsewhere(direct);
     }
     let caller = caller(session, ctx).await?;
+    if asks_a_model(session) {
+        confine(caller.as_ref(), route.as_ref())?;
+    }
+    let admission = allowance::ask(ctx, caller.as_ref(), route.as_ref())?;
     body::invite(session).await?;
     Ok(Admitted {
         model: model.map(str::to_owned),
         feed: Some(parcel::feed(ctx, None)),
+        admission,
         ..to_litellm(ctx, caller)
     })
 }
@@ -68,6 +75,8 @@ pub(super) async fn peeked(session: &mut Session, ctx: &RequestCtx) -> Result<Ad
         authenticate(session, ctx, Some(route)).await?;
         return Err(direct::no_endpoint(route, direct).into());
     }
+    confine(caller.as_ref(), route.as_ref())?;
+    let admission = allowance::ask(ctx, caller.as_ref(), route.as_ref())?;
     let feed = parcel::feed(ctx, None);
     if let Some((beginning, share)) = peeked {
         feed.lock().begin_with(beginning, share);
@@ -76,12 +85,31 @@ pub(super) async fn peeked(session: &mut Session, ctx: &RequestCtx) -> Result<Ad
         stream,
         model,
         feed: Some(feed),
+        admission,
         ..to_litellm(ctx, caller)
     })
 }
 
 fn with_direct(route: &Route) -> Option<(&Route, &DirectModel)> {
     Some((route, route.direct()?))
+}
+
+/// Reading and deleting name no model; a connection that is upgraded may.
+fn asks_a_model(session: &Session) -> bool {
+    let head = session.req_header();
+    let reads = [Method::GET, Method::HEAD, Method::OPTIONS, Method::DELETE];
+    !reads.contains(&head.method) || head.headers.contains_key(header::UPGRADE)
+}
+
+/// Whom we let in with our own key at LiteLLM gets no model beyond its own list: none that is not seen.
+fn confine(caller: Option<&Caller>, route: Option<&Route>) -> Result<(), Rejection> {
+    match (caller, route) {
+        (Some(caller), Some(route)) => may_use(caller, route),
+        (Some(caller), None) if caller.is_confined() => {
+            Err(Rejection::Caller(Refusal::ModelNotAllowed))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// LiteLLM knows its callers itself, unless our key takes the place of theirs.
@@ -96,7 +124,8 @@ fn to_litellm(ctx: &RequestCtx, caller: Option<Caller>) -> Admitted {
     Admitted {
         way: Way::litellm(&ctx.snapshot),
         caller,
-        user: None,
+        admission: None,
+        memory: Memory::None,
         model: None,
         stream: false,
         betas: Vec::new(),

@@ -7,13 +7,15 @@ use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::context::{Admitted, BodyMode, DirectWay, Held, RequestCtx, Way, names};
+use super::context::{Admitted, BodyMode, DirectWay, Held, Memory, RequestCtx, Way, names};
 use super::errand::{Credentials, Errand};
 use super::head::edit_request;
+use super::record;
 use super::translation::{IDENTITY, Translation};
 use super::{egress, forwarded};
 use crate::config::{ProviderDialect, Secret};
 use crate::cookies::Site;
+use crate::limits::Admission;
 use crate::routing::DirectModel;
 
 /// One for everybody: Cloudflare binds its cookies to it.
@@ -66,7 +68,9 @@ pub(super) fn write(
     ctx.answered
         .sent_at
         .get_or_insert_with(|| ctx.snapshot.clock.now());
-    edit_request(head, |head| rewrite(session, head, ctx))
+    edit_request(head, |head| rewrite(session, head, ctx))?;
+    record::audit(ctx);
+    Ok(())
 }
 
 fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<()> {
@@ -90,10 +94,8 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
                     if admitted.translation.is_some() {
                         Translation::write(&mut head.headers);
                     }
-                    if admitted.stream {
-                        // In a packed stream nobody could see how it ends.
-                        head.headers.insert(header::ACCEPT_ENCODING, IDENTITY);
-                    }
+                    // In a packed answer nobody could see what it took, nor how its stream ends.
+                    head.headers.insert(header::ACCEPT_ENCODING, IDENTITY);
                     write_direct_headers(&mut head.headers, model, way)?;
                 }
                 Errand::LiteLlms(_) => egress::write(&mut head.headers, way),
@@ -108,13 +110,19 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
                 ctx.attempt.cookies_sent = Some(cookies);
             }
         }
-        Way::LiteLlm { .. } => write_litellm_head(session, head, ctx)?,
+        Way::LiteLlm { .. } => {
+            let admission = admitted.admission.as_ref();
+            if admission.is_some_and(Admission::counts_tokens) {
+                head.headers.insert(header::ACCEPT_ENCODING, IDENTITY);
+            }
+            write_litellm_head(session, head, ctx)?;
+        }
     }
     let Some(admitted) = ctx.admitted.as_ref() else {
         return Ok(());
     };
-    if let Some(user) = &admitted.user {
-        head.headers.insert(names::USER_ID, user.header());
+    if let Memory::Of(meant) = &admitted.memory {
+        head.headers.insert(names::USER_ID, meant.user.header());
     }
     add_betas(&mut head.headers, betas(admitted))?;
     if let Some(translation) = &admitted.translation {

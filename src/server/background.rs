@@ -1,4 +1,5 @@
-//! What goes on beside the requests? Names and replicas are kept fresh, cookies are kept on disk.
+//! What goes on beside the requests? Names, replicas, keys and certificates are kept fresh, cookies are kept
+//! on disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::services::background::BackgroundService;
 
-use super::reach;
+use super::certificate::{self, Certificate};
+use super::{keys, reach};
 use crate::gateway::{Gateway, Snapshot};
 
 /// Changes within this time are one save.
@@ -18,6 +20,7 @@ const SAVE_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Upkeep {
     pub gateway: Arc<Gateway>,
     pub conf: Arc<ServerConf>,
+    pub certificates: Vec<Arc<Certificate>>,
 }
 
 #[async_trait]
@@ -29,7 +32,15 @@ impl BackgroundService for Upkeep {
         tokio::select! {
             _ = async {
                 let reach = reach::check(&snapshot, &self.conf);
-                tokio::join!(snapshot.resolver.run(), health, keep_cookies(&snapshot), reach)
+                let certificates = certificate::follow(&self.certificates, &snapshot);
+                tokio::join!(
+                    snapshot.resolver.run(),
+                    health,
+                    keep_cookies(&snapshot),
+                    keys::watch(&snapshot),
+                    reach,
+                    certificates
+                )
             } => {}
             _ = shutdown.wait_for(|stop| *stop) => {}
         }

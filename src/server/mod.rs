@@ -1,8 +1,10 @@
 //! How does the gateway come up and go down? Sockets, services, background work, stopping.
 
 mod background;
+mod certificate;
 mod connection;
 mod entrance;
+mod keys;
 mod lifecycle;
 mod pid_file;
 mod reach;
@@ -34,7 +36,7 @@ use self::pid_file::PidFile;
 use self::sockets::{BoundListener, Sockets};
 use crate::admin;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, TlsFault};
 use crate::gateway::{BuildError, Gateway, Snapshot};
 use crate::proxy::Proxy;
 use crate::upstream::roots::RootBundle;
@@ -52,8 +54,8 @@ pub enum StartError {
         address: SocketAddr,
         error: io::Error,
     },
-    #[error("{file}: {reason}", file = file.display())]
-    Certificate { file: PathBuf, reason: String },
+    #[error("{cert}: {fault}", cert = cert.display())]
+    Certificate { cert: PathBuf, fault: TlsFault },
     #[error("direct.ca_file: {0}")]
     Roots(io::Error),
     #[error(transparent)]
@@ -166,12 +168,13 @@ impl Bound {
         }
     }
 
-    fn serve(self, asked: watch::Receiver<bool>, signals: bool) -> Result<(), StartError> {
+    fn serve(mut self, asked: watch::Receiver<bool>, signals: bool) -> Result<(), StartError> {
         let snapshot = self.gateway.snapshot();
         prime(&snapshot)?;
         let mut server =
             Server::new_with_opt_and_conf(None, server_conf(&snapshot.config, self.roots.as_ref()));
         let (close, closing) = watch::channel(false);
+        let certificates = std::mem::take(&mut self.sockets.certificates);
         let fds = self.sockets.into_shared();
         let (h2c, mut plain): (Vec<_>, Vec<_>) = self
             .listeners
@@ -205,6 +208,7 @@ impl Bound {
             Upkeep {
                 gateway: Arc::clone(&self.gateway),
                 conf: Arc::clone(&server.configuration),
+                certificates,
             },
         );
         upkeep.threads = Some(1);

@@ -14,7 +14,8 @@ use pingora_core::server::{Fds, ListenFds};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::StartError;
-use crate::config::{Listener, TlsFiles};
+use super::certificate::Certificate;
+use crate::config::Listener;
 
 const BACKLOG: i32 = 4096;
 const TLS_RECORD: usize = 16 * 1024;
@@ -47,11 +48,16 @@ impl BoundListener {
 /// The bound sockets, in the form in which Pingora takes over listeners.
 pub(super) struct Sockets {
     fds: Fds,
+    /// What is shown on those that speak TLS.
+    pub certificates: Vec<Arc<Certificate>>,
 }
 
 impl Sockets {
     pub(super) fn new() -> Self {
-        Self { fds: Fds::new() }
+        Self {
+            fds: Fds::new(),
+            certificates: Vec::new(),
+        }
     }
 
     /// Binds `address` and returns the address it became.
@@ -66,7 +72,13 @@ impl Sockets {
         &mut self,
         listener: &Listener,
     ) -> Result<BoundListener, StartError> {
-        let tls = listener.tls.as_ref().map(tls_settings).transpose()?;
+        let certificate = listener.tls.as_ref().map(Certificate::load).transpose()?;
+        let certificate = certificate.map(Arc::new);
+        let tls = certificate
+            .as_ref()
+            .map(Certificate::settings)
+            .transpose()?;
+        self.certificates.extend(certificate);
         Ok(BoundListener {
             address: self.bind(listener.address)?,
             tls,
@@ -94,25 +106,4 @@ fn listen(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     socket.listen(BACKLOG)?;
     let address = socket.local_addr()?.as_socket().unwrap_or(address);
     Ok((socket, address))
-}
-
-/// Reads certificate and key once, here, because Pingora would panic on a bad file later.
-fn tls_settings(files: &TlsFiles) -> Result<TlsSettings, StartError> {
-    let certificate = |error: &dyn std::fmt::Display| StartError::Certificate {
-        file: files.cert.clone(),
-        reason: error.to_string(),
-    };
-    let (cert, key) = (files.cert.to_string_lossy(), files.key.to_string_lossy());
-    let mut settings = TlsSettings::intermediate(&cert, &key).map_err(|e| certificate(&e))?;
-    settings
-        .set_certificate_chain_file(&cert)
-        .map_err(|e| certificate(&e))?;
-    settings
-        .set_private_key_file(&key)
-        .map_err(|e| StartError::Certificate {
-            file: files.key.clone(),
-            reason: e.to_string(),
-        })?;
-    settings.enable_h2();
-    Ok(settings)
 }

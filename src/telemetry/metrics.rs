@@ -4,11 +4,13 @@ use std::time::SystemTime;
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result, TextEncoder};
 
+use super::certificates::Certificates;
 use super::connections::ConnectionMetrics;
 use super::edge_errors::EdgeErrors;
 use super::lanes::{LaneMetrics, Lanes};
 use super::record::AccessRecord;
 use super::requests::Requests;
+use super::spending::Spending;
 use super::upstreams::{UpstreamMetrics, Upstreams};
 
 pub struct Metrics {
@@ -17,6 +19,7 @@ pub struct Metrics {
     upstreams: Upstreams,
     lanes: Lanes,
     edge: EdgeErrors,
+    spending: Spending,
     events: Events,
     connections: ConnectionMetrics,
     bodies_in_flight_bytes: IntGauge,
@@ -30,6 +33,8 @@ struct Events {
     stream_errors: IntCounterVec,
     client_disconnects: IntCounter,
     direct_model_elsewhere: IntCounter,
+    keys_file_loads: IntCounterVec,
+    certificates: Certificates,
 }
 
 impl Metrics {
@@ -45,6 +50,7 @@ impl Metrics {
             upstreams: Upstreams::new(&registry)?,
             lanes: Lanes::new(&registry)?,
             edge: EdgeErrors::new(&registry)?,
+            spending: Spending::new(&registry)?,
             events: Events::new(&registry)?,
             connections: ConnectionMetrics::new(&registry)?,
             bodies_in_flight_bytes,
@@ -55,6 +61,7 @@ impl Metrics {
     /// The end of a request: counts it and writes its access line.
     pub fn finish(&self, record: &AccessRecord<'_>) {
         self.requests.count(record);
+        self.spending.count(record);
         record.write();
     }
 
@@ -100,6 +107,11 @@ impl Metrics {
         self.edge.count(zone, code);
     }
 
+    /// A limit of its key turned a request away; `limit` is its name in the configuration.
+    pub fn limited(&self, limit: &'static str) {
+        self.spending.limited(limit);
+    }
+
     pub fn stream_broke(&self, kind: &'static str) {
         self.events.stream_errors.with_label_values(&[kind]).inc();
     }
@@ -111,6 +123,27 @@ impl Metrics {
     /// A direct model was named on a path that only LiteLLM serves.
     pub fn direct_model_elsewhere(&self) {
         self.events.direct_model_elsewhere.inc();
+    }
+
+    /// The keys file was read again, and used or left.
+    pub fn keys_file_loaded(&self, good: bool) {
+        let outcome = if good { "ok" } else { "failed" };
+        self.events
+            .keys_file_loads
+            .with_label_values(&[outcome])
+            .inc();
+    }
+
+    /// The certificate in a file that the configuration names; `None` where it does not say when it ends.
+    pub fn show_certificate(&self, file: &str, not_after: Option<SystemTime>) {
+        if let Some(not_after) = not_after {
+            self.events.certificates.show(file, not_after);
+        }
+    }
+
+    /// Certificate files changed: they were taken up, or the old ones stayed.
+    pub fn reloaded_certificate(&self, usable: bool) {
+        self.events.certificates.reloaded(usable);
     }
 
     pub fn hold_bodies(&self, bytes: u64) {
@@ -160,6 +193,13 @@ impl Events {
                 "direct_model_elsewhere_total",
                 "Direct models named on a path that only LiteLLM serves.",
             )?,
+            keys_file_loads: counters(
+                registry,
+                "keys_file_loads_total",
+                "Changes of the keys file, taken over or not.",
+                &["outcome"],
+            )?,
+            certificates: Certificates::new(registry)?,
         })
     }
 }
@@ -223,6 +263,9 @@ mod tests {
         assert!(has(&metrics, "memgate_first_byte_seconds_count 2"));
         assert!(has(&metrics, "memgate_overhead_seconds_count 0"));
         assert!(has(&metrics, "memgate_queue_wait_seconds_sum 0.5"));
+        let tokens =
+            "memgate_tokens_total{kind=\"cache_read\",model=\"claude\\\"\\n\",user=\"team\"} 40";
+        assert!(has(&metrics, tokens));
     }
 
     #[test]
@@ -255,7 +298,12 @@ mod tests {
         metrics.stream_broke("reset");
         metrics.client_left();
         metrics.direct_model_elsewhere();
+        metrics.keys_file_loaded(false);
         metrics.hold_bodies(4096);
+        metrics.show_certificate("cert.pem", Some(SystemTime::UNIX_EPOCH));
+        metrics.reloaded_certificate(true);
+        metrics.reloaded_certificate(false);
+        metrics.limited("usd_per_day");
         metrics.connections().open(2);
         metrics.connections().closed("silent");
 
@@ -270,10 +318,15 @@ mod tests {
             "memgate_stream_errors_total{kind=\"reset\"} 1",
             "memgate_client_disconnects_total 1",
             "memgate_direct_model_elsewhere_total 1",
+            "memgate_keys_file_loads_total{outcome=\"failed\"} 1",
             "memgate_bodies_in_flight_bytes 4096",
+            "memgate_limited_total{limit=\"usd_per_day\"} 1",
             "memgate_connections 2",
             "memgate_connections_closed_total{reason=\"silent\"} 1",
             "memgate_process_start_time_seconds 0",
+            "memgate_certificate_not_after_seconds{file=\"cert.pem\"} 0",
+            "memgate_certificate_reloads_total{outcome=\"ok\"} 1",
+            "memgate_certificate_reloads_total{outcome=\"unusable\"} 1",
         ] {
             assert!(has(&metrics, line), "{line}");
         }

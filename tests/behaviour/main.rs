@@ -22,6 +22,7 @@ mod broken_streams;
 mod bypass;
 mod bypassed_crowds;
 mod canary;
+mod certificates;
 mod chat_completions;
 mod chat_errors;
 mod chat_streams;

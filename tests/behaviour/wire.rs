@@ -1,6 +1,7 @@
 //! Clients that say every byte themselves: HTTP/1.1 on a bare socket, HTTP/2 on the bare `h2` crate.
 
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use rustls::SupportedProtocolVersion;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -213,26 +215,37 @@ pub async fn tls(
     ca: &str,
     offer: &[&str],
 ) -> (TlsStream<TcpStream>, Option<String>) {
+    try_tls(address, ca, offer, rustls::DEFAULT_VERSIONS)
+        .await
+        .unwrap()
+}
+
+/// The same with these versions only, where it may fail.
+pub async fn try_tls(
+    address: SocketAddr,
+    ca: &str,
+    offer: &[&str],
+    versions: &[&'static SupportedProtocolVersion],
+) -> io::Result<(TlsStream<TcpStream>, Option<String>)> {
     let mut roots = rustls::RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap())
         .unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = offer.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let socket = TcpStream::connect(address).await.unwrap();
+    let socket = TcpStream::connect(address).await?;
     let name = ServerName::try_from("localhost").unwrap();
     let stream = TlsConnector::from(Arc::new(config))
         .connect(name, socket)
-        .await
-        .unwrap();
+        .await?;
     let agreed = stream.get_ref().1.alpn_protocol();
     let agreed = agreed.map(|name| String::from_utf8_lossy(name).into_owned());
-    (stream, agreed)
+    Ok((stream, agreed))
 }
 
 /// An HTTP/2 connection.

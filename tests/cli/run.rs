@@ -56,6 +56,19 @@ fn run_and_sim_are_gateway_and_edge() {
 }
 
 #[test]
+fn a_crash_leaves_no_dump_of_the_keys() {
+    let world = World::new(&[]);
+
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", world.memgate.id())).unwrap();
+
+    let cores = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let words: Vec<&str> = cores.unwrap().split_whitespace().collect();
+    assert_eq!(words[4..6], ["0", "0"], "nor can anybody raise it again");
+}
+
+#[test]
 fn flags_override_the_file() {
     let mut sim = Program::start(&["sim", "--listen", "127.0.0.1:0", "--litellm", "127.0.0.1:0"]);
     let litellm = format!("http://{}", sim.address_after("litellm "));

@@ -11,6 +11,7 @@ mod check_output;
 mod faults;
 mod litellms_file;
 mod our_own_file;
+mod secret_sources;
 
 use std::fs;
 use std::path::{Path, PathBuf};

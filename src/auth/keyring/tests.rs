@@ -1,6 +1,7 @@
 //! What does the key ring hold to? Every way in, and every way that stays shut.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,12 +9,13 @@ use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use sha2::Digest;
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::auth::{Reply, Unreachable};
 use crate::clock::{ManualClock, stamp};
-use crate::config::Expose;
+use crate::config::{Expose, KeyLimits, KeysFile};
 
 /// LiteLLM by script: answers by key and path, and remembers what it was asked.
 struct Script {
@@ -81,9 +83,12 @@ impl LiteLlmApi for Script {
 fn auth() -> Auth {
     Auth {
         master_key: Some(Secret::new("sk-master")),
+        accept_master_key: true,
+        keys_file: None,
         litellm: true,
         allow_anonymous: false,
         hosts: Vec::new(),
+        failed_attempts_per_minute: NonZeroU32::new(3).unwrap(),
     }
 }
 
@@ -102,11 +107,15 @@ struct World {
 }
 
 fn world(litellm: &Arc<Script>) -> World {
+    world_of(&auth(), litellm)
+}
+
+fn world_of(auth: &Auth, litellm: &Arc<Script>) -> World {
     let clock = ManualClock::default();
     let api: Arc<dyn LiteLlmApi> = Arc::clone(litellm) as Arc<dyn LiteLlmApi>;
     World {
         ring: Arc::new(KeyRing::new(
-            &auth(),
+            auth,
             &passing_through(),
             Some(api),
             Arc::new(clock.clone()),
@@ -134,7 +143,7 @@ impl World {
 
     /// The caller's name, or why there is none.
     async fn name(&self, keys: &[&str]) -> Result<String, Refusal> {
-        Ok(self.caller(keys).await?.name().to_owned())
+        Ok(self.caller(keys).await?.name().to_string())
     }
 }
 
@@ -174,7 +183,10 @@ async fn a_key_of_litellms_is_asked_about_with_itself_and_named_by_its_alias() {
     let alice = world.caller(&["sk-alice"]).await.unwrap();
     let bob = world.caller(&["sk-bob"]).await.unwrap();
 
-    assert_eq!((alice.name(), alice.user()), ("litellm:alice", Some("u-1")));
+    assert_eq!(
+        (&**alice.name(), alice.user()),
+        ("litellm:alice", Some("u-1"))
+    );
     assert!(bob.name().starts_with("litellm:") && bob.name().len() == 16);
     assert!(!bob.name().contains("bob"));
     assert_eq!(bob.user(), None, "LiteLLM's word for nobody is no user");
@@ -477,7 +489,7 @@ async fn where_no_key_is_needed_any_key_will_do_and_the_host_must_be_ours() {
     let name = async |headers: &HeaderMap, authority| {
         let presented = Presented::of(headers, authority);
         let caller = ring.authenticate(&presented).await?;
-        Ok::<_, Refusal>(caller.name().to_owned())
+        Ok::<_, Refusal>(caller.name().to_string())
     };
 
     let dummy = headers(&["dummy"]);
@@ -514,5 +526,261 @@ fn on_litellms_route_a_key_is_needed_only_where_ours_replaces_the_clients() {
     assert!(matches!(
         judged,
         Some(Attempt::Ready(Err(Refusal::Missing)))
+    ));
+}
+
+fn listed(name: &str, key: &str) -> ListedKey {
+    let mut sha256 = [0; 32];
+    sha256.copy_from_slice(&sha2::Sha256::digest(key));
+    ListedKey {
+        name: name.into(),
+        sha256,
+        user: None,
+        models: Vec::new(),
+        limits: KeyLimits::default(),
+        expires: None,
+        disabled: false,
+        impersonate: false,
+        shared: false,
+    }
+}
+
+/// A ring with these keys in its file, and LiteLLM behind it.
+fn with_keys(keys: Vec<ListedKey>, change: impl FnOnce(&mut Auth)) -> World {
+    let mut auth = auth();
+    let path = "keys.yaml".into();
+    auth.keys_file = Some(KeysFile { path, keys });
+    change(&mut auth);
+    world_of(&auth, &Script::new())
+}
+
+fn unchanged(_auth: &mut Auth) {}
+
+#[tokio::test]
+async fn a_listed_key_is_known_without_asking_with_all_that_the_file_says_of_it() {
+    let limits = KeyLimits {
+        requests_per_minute: NonZeroU32::new(60),
+        ..KeyLimits::default()
+    };
+    let anna = ListedKey {
+        user: Some("anna".into()),
+        models: vec!["claude-*".into()],
+        limits,
+        ..listed("anna", "sk-anna")
+    };
+    let bot = ListedKey {
+        shared: true,
+        impersonate: true,
+        ..listed("bot", "sk-bot")
+    };
+    let world = with_keys(vec![anna, bot], unchanged);
+
+    let anna = world
+        .caller(&["sk-ant-of-somebody", "sk-anna"])
+        .await
+        .unwrap();
+    let bot = world.caller(&["sk-bot"]).await.unwrap();
+
+    assert_eq!((&**anna.name(), anna.user()), ("anna", Some("anna")));
+    assert_eq!(anna.limits(), limits);
+    assert!(!anna.may_impersonate() && !anna.is_shared() && anna.is_listed());
+    assert!(anna.is_confined() && anna.may_use(&["claude-x"], None).is_ok());
+    assert_eq!(
+        anna.may_use(&["gpt-x"], None),
+        Err(Refusal::ModelNotAllowed)
+    );
+    assert!(bot.may_impersonate() && bot.is_shared() && !bot.is_confined());
+    assert_eq!(anna.id(), Fingerprint::of("sk-anna").id());
+    assert!(world.litellm.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_listed_key_that_is_disabled_or_has_expired_is_refused_and_nobody_else_is_asked() {
+    let wall = ManualClock::default().wall();
+    let expires = |time: SystemTime| Some(stamp(time));
+    let keys = vec![
+        ListedKey {
+            disabled: true,
+            ..listed("off", "sk-off")
+        },
+        ListedKey {
+            expires: expires(wall + Duration::from_secs(30)),
+            ..listed("soon", "sk-soon")
+        },
+        ListedKey {
+            expires: Some("1969-12-31T00:00:00Z".into()),
+            ..listed("past", "sk-past")
+        },
+    ];
+    let world = with_keys(keys, unchanged);
+
+    assert_eq!(world.name(&["sk-off"]).await, Err(Refusal::Blocked));
+    assert_eq!(world.name(&["sk-past"]).await, Err(Refusal::Expired));
+    assert_eq!(world.name(&["sk-soon"]).await.unwrap(), "soon");
+    world.clock.advance(Duration::from_secs(30));
+    assert_eq!(world.name(&["sk-soon"]).await, Err(Refusal::Expired));
+    assert!(world.litellm.asked().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_file_says_now_takes_the_place_of_what_it_said() {
+    let world = with_keys(vec![listed("old", "sk-old")], |auth| auth.litellm = false);
+    assert_eq!(world.name(&["sk-old"]).await.unwrap(), "old");
+
+    world.ring.list(&[listed("new", "sk-new")]);
+
+    assert_eq!(world.name(&["sk-old"]).await, Err(Refusal::Unknown));
+    assert_eq!(world.name(&["sk-new"]).await.unwrap(), "new");
+    world.ring.list(&[]);
+    assert!(world.ring.is_open(), "an empty file is one to be filled");
+}
+
+#[tokio::test]
+async fn the_master_key_may_be_for_administration_alone() {
+    let only_listed = |auth: &mut Auth| auth.accept_master_key = false;
+    let world = with_keys(vec![listed("anna", "sk-anna")], only_listed);
+    let headers = headers(&["sk-anna", "sk-master"]);
+
+    assert_eq!(world.name(&["sk-master"]).await, Err(Refusal::MasterKey));
+    assert_eq!(world.name(&["sk-anna"]).await.unwrap(), "anna");
+    assert!(world.ring.bars(&Presented::of(&headers, None)));
+    assert!(world.litellm.asked().is_empty());
+}
+
+#[tokio::test]
+async fn where_only_the_master_key_could_be_good_and_may_not_the_reason_is_told() {
+    let alone = Auth {
+        litellm: false,
+        accept_master_key: false,
+        ..auth()
+    };
+    let world = world_of(&alone, &Script::new());
+
+    assert_eq!(world.name(&["sk-master"]).await, Err(Refusal::MasterKey));
+    assert_eq!(world.name(&["sk-other"]).await, Err(Refusal::Off));
+    assert!(!world.ring.is_open());
+}
+
+#[tokio::test]
+async fn litellms_limits_and_budgets_hold_for_its_keys() {
+    let team = json!({"team_info": {"models": [], "rpm_limit": 30, "max_budget": 5, "spend": 5.0}});
+    let poor = json!({"team_info": {"models": [], "max_budget": 5, "spend": 5.01}});
+    let over = json!({"error": {"type": "budget_exceeded", "code": "422"}});
+    let litellm = Script::new()
+        .knows(
+            "sk-alice",
+            &json!({"rpm_limit": 60, "max_parallel_requests": 2, "team_id": "t"}),
+        )
+        .answers("sk-alice", "/team/info?team_id=t", 200, team)
+        .knows("sk-spent", &json!({"max_budget": 10.0, "spend": 10.0}))
+        .knows("sk-poor", &json!({"team_id": "p"}))
+        .answers("sk-poor", "/team/info?team_id=p", 200, poor)
+        .answers("sk-told", "/key/info", 422, over.clone())
+        .answers("sk-told-so", "/key/info", 429, over)
+        .answers("sk-busy", "/key/info", 429, json!({}));
+    let world = world(&litellm);
+
+    let limits = world.caller(&["sk-alice"]).await.unwrap().limits();
+
+    assert_eq!(limits.requests_per_minute, NonZeroU32::new(30));
+    assert_eq!(limits.concurrent_requests, NonZeroU32::new(2));
+    for key in ["sk-spent", "sk-poor", "sk-told", "sk-told-so"] {
+        assert_eq!(world.name(&[key]).await, Err(Refusal::OverBudget), "{key}");
+    }
+    assert_eq!(world.name(&["sk-busy"]).await, Err(Refusal::CannotAsk));
+}
+
+impl World {
+    /// As [`World::name`], from an address.
+    async fn name_from(&self, address: &str, key: &str) -> Result<String, Refusal> {
+        let headers = headers(&[key]);
+        let presented = Presented::of(&headers, None).at(address.parse().ok());
+        Ok(self.ring.authenticate(&presented).await?.name().to_string())
+    }
+}
+
+const HERE: &str = "192.0.2.1";
+
+#[tokio::test]
+async fn after_too_many_failures_an_address_waits_and_its_guesses_reach_nobody() {
+    let world = world(&Script::new());
+    for n in 0..3 {
+        let guess = format!("sk-guess-{n}");
+        let refused = world.name_from(HERE, &guess).await;
+        assert_eq!(refused, Err(Refusal::Unknown));
+    }
+    let asked = world.litellm.asked().len();
+
+    let refused = world.name_from(HERE, "sk-guess-3").await;
+    let known_bad = world.name_from(HERE, "sk-guess-0").await;
+    let elsewhere = world.name_from("192.0.2.2", "sk-guess-4").await;
+
+    let retry_after = Duration::from_secs(20);
+    let wait = Err(Refusal::TooManyFailures { retry_after });
+    assert_eq!((refused, known_bad), (wait.clone(), wait));
+    assert_eq!(elsewhere, Err(Refusal::Unknown));
+    assert_eq!(asked, 3);
+    assert_eq!(
+        world.litellm.asked().len(),
+        4,
+        "only about the other address's"
+    );
+    world.clock.advance(retry_after);
+    assert_eq!(
+        world.name_from(HERE, "sk-guess-5").await,
+        Err(Refusal::Unknown)
+    );
+}
+
+#[tokio::test]
+async fn good_keys_pass_whatever_others_at_their_address_do() {
+    let litellm = Script::new().knows("sk-alice", &json!({"key_alias": "alice"}));
+    let mut auth = auth();
+    let path = "keys.yaml".into();
+    let keys = vec![listed("anna", "sk-anna")];
+    auth.keys_file = Some(KeysFile { path, keys });
+    let world = world_of(&auth, &litellm);
+    let alice = async || world.name_from(HERE, "sk-alice").await;
+    assert_eq!(alice().await.unwrap(), "litellm:alice");
+    for n in 0..10 {
+        let guess = format!("sk-guess-{n}");
+        assert!(world.name_from(HERE, &guess).await.is_err());
+    }
+
+    assert_eq!(alice().await.unwrap(), "litellm:alice");
+    world.clock.advance(Duration::from_secs(61));
+    for n in 10..20 {
+        let guess = format!("sk-guess-{n}");
+        assert!(world.name_from(HERE, &guess).await.is_err());
+    }
+    assert_eq!(
+        alice().await.unwrap(),
+        "litellm:alice",
+        "what LiteLLM said is forgotten, and it is asked again"
+    );
+    for key in ["sk-master", "sk-anna"] {
+        assert!(world.name_from(HERE, key).await.is_ok(), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_key_is_no_attempt_and_one_with_several_is_as_many() {
+    let world = with_keys(Vec::new(), |auth| auth.litellm = false);
+    let from = |keys: &[&str]| {
+        let headers = headers(keys);
+        let ring = Arc::clone(&world.ring);
+        async move {
+            let presented = Presented::of(&headers, None).at(HERE.parse().ok());
+            ring.authenticate(&presented).await.err()
+        }
+    };
+
+    for _ in 0..10 {
+        assert_eq!(from(&[]).await, Some(Refusal::Missing));
+    }
+    assert_eq!(from(&["a", "b", "c"]).await, Some(Refusal::Unknown));
+    assert!(matches!(
+        from(&["d"]).await,
+        Some(Refusal::TooManyFailures { .. })
     ));
 }

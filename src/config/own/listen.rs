@@ -3,13 +3,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-
 use super::super::address::collide;
 use super::super::finding::{Notes, Place};
 use super::super::section::{NOT_YET, Section};
 use super::super::settings::{Egress, Listener, TlsFiles};
+use super::super::tls::{self, TlsFault};
 use super::super::yaml::{Node, Value};
 use super::{Sources, egress};
 
@@ -152,26 +150,31 @@ fn tls_files(node: &Node, base: &Path, notes: &mut Notes) -> Option<TlsFiles> {
             );
         }
     }
-    let (cert, key) = (cert?, key?);
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&cert).and_then(Iterator::collect);
-    match chain {
-        Ok(chain) if chain.is_empty() => section.fault(
-            "cert",
-            "names a file without a certificate, it takes a PEM chain",
-        ),
-        Ok(_) => {}
-        Err(error) => section.fault(
-            "cert",
-            format!("names a file that cannot be used ({error}), it takes a PEM chain"),
-        ),
+    let files = TlsFiles {
+        cert: cert?,
+        key: key?,
+    };
+    let faults = match (files.chain(), files.private_key()) {
+        (Ok(chain), Ok(key)) => tls::joined(chain, &key).err().into_iter().collect(),
+        (chain, key) => chain.err().into_iter().chain(key.err()).collect::<Vec<_>>(),
+    };
+    for fault in faults {
+        match fault {
+            TlsFault::Cert(why) => section.fault(
+                "cert",
+                format!("names a file that cannot be used ({why}), it takes a PEM chain"),
+            ),
+            TlsFault::Key(why) => section.fault(
+                "key",
+                format!("names a file that cannot be used ({why}), it takes a PEM private key"),
+            ),
+            TlsFault::Strangers => section.fault(
+                "key",
+                "is not the key of the first certificate in `cert`, name a pair",
+            ),
+        }
     }
-    if let Err(error) = PrivateKeyDer::from_pem_file(&key) {
-        section.fault(
-            "key",
-            format!("names a file that cannot be used ({error}), it takes a PEM private key"),
-        );
-    }
-    Some(TlsFiles { cert, key })
+    Some(files)
 }
 
 pub(super) fn socket(

@@ -5,6 +5,7 @@ mod lanes;
 mod limits;
 mod listen;
 mod policies;
+mod prices;
 mod translation;
 mod upstreams;
 
@@ -15,8 +16,10 @@ use ipnet::IpNet;
 
 use super::env::{self, Env};
 use super::finding::Notes;
+use super::prices::Prices;
 use super::section::{NOT_YET, Section};
 use super::settings::{Auth, Cookies, Direct, Limits, Retry, Server};
+use super::source::{self, FILE_PREFIX};
 use super::translation::Translation;
 use super::yaml::{Node, Value};
 use super::{Secret, Sources};
@@ -24,7 +27,7 @@ use super::{Secret, Sources};
 use listen::Ports;
 pub(super) use upstreams::OwnLiteLlm;
 
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "listen",
     "admin",
     "admin_key",
@@ -34,6 +37,7 @@ const SECTIONS: [&str; 14] = [
     "retry",
     "auth",
     "limits",
+    "prices",
     "trusted_proxies",
     "server",
     "translation",
@@ -52,6 +56,7 @@ pub(super) struct Own {
     pub retry: Retry,
     pub auth: Auth,
     pub limits: Limits,
+    pub prices: Prices,
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
     pub translation: Translation,
@@ -75,41 +80,49 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
         direct: upstreams::direct(section("direct"), base, notes),
         cookies: policies::cookies(section("cookies"), base, notes),
         retry: policies::retry(section("retry"), notes),
-        auth: policies::auth(section("auth"), notes),
+        auth: policies::auth(section("auth"), base, notes),
         limits: limits::read(section("limits"), notes),
+        prices: prices::read(section("prices"), notes),
         trusted_proxies,
         server: policies::server(section("server"), base, notes),
         translation: translation::read(section("translation"), notes),
     }
 }
 
-/// Puts the values of variables in the place of every `os.environ/NAME`.
-pub(super) fn substitute(node: &mut Node, env: &Env, notes: &mut Notes) {
+/// Puts what stands elsewhere in the place of every `os.environ/NAME` and `file:PATH`.
+pub(super) fn substitute(node: &mut Node, base: &Path, env: &Env, notes: &mut Notes) {
     match &mut node.value {
         Value::Seq(items) => items
             .iter_mut()
-            .for_each(|item| substitute(item, env, notes)),
+            .for_each(|item| substitute(item, base, env, notes)),
         Value::Map(entries) => entries
             .iter_mut()
-            .for_each(|entry| substitute(&mut entry.value, env, notes)),
+            .for_each(|entry| substitute(&mut entry.value, base, env, notes)),
         Value::Str(text) => {
-            let Some(name) = env::reference(text) else {
+            let Some(found) = elsewhere(text, base, env) else {
                 return;
             };
             node.from_env = true;
-            match env.var(&name) {
-                Some(value) => *text = value,
-                None => {
-                    notes.fault(
-                        &node.place,
-                        format!("the variable {name} is not set, set it or write the value here"),
-                    );
+            match found {
+                Ok(value) => *text = value,
+                Err(why) => {
+                    notes.fault(&node.place, why);
                     node.value = Value::Null;
                 }
             }
         }
         _ => {}
     }
+}
+
+fn elsewhere(text: &str, base: &Path, env: &Env) -> Option<Result<String, String>> {
+    if let Some(name) = env::reference(text) {
+        let unset = || format!("the variable {name} is not set, set it or write the value here");
+        return Some(env.var(&name).ok_or_else(unset));
+    }
+    let name = text.strip_prefix(FILE_PREFIX)?;
+    let found = source::line(&base.join(name));
+    Some(found.map_err(|why| format!("cannot read {name}: {why}")))
 }
 
 fn trusted_proxies(top: &mut Section) -> Vec<IpNet> {

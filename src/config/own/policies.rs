@@ -1,10 +1,12 @@
 //! The sections that set one policy each: cookies, retries, keys, the process.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
 use super::super::address::host_name;
 use super::super::finding::Notes;
+use super::super::keys_file::{self, KeysFile};
 use super::super::section::{NOT_YET, Section};
 use super::super::settings::{Auth, Cookies, Retry, Server};
 use super::super::yaml::Node;
@@ -75,14 +77,16 @@ pub(super) fn retry(node: Option<&Node>, notes: &mut Notes) -> Retry {
 }
 
 /// Without the master key, which stands in LiteLLM's file.
-pub(super) fn auth(node: Option<&Node>, notes: &mut Notes) -> Auth {
-    let mut section = Section::open(
-        "auth",
-        node,
-        &["litellm", "allow_anonymous", "hosts"],
-        &[("keys_file", NOT_YET)],
-        notes,
-    );
+pub(super) fn auth(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Auth {
+    let known = [
+        "keys_file",
+        "accept_master_key",
+        "litellm",
+        "allow_anonymous",
+        "hosts",
+        "failed_attempts_per_minute",
+    ];
+    let mut section = Section::open("auth", node, &known, &[], notes);
     let mut hosts = Vec::new();
     for (place, text) in section.texts("hosts").unwrap_or_default() {
         match host_name(text) {
@@ -93,12 +97,23 @@ pub(super) fn auth(node: Option<&Node>, notes: &mut Notes) -> Auth {
             ),
         }
     }
+    let failures = section.count("failed_attempts_per_minute", 60, 1..=1_000_000);
+    let failures = u32::try_from(failures).ok().and_then(NonZeroU32::new);
     Auth {
         master_key: None,
+        accept_master_key: section.flag("accept_master_key", true),
+        keys_file: keys_file(&mut section, base),
         litellm: section.flag("litellm", true),
         allow_anonymous: section.flag("allow_anonymous", false),
         hosts,
+        failed_attempts_per_minute: failures.unwrap_or(NonZeroU32::MIN),
     }
+}
+
+fn keys_file(section: &mut Section, base: &Path) -> Option<KeysFile> {
+    let path = section.file("keys_file", base)?;
+    let keys = keys_file::read(&path, section.place("keys_file")?, section.notes);
+    Some(KeysFile { path, keys })
 }
 
 pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Server {

@@ -9,7 +9,7 @@ use crate::config::Place;
 pub(crate) struct Node {
     pub place: Place,
     pub value: Value,
-    /// The value was taken from an environment variable, so it is text whatever it looks like.
+    /// The value was taken from an environment variable or a file of its own, so it is text whatever it looks like.
     pub from_env: bool,
 }
 

@@ -164,6 +164,18 @@ fn readable_by_all(_path: &Path) -> bool {
     false
 }
 
+/// Warns of a port for other machines that has no TLS of its own and knows of no balancer before it.
+pub(super) fn balancers(config: &Config, place: &Place, notes: &mut Notes) {
+    let open = config
+        .listen
+        .iter()
+        .find(|listener| listener.tls.is_none() && !listener.address.ip().is_loopback());
+    if let (Some(listener), true) = (open, config.trusted_proxies.is_empty()) {
+        let address = listener.address;
+        notes.warn(place, format!("{address} is open to other machines without TLS: name the balancer in front of it in `trusted_proxies`, or all of its clients count as one address; or set `tls`"));
+    }
+}
+
 /// Warns of what contradicts itself without being wrong.
 pub(super) fn consistency(config: &Config, root: &Node, notes: &mut Notes) {
     let direct: Vec<&ModelGroup> = config

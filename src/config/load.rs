@@ -88,6 +88,12 @@ impl Config {
         let files = sources.config.iter().chain(keys).chain(&file.files);
         let files = files.cloned().collect();
         let config = assemble(own, file, &mut notes);
+        let listen = as_written.as_ref().and_then(|root| root.get("listen"));
+        let flags = Place::top(&"--listen".into());
+        let place = listen
+            .filter(|_| sources.listen.is_empty())
+            .map_or(&flags, |node| &node.place);
+        audit::balancers(&config, place, &mut notes);
         audit::open_files(holders, &config, &mut notes);
         let warnings = notes.into_warnings()?;
         Ok(Loaded {

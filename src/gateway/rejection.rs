@@ -12,6 +12,7 @@ use crate::wire::{Dialect, ErrorKind, Said};
 const NOT_EXPOSED: &str = "this path is not open here: the gateway passes LiteLLM's inference paths only; `litellm.expose: all` in its configuration opens the rest";
 const HEAD_TOO_LARGE: &str =
     "the head has more fields or bytes than are allowed (`limits.headers`, `limits.head`)";
+const EXPECTATION: &str = "the only expectation met is 100-continue";
 const NOT_ALLOWED: &str = "this port leads only to the hosts in `egress.allow`: write the path as /v3/PROVIDER/… for the first of them, or /HOST/v3/PROVIDER/…";
 
 /// Why a request is answered here and goes no further.
@@ -159,6 +160,12 @@ impl Answer {
         answer
     }
 
+    fn target_too_long(limit: usize) -> Self {
+        let message =
+            format!("the request target is longer than the {limit} bytes allowed (`limits.uri`)");
+        Self::new(414, "target_too_long", message)
+    }
+
     fn too_large(what: &str, limit: usize) -> Self {
         let message = format!("{what} is larger than the {limit} bytes allowed (`limits.body`)");
         Self::new(413, "body_too_large", message)
@@ -212,19 +219,9 @@ impl Rejection {
         match self {
             Self::Head(reason) => Answer::new(400, "bad_request", *reason),
             Self::HeadTooLarge => Answer::new(431, "head_too_large", HEAD_TOO_LARGE),
-            Self::TargetTooLong { limit } => Answer::new(
-                414,
-                "target_too_long",
-                format!(
-                    "the request target is longer than the {limit} bytes allowed (`limits.uri`)"
-                ),
-            ),
+            Self::TargetTooLong { limit } => Answer::target_too_long(*limit),
             Self::Method(allow) => Answer::only(allow),
-            Self::Expectation => Answer::new(
-                417,
-                "expectation_failed",
-                "the only expectation met is 100-continue",
-            ),
+            Self::Expectation => Answer::new(417, "expectation_failed", EXPECTATION),
             Self::NotExposed => Answer::new(404, "not_exposed", NOT_EXPOSED),
             Self::NotAllowed => Answer::new(403, "egress_not_allowed", NOT_ALLOWED),
             Self::UnknownModel(id) => Answer::new(

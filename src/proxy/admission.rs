@@ -187,7 +187,6 @@ pub(super) async fn authenticate(
     route: Option<&Route>,
 ) -> Result<Caller, Rejection> {
     let caller = identify(session, ctx).await.map_err(Rejection::Caller)?;
-    ctx.vouch();
     if let Some(route) = route {
         may_use(&caller, route)?;
     }
@@ -199,7 +198,9 @@ pub(super) async fn identify(session: &Session, ctx: &RequestCtx) -> Result<Call
     let snapshot = &ctx.snapshot;
     let address = client::address(session, &snapshot.config.trusted_proxies);
     let presented = presented(session).at(address);
-    snapshot.keys.authenticate(&presented).await
+    let caller = snapshot.keys.authenticate(&presented).await?;
+    ctx.vouch();
+    Ok(caller)
 }
 
 pub(super) fn may_use(caller: &Caller, route: &Route) -> Result<(), Rejection> {

@@ -14,7 +14,9 @@ use crate::gateway::Rejection;
 /// How long a request waits for room among the bodies in flight.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// What counts as progress within `limits.body_timeout`.
-const PROGRESS: usize = 64 * 1024;
+pub(super) const PROGRESS: usize = 64 * 1024;
+/// The type of the error that a body is that does not come.
+pub(super) const TOO_SLOW: &str = "BodyTooSlow";
 /// However steady the progress, a body must be in by then.
 const WHOLE_BODY: Duration = Duration::from_secs(600);
 /// How much is looked at of a body that is not held.
@@ -151,6 +153,11 @@ async fn next_piece(session: &mut Session, pace: &Pace) -> Result<Option<Bytes>,
 pub(super) fn bad_framing(session: &mut Session) -> Rejection {
     session.set_keepalive(None);
     Rejection::Head("the body's framing is not valid HTTP")
+}
+
+/// The client is there, but the body that streams from it does not come.
+pub(super) fn is_too_slow(error: &Error) -> bool {
+    *error.etype() == ErrorType::Custom(TOO_SLOW)
 }
 
 /// The client sent what is no body, which it may want to know; any other error means that it left.

@@ -89,7 +89,8 @@ pub(super) fn broke(
     }
     if *error.esource() == ErrorSource::Downstream {
         let read_out = ctx.answered.stream.as_ref().is_some_and(Tail::is_finished);
-        ctx.answered.client_left = !read_out && !body::is_bad_framing(&error);
+        let at_fault = body::is_bad_framing(&error) || body::is_too_slow(&error);
+        ctx.answered.client_left = !read_out && !at_fault;
         return error;
     }
     if ctx.answered.head_at.is_some() {
@@ -229,6 +230,7 @@ async fn say(session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> bool
             certain: away.certain,
         },
         None if of_client && body::is_bad_framing(error) => body::bad_framing(session),
+        None if body::is_too_slow(error) => Rejection::BodyTooSlow,
         None => Rejection::Upstream(failure),
     };
     let said = reply::reject(session, ctx, &rejection).await;

@@ -11,9 +11,10 @@ pub(super) fn edit_request(
     head: &mut RequestHeader,
     change: impl FnOnce(&mut http::request::Parts) -> Result<()>,
 ) -> Result<()> {
-    // A target that its URI cannot say stands beside it, and would be lost.
+    // A target that its URI cannot say stands beside it, and would be lost. What names a host is for us alone.
     let written = head.uri.path_and_query().map(|path| path.as_str());
-    let target = (written.map(str::as_bytes) != Some(head.raw_path()))
+    let beside = written.map(str::as_bytes) != Some(head.raw_path());
+    let target = (beside && head.raw_path().starts_with(b"/"))
         .then(|| (head.raw_path().to_vec(), head.uri.clone()));
     let (blank, ()) = http::Request::new(()).into_parts();
     let mut parts = http::request::Parts::from(replace(head, blank.into()));

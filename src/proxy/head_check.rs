@@ -12,6 +12,9 @@ pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// Fields that one Connection header may name.
 const MAX_NOMINATIONS: usize = 16;
 
+/// Bytes of a field's name.
+const NAME: usize = 256;
+
 /// What a line of a head has beside its name and its value.
 const LINE: usize = 4;
 
@@ -30,9 +33,10 @@ pub(super) fn inspect(head: &RequestHeader, limits: &Limits) -> Result<(), Rejec
     ) {
         return Err(Rejection::Method(METHODS));
     }
-    let path = head.uri.path();
-    let asterisk = head.method == Method::OPTIONS && path == "*";
-    if !path.starts_with('/') && !asterisk {
+    let (target, path) = (head.raw_path(), head.uri.path());
+    let asterisk = head.method == Method::OPTIONS && target == b"*";
+    let is_path = path.starts_with('/') && is_path_or_url(target);
+    if !is_path && !asterisk {
         return Err(Rejection::Head("the request target must be a path"));
     }
     if path.starts_with("//") || has_unsound_segment(path) {
@@ -45,6 +49,15 @@ pub(super) fn inspect(head: &RequestHeader, limits: &Limits) -> Result<(), Rejec
     inspect_framing(&head.headers)
 }
 
+/// Origin-form, or absolute-form of a scheme that is spoken here (RFC 9112 3.2).
+fn is_path_or_url(target: &[u8]) -> bool {
+    let begins = |scheme: &[u8]| {
+        let beginning = target.get(..scheme.len());
+        beginning.is_some_and(|said| said.eq_ignore_ascii_case(scheme))
+    };
+    begins(b"/") || begins(b"http://") || begins(b"https://")
+}
+
 fn inspect_sizes(head: &RequestHeader, limits: &Limits) -> Result<(), Rejection> {
     let target = head.raw_path().len();
     if target > limits.uri {
@@ -52,7 +65,11 @@ fn inspect_sizes(head: &RequestHeader, limits: &Limits) -> Result<(), Rejection>
     }
     let lines = head.headers.iter();
     let lines = lines.map(|(name, value)| name.as_str().len() + value.len() + LINE);
-    if head.headers.len() > limits.headers || target + lines.sum::<usize>() > limits.head {
+    let long_name = || head.headers.keys().any(|name| name.as_str().len() > NAME);
+    if head.headers.len() > limits.headers
+        || target + lines.sum::<usize>() > limits.head
+        || long_name()
+    {
         return Err(Rejection::HeadTooLarge);
     }
     Ok(())
@@ -195,6 +212,24 @@ mod tests {
         }
         for path in ["/v1/files/a.b", "/v1/..a", "/v1/models/claude-4.5"] {
             assert!(checked(&head("GET", path, &[])).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_target_is_a_path_or_a_url_of_this_server() {
+        for target in ["/v1/models", "http://gateway.example:8764/v1", "HTTPS://x/"] {
+            assert!(checked(&head("GET", target, &[])).is_ok(), "{target}");
+        }
+        assert!(checked(&head("OPTIONS", "*", &[])).is_ok());
+        for target in [
+            "admin",
+            "*",
+            "?x=/v1/models",
+            "javascript:alert(1)",
+            "ftp://x/v1/models",
+        ] {
+            let odd = checked(&head("GET", target, &[]));
+            assert!(matches!(odd, Err(Rejection::Head(_))), "{target}");
         }
     }
 

@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use super::body;
 use super::context::{BodyMode, Held, RequestCtx};
 use super::detour::{Detour, Original};
-use super::relay::{Feed, SharedFeed};
+use super::relay::{Feed, Patience, SharedFeed};
 use crate::body::{DecodeBounds, Encoding, Envelope, Share, decode};
 use crate::gateway::{Failure, Rejection};
 
@@ -162,12 +162,7 @@ pub(super) fn as_it_came(ctx: &RequestCtx, sent: Bytes, share: Share) -> (Shared
 
 /// What the relay goes by, for a held body or one that streams through.
 pub(super) fn feed(ctx: &RequestCtx, held: Option<(Bytes, Share)>) -> SharedFeed {
-    let limits = &ctx.snapshot.config.limits;
-    let (first_byte, idle) = (limits.first_byte_timeout, limits.idle_timeout);
-    Arc::new(Mutex::new(Feed::new(
-        held,
-        first_byte,
-        idle,
-        ctx.snapshot.clock.now(),
-    )))
+    let patience = Patience::of(&ctx.snapshot.config.limits);
+    let feed = Feed::new(held, patience, ctx.snapshot.clock.now());
+    Arc::new(Mutex::new(feed))
 }

@@ -30,7 +30,8 @@ pub(super) async fn reject(
         // What carries nothing bills and writes nothing.
         answer.should_retry = answer.should_retry.filter(|again| *again);
     }
-    if rejection.ends_connection() {
+    // What follows a CONNECT is no request.
+    if rejection.ends_connection() || session.req_header().method == http::Method::CONNECT {
         session.set_keepalive(None);
     }
     ctx.answered.refused = Some(answer.code);

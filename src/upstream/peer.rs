@@ -19,7 +19,10 @@ use super::resolve::Host;
 use crate::config::{Limits, Origin};
 
 /// Streams on one HTTP/2 connection; edges commonly allow 100 to 256.
-const STREAMS: usize = 100;
+const STREAMS: u32 = 100;
+/// What may come of one answer before its client has read any. All streams together fit into the connection's window,
+/// so that clients who do not read hold up nobody else.
+const STREAM_WINDOW: u32 = 256 * 1024;
 /// A blocked write must end some day, also when the peer never opens its window.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -44,12 +47,14 @@ impl DirectServer {
         let mut options = common_options(limits);
         options.idle_timeout = Some(DIRECT_IDLE);
         options.alpn = ALPN::H2H1;
-        options.max_h2_streams = STREAMS;
+        options.max_h2_streams = STREAMS as usize;
+        options.h2_stream_window_size = Some(STREAM_WINDOW);
+        options.h2_connection_window_size = Some(STREAM_WINDOW * STREAMS);
         options.h2_ping_interval = Some(PING_INTERVAL);
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
         Self {
             origin,
-            gate: ConnectGate::new(STREAMS),
+            gate: ConnectGate::new(STREAMS as usize),
             host,
             options,
         }

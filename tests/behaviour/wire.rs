@@ -97,6 +97,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         soon("the answer", self.read()).await
     }
 
+    /// Whether something has come, an end included.
+    pub async fn has_said(&mut self) -> bool {
+        if !self.unread.is_empty() {
+            return true;
+        }
+        let brief = std::time::Duration::from_millis(1);
+        tokio::time::timeout(brief, self.more()).await.is_ok()
+    }
+
+    /// The next answer, or `None` where the connection ends first.
+    pub async fn reply_or_end(&mut self) -> Option<Reply> {
+        let first = async { !self.unread.is_empty() || self.more().await };
+        if soon("an answer or the end", first).await {
+            Some(self.reply().await)
+        } else {
+            None
+        }
+    }
+
     /// Whether the connection ends without another byte.
     pub async fn ended(&mut self) -> bool {
         self.unread.is_empty() && !soon("the end", self.more()).await

@@ -323,6 +323,26 @@ fn an_egress_section_opens_the_port_and_is_warned_of_beyond_loopback() {
 }
 
 #[test]
+fn a_port_for_other_machines_without_tls_or_a_named_balancer_is_warned_of() {
+    let warned = |text: &str| {
+        let loaded = Files::new(&[("memgate.yaml", text)]).load();
+        let places = loaded.warnings.iter().filter(|warning| {
+            warning
+                .message
+                .contains("name the balancer in front of it in `trusted_proxies`")
+        });
+        places.map(|warning| warning.place.line).collect::<Vec<_>>()
+    };
+
+    assert_eq!(
+        warned("admin: off\nlisten: [127.0.0.1:1, 0.0.0.0:2]\n"),
+        [2]
+    );
+    assert!(warned("listen: [127.0.0.1:1]\n").is_empty());
+    assert!(warned("listen: [0.0.0.0:2]\ntrusted_proxies: [10.0.0.1]\n").is_empty());
+}
+
+#[test]
 fn flags_win_over_the_file() {
     let files = Files::new(&[
         (

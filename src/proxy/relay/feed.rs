@@ -8,6 +8,7 @@ use pingora_core::protocols::SocketDigest;
 use pingora_http::ResponseHeader;
 
 use crate::body::Share;
+use crate::config::Limits;
 
 /// What fits an HTTP/2 stream's first window (RFC 9113 6.9.2) without waiting for the peer.
 const FIRST_PIECE: usize = 65_535;
@@ -50,11 +51,13 @@ pub(crate) enum Expired {
     Idle,
 }
 
-/// The limits of waiting for an answer.
+/// The limits of waiting for an answer, and for a body that streams.
 #[derive(Clone, Copy)]
 pub(crate) struct Patience {
     pub first_byte: Duration,
     pub idle: Duration,
+    /// Without progress of the client's.
+    pub body: Duration,
     /// How long the upload waits after its first piece for an early answer.
     pub early_answer: Duration,
 }
@@ -87,20 +90,21 @@ pub(crate) struct Feed {
     told: bool,
 }
 
+impl Patience {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self {
+            first_byte: limits.first_byte_timeout,
+            idle: limits.idle_timeout,
+            body: limits.body_timeout,
+            early_answer: Duration::ZERO,
+        }
+    }
+}
+
 impl Feed {
     /// `held` is the body and its room; without one the body streams from the client, and only the answer
     /// is watched.
-    pub(crate) fn new(
-        held: Option<(Bytes, Share)>,
-        first_byte: Duration,
-        idle: Duration,
-        now: Instant,
-    ) -> Self {
-        let patience = Patience {
-            first_byte,
-            idle,
-            early_answer: Duration::ZERO,
-        };
+    pub(crate) fn new(held: Option<(Bytes, Share)>, patience: Patience, now: Instant) -> Self {
         let streams = held.is_none();
         let (body, share) = held.unzip();
         Self {
@@ -113,7 +117,7 @@ impl Feed {
             acked: 0,
             stopped: false,
             patience,
-            deadline: now + first_byte,
+            deadline: now + patience.first_byte,
             head_seen: false,
             judge: None,
             keep_max: HELD_MAX,
@@ -122,6 +126,10 @@ impl Feed {
             closed: false,
             told: false,
         }
+    }
+
+    pub(super) fn body_timeout(&self) -> Duration {
+        self.patience.body
     }
 
     /// What was read already of a body that streams: it goes up first.

@@ -21,7 +21,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 
 pub(crate) use custody::Custody;
-pub(crate) use feed::{Decision, Expired, Feed, Judge, Rest};
+pub(crate) use feed::{Decision, Expired, Feed, Judge, Patience, Rest};
 use session::Relay;
 pub(crate) use waiting::{AGAIN, CLOSED};
 
@@ -46,7 +46,13 @@ pub(crate) fn carry(client: Box<ServerSession>, custody: &Custody) -> ServerSess
 /// What a relay goes by that only carries.
 static NOTHING_HELD: LazyLock<SharedFeed> = LazyLock::new(|| {
     let day = Duration::from_secs(86_400);
-    Arc::new(Mutex::new(Feed::new(None, day, day, Instant::now())))
+    let patience = Patience {
+        first_byte: day,
+        idle: day,
+        body: day,
+        early_answer: Duration::ZERO,
+    };
+    Arc::new(Mutex::new(Feed::new(None, patience, Instant::now())))
 });
 
 /// Gives the client's own session back; where it is in place this does nothing.

@@ -35,6 +35,8 @@ pub(super) struct Relay {
     pub(super) feed: SharedFeed,
     pub(super) streams: bool,
     switch: Switch,
+    /// How much came of a body that streams since then.
+    pub(super) progress: (usize, Instant),
     /// Made when it is first waited for.
     pub(super) timer: Option<Pin<Box<Sleep>>>,
 }
@@ -61,6 +63,7 @@ impl Relay {
             feed,
             streams,
             switch,
+            progress: (0, Instant::now()),
             timer: None,
         }
     }

@@ -12,6 +12,7 @@ use tokio::time::sleep_until;
 
 use super::feed::{Decision, Rest};
 use super::session::Relay;
+use crate::proxy::body::{PROGRESS, TOO_SLOW};
 
 /// How often a full connection is looked at.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
@@ -26,6 +27,10 @@ fn judged_again<T>() -> Result<T> {
     Error::e_explain(ErrorType::Custom(AGAIN), "another attempt").map_err(|e| e.into_up())
 }
 
+fn too_slow<T>() -> Result<T> {
+    Error::e_explain(ErrorType::Custom(TOO_SLOW), "the client's pace").map_err(|e| e.into_down())
+}
+
 fn gone() -> Box<Error> {
     Error::explain(
         ErrorType::ConnectionClosed,
@@ -37,7 +42,11 @@ impl Relay {
     /// Waits for the client to leave (an error) or for the answer to be overdue (an error as well).
     pub(super) async fn watch(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
         loop {
-            let deadline = self.feed.lock().deadline.into();
+            let body_due = (!no_body_expected).then(|| self.body_due());
+            let answer_due = self.feed.lock().deadline;
+            let deadline = body_due
+                .map_or(answer_due, |due| due.min(answer_due))
+                .into();
             let timer = self
                 .timer
                 .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -48,16 +57,37 @@ impl Relay {
             let client = self.client.as_mut().ok_or_else(gone)?;
             tokio::select! {
                 event = client.read_body_or_idle(no_body_expected) => {
-                    self.feed.lock().sending(Instant::now());
+                    if event.as_ref().is_err_and(|error| *error.etype() == ErrorType::ReadTimedout) {
+                        return too_slow();
+                    }
+                    let now = Instant::now();
+                    self.feed.lock().sending(now);
+                    self.note_progress(event.as_ref().ok().and_then(Option::as_ref), now);
                     return event;
                 }
                 () = timer.as_mut() => {
+                    if body_due.is_some_and(|due| due <= Instant::now()) {
+                        return too_slow();
+                    }
                     if self.feed.lock().deadline <= Instant::now() {
                         // Boxed: rare, and large beside the waiting itself.
                         return Box::pin(self.give_up()).await;
                     }
                 }
             }
+        }
+    }
+
+    /// Until when so much more of the client's body must have come.
+    fn body_due(&self) -> Instant {
+        self.progress.1 + self.feed.lock().body_timeout()
+    }
+
+    fn note_progress(&mut self, piece: Option<&Bytes>, now: Instant) {
+        let (bytes, _) = &mut self.progress;
+        *bytes += piece.map_or(0, Bytes::len);
+        if *bytes >= PROGRESS {
+            self.progress = (0, now);
         }
     }
 
@@ -110,6 +140,8 @@ impl Relay {
             }
             wait = (wait * 3 / 2).min(LONG_WAIT);
         }
+        // Meanwhile it was not the client who was slow.
+        self.progress = (0, Instant::now());
         Ok(())
     }
 

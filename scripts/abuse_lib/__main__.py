@@ -32,9 +32,9 @@ def main() -> int:
         logs = "\n".join(gateway.process.output(10) for gateway in world.gateways.values())
     whole = not options.quick and not options.only
     report.show(results, time.monotonic() - began, write=whole)
-    if any(result.fault for result in results) and logs:
+    if any(result.verdict == "FAIL" for result in results) and logs:
         print(f"\nmemgate said last:\n{logs}")
-    return 0 if results and not any(result.fault for result in results) else 1
+    return 0 if results and not any(result.verdict == "FAIL" for result in results) else 1
 
 
 def arguments() -> argparse.Namespace:

@@ -44,7 +44,7 @@ direct:
 KINDS = {
     "short": "limits: {header_timeout: 3s, body_timeout: 3s, body: 8MiB, bodies_in_flight: 64MiB}",
     "shipped": "",
-    "odd": "limits: {header_timeout: 3s, body_timeout: 3s, first_byte_timeout: 3s, idle_timeout: 3s}",
+    "odd": "limits: {header_timeout: 3s, body_timeout: 3s, first_byte_timeout: 10s, idle_timeout: 3s}",
     "guarded": "limits: {connections: 400, connections_per_address: 100}",
     "trusting": 'trusted_proxies: ["127.0.0.1/32"]',
     "cramped": "",

@@ -76,7 +76,6 @@ def register(section: str, cases: list[tuple[int, Case]]) -> None:
         return f"{len(cases)} as they must"
 
 
-
 by_section: dict[str, list[tuple[int, Case]]] = defaultdict(list)
 for at, one in enumerate(CASES):
     by_section[one.section].append((at, one))

@@ -12,15 +12,14 @@ BAD_CHUNKS = [
     ("a negative chunk size", b"-5\r\nhello\r\n0\r\n\r\n"),
     ("a chunk size with a plus sign", b"+5\r\nhello\r\n0\r\n\r\n"),
     ("a chunk size with an underscore", b"1_0\r\n0123456789abcdef\r\n0\r\n\r\n"),
-    ("an empty chunk size", b"\r\nhello\r\n0\r\n\r\n"),
     ("a chunk longer than its size", b"3\r\nhello\r\n0\r\n\r\n" + INNER),
     ("a chunk size that ends with a bare LF", b"5\nhello\r\n0\r\n\r\n"),
     ("a chunk whose data ends with a bare LF", b"5\r\nhello\n0\r\n\r\n" + INNER),
 ]
 
 
-def register(name: str, body: bytes) -> None:
-    @row("framing", name, "400 or the end; no whole request sent up")
+def register(name: str, body: bytes, known: str | None = None) -> None:
+    @row("framing", name, "400 or the end; no whole request sent up", known=known)
     def deed(bout: Bout) -> str:
         got = []
         for target in TARGETS:
@@ -37,6 +36,7 @@ def register(name: str, body: bytes) -> None:
 
 for case in BAD_CHUNKS:
     register(*case)
+register("an empty chunk size", b"\r\nhello\r\n0\r\n\r\n", known="Pingora reads it as the last chunk; what goes up is framed anew, and the rest is the client's own connection")
 
 
 @row("framing", "a chunk extension of 64 KiB, one with an LF in it", "refused, or passed without it")

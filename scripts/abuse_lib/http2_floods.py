@@ -39,15 +39,19 @@ def served(bout: Bout) -> None:
     check(status == "200", f"an ordinary client got {status}")
 
 
-def poured(wire: H2Wire, pieces, seconds: float = 20) -> int:
-    """Sends until all is sent, the other side has had enough, or time is up; reads a little meanwhile, as a client would."""
+def poured(wire: H2Wire, pieces, seconds: float = 20, asks: bool = True) -> int:
+    """Sends until all is sent, the other side has had enough, or time is up; reads a little meanwhile, as a client would.
+    In the end it asks with a PING whether all was read, unless that would offend by itself."""
     end, sent = time.monotonic() + seconds, 0
     for piece in pieces:
         if not wire.send(piece) or wire.outcome.over or time.monotonic() > end:
             break
         sent += 1
         wire.read(0.0005)
-    wire.until(lambda: wire.outcome.over, 1.5)
+    if asks:
+        wire.lives(patience=10)
+    else:
+        wire.until(lambda: wire.outcome.over, 2)
     return sent
 
 
@@ -138,7 +142,7 @@ def continuations(bout: Bout) -> str:
         wire.hello()
         first = frame(HEADERS, END_STREAM, 1, block(get()))
         more = frame(CONTINUATION, 0, 1, literal("x", "y" * 16_000))
-        sent = poured(wire, [first, *[more] * 2000])
+        sent = poured(wire, [first, *[more] * 2000], asks=False)
         check(sent < 500, f"{sent} were taken")
         said = wire.outcome.of(1)
     served(bout)
@@ -150,7 +154,7 @@ def empty_continuations(bout: Bout) -> str:
     with bout.h2() as wire:
         wire.hello()
         wire.send(frame(HEADERS, END_STREAM, 1, block(get())))
-        sent = poured(wire, batches([frame(CONTINUATION, 0, 1)] * 100_000, 500))
+        sent = poured(wire, batches([frame(CONTINUATION, 0, 1)] * 100_000, 500), asks=False)
         check(wire.outcome.over, f"{sent * 500} were taken")
         said = wire.outcome.of(1)
     served(bout)

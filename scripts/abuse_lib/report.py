@@ -13,11 +13,14 @@ WIDTHS = (17, 66, 40)
 
 def say(result: Result) -> None:
     row, cost = result.row, result.cost
-    verdict = "ok" if result.fault is None else "FAIL"
     words = " ".join(fit(text, width) for text, width in zip((row.family, row.sent, result.got), WIDTHS))
-    print(f"{verdict:<4} {words} {cost.rss_mib:6.1f} MiB {cost.cpu_ms:7.0f} ms {cost.seconds:6.1f} s  {result.served:4d} served", flush=True)
+    print(f"{result.verdict:<5} {words} {cost.rss_mib:6.1f} MiB {cost.cpu_ms:7.0f} ms {cost.seconds:6.1f} s  {result.served:4d} served", flush=True)
     if result.fault is not None:
-        print(f"     expected {row.expected}; {result.fault}", flush=True)
+        print(f"      expected {row.expected}; {result.fault}{because(result)}", flush=True)
+
+
+def because(result: Result) -> str:
+    return f" ({result.row.known})" if result.row.known else ""
 
 
 def fit(text: str, width: int) -> str:
@@ -30,8 +33,8 @@ def printable(text: str) -> str:
 
 
 def show(results: list[Result], seconds: float, write: bool) -> None:
-    failed = sum(result.fault is not None for result in results)
-    closing = f"{len(results) - failed} passed, {failed} failed; {sum(result.served for result in results)} honest requests served; {seconds:.0f} s"
+    passed, known, failed = (sum(result.verdict == verdict for result in results) for verdict in ("ok", "known", "FAIL"))
+    closing = f"{passed} passed, {known} known to be wrong, {failed} failed; {sum(result.served for result in results)} honest requests served; {seconds:.0f} s"
     print(f"\n{closing}")
     if write:
         (REPO / "docs/abuse.md").write_text(document(results, closing))
@@ -57,8 +60,8 @@ def document(results: list[Result], closing: str) -> str:
 
 def line(result: Result) -> str:
     row, cost = result.row, result.cost
-    came = result.got if result.fault is None else f"**{result.fault}**"
-    cells = ["ok" if result.fault is None else "**FAIL**", row.sent, row.expected, came, f"{cost.rss_mib:.1f}", f"{cost.cpu_ms:.0f}", f"{cost.seconds:.1f}", str(result.served)]
+    came = result.got if result.fault is None else f"**{result.fault}**{because(result)}"
+    cells = ["ok" if result.verdict == "ok" else f"**{result.verdict}**", row.sent, row.expected, came, f"{cost.rss_mib:.1f}", f"{cost.cpu_ms:.0f}", f"{cost.seconds:.1f}", str(result.served)]
     return "| " + " | ".join(printable(cell).replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -70,6 +70,7 @@ mod routing;
 mod secrets;
 mod shipped_runtime;
 mod status;
+mod strangers;
 mod stream_ends;
 mod streams;
 mod upstream_errors;

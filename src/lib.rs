@@ -13,6 +13,7 @@ pub mod config;
 pub mod cookies;
 pub mod gateway;
 pub mod identity;
+pub mod limits;
 pub mod proxy;
 pub mod routing;
 pub mod server;

@@ -23,6 +23,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("upstream", 2),
     ("body", 2),
     ("translate", 2),
+    ("limits", 2),
     ("telemetry", 1),
     ("wire", 1),
     // Both import nothing of ours, so telemetry may stamp its lines.

@@ -5,11 +5,12 @@ import functools
 import statistics
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from rig import Process, Rig
 from rig.processes import REPO
 
-from . import idle, report, translation
+from . import against, idle, report, translation
 from .load import WORKLOADS, Sample, sample, wrk
 from .proxies import start_all, start_upstream
 
@@ -20,11 +21,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench/run")
     parser.add_argument("--quick", action="store_true", help="3 rounds of 2 s instead of 5 of 6 s, and no file is written")
     parser.add_argument("--translation", action="store_true", help="only what the translation costs, and no file is written")
+    parser.add_argument("--against", type=Path, metavar="BINARY", help="only the direct route, beside another build of memgate, and no file is written")
     parser.add_argument("--seconds", type=int, metavar="S", help="how long a round takes each proxy, instead of 6 s (2 s with --quick)")
     options = parser.parse_args()
     rounds, seconds = (3, 2) if options.quick else (5, 6)
     seconds = options.seconds or seconds
     contest = functools.partial(take_turns, rounds, seconds)
+    if options.against:
+        print(against.measure(contest, options.against.resolve()))
+        return 0
     cost, dropped = translation.measure(contest, 500 if options.quick else 3000)
     text = "\n".join(translation.markdown(cost)) + "\n"
     if not options.translation:
@@ -55,7 +60,7 @@ def measure_cpu(contest: Callable) -> tuple[dict, int]:
 
 
 def take_turns(rounds: int, seconds: int, rig: Rig, upstream: Process, what: str, runners: dict) -> tuple[dict[str, list[Sample]], int]:
-    """Every runner in every round before the next round: what changes on the machine hits all of them."""
+    """Every runner in every round, second by second in turns: what changes on the machine hits all of them."""
     kept: dict[str, list[Sample]] = {name: [] for name in runners}
     dropped = 0
     for attempt in range(rounds * 3):
@@ -63,7 +68,10 @@ def take_turns(rounds: int, seconds: int, rig: Rig, upstream: Process, what: str
             break
         for proxy, workload in runners.values():
             wrk(proxy, workload, rig, 1)
-        taken = {name: sample(proxy, workload, upstream, rig, seconds) for name, (proxy, workload) in runners.items()}
+        taken = dict.fromkeys(runners, Sample())
+        for _ in range(seconds):
+            for name, (proxy, workload) in runners.items():
+                taken[name] += sample(proxy, workload, upstream, rig, 1)
         foreign = max(one.foreign for one in taken.values())
         disturbed = foreign > FOREIGN_LIMIT
         note = f"  dropped: others used {foreign:.0%} of the machine" if disturbed else ""

@@ -1,6 +1,7 @@
 """What is one measurement? wrk against one proxy, and the CPU time of the proxy's process tree divided by its requests."""
 
 import re
+import statistics
 import subprocess
 import time
 from dataclasses import dataclass
@@ -35,9 +36,29 @@ WORKLOADS = [
 
 @dataclass(frozen=True)
 class Sample:
-    cpu_per_request: float
-    requests_per_second: float
-    foreign: float
+    """CPU time in seconds: of the proxy, and of everybody else on the machine meanwhile."""
+
+    requests: int = 0
+    cpu: float = 0.0
+    strangers: float = 0.0
+    wall: float = 0.0
+
+    def __add__(self, other: "Sample") -> "Sample":
+        return Sample(self.requests + other.requests, self.cpu + other.cpu, self.strangers + other.strangers, self.wall + other.wall)
+
+    @property
+    def cpu_per_request(self) -> float:
+        return self.cpu / self.requests
+
+    @property
+    def foreign(self) -> float:
+        """The share of the machine that was others'."""
+        return self.strangers / (self.wall * cpu.CORES)
+
+
+def ratio(samples: list[Sample], peer: list[Sample]) -> float:
+    """The median of the rounds' own: what disturbs a round longer than a slice disturbs both alike."""
+    return statistics.median(one.cpu_per_request / other.cpu_per_request for one, other in zip(samples, peer, strict=True))
 
 
 def body(workload: Workload) -> str:
@@ -68,5 +89,4 @@ def sample(proxy: Proxy, workload: Workload, upstream: Process, rig: Rig, second
     requests, generator, wall = wrk(proxy, workload, rig, seconds)
     used = cpu.seconds(proxy.process.pid) - proxy_before
     ours = used + generator + cpu.seconds(upstream.pid) - upstream_before
-    foreign = max(0.0, cpu.busy_seconds() - busy - ours) / (wall * cpu.CORES)
-    return Sample(used / requests, requests / wall, foreign)
+    return Sample(requests, used, max(0.0, cpu.busy_seconds() - busy - ours), wall)

@@ -5,7 +5,7 @@ import statistics
 import subprocess
 
 from . import idle
-from .load import CONNECTIONS, WORKLOADS, Sample
+from .load import CONNECTIONS, WORKLOADS, Sample, ratio
 
 PEER = "bare Pingora"
 
@@ -30,16 +30,15 @@ def markdown(samples: dict, memory: dict[str, float], rounds: int, seconds: int,
 
 def cell(samples: dict, workload: str, name: str) -> str:
     micros = [one.cpu_per_request * 1e6 for one in samples[workload, name]]
-    peer = statistics.median(one.cpu_per_request * 1e6 for one in samples[workload, PEER])
-    middle = statistics.median(micros)
-    return f"{middle:.1f} ({min(micros):.1f}–{max(micros):.1f}), **{middle / peer:.2f}×**"
+    times = ratio(samples[workload, name], samples[workload, PEER])
+    return f"{statistics.median(micros):.1f} ({min(micros):.1f}–{max(micros):.1f}), **{times:.2f}×**"
 
 
 def method(rounds: int, seconds: int, dropped: int) -> list[str]:
     return [
         f"How: {os.cpu_count()} cores shared by the load generator (wrk, {CONNECTIONS} keep-alive connections, at saturation), one mock upstream "
-        f"(`examples/mock_upstream.rs`) and the proxy; loopback, HTTP/1.1. {rounds} rounds of {seconds} s, every proxy in every round, each after a warm-up of 1 s. "
-        f"A round in which other processes used more than 20 % of the machine is dropped and repeated ({dropped} were).",
+        f"(`examples/mock_upstream.rs`) and the proxy; loopback, HTTP/1.1. {rounds} rounds of {seconds} s for each proxy, in turns of 1 s after a warm-up; "
+        f"a ratio is the median of the rounds' own ratios, for the two change together with what else the machine does. A round in which other processes used more than 20 % of the machine is dropped and repeated ({dropped} were).",
         "",
         "What the proxies do: all use every core, keep their upstream connections and write no access log (memgate: `RUST_LOG=warn`). nginx and memgate hold the request body "
         "before they send it on, HAProxy and the bare proxy pass it through. memgate also reads the model's name in the body, routes by it, and counts. Measured is its plain HTTP "

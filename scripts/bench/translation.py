@@ -6,10 +6,11 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rig import Process, Rig, free_port
 
-from .load import Sample, Workload
+from .load import Sample, Workload, ratio
 from .proxies import RELEASE, Proxy, start_upstream
 
 CHAT = "/v1/chat/completions"
@@ -28,9 +29,9 @@ MODEL = """\
 
 @dataclass(frozen=True)
 class Cost:
-    """Medians of the relayed and the translated."""
+    """Medians of the relayed and the translated; of the CPU time their ratio too."""
 
-    cpu: dict[str, tuple[float, float]]
+    cpu: dict[str, tuple[float, float, float]]
     first_event: tuple[float, float]
     streams: int
 
@@ -39,12 +40,13 @@ def measure(contest: Callable, streams: int) -> tuple[Cost, int]:
     """`contest` samples several (proxy, workload) in turns, and tells how many rounds it dropped."""
     with Rig("bench-translation") as rig:
         upstream, port = start_upstream(rig, "ca.pem")
-        proxy = direct(rig, port)
+        proxy = direct(rig, port, RELEASE / "memgate")
         cpu, dropped = {}, 0
         for relayed in PAIRS:
             translated = replace(relayed, path=CHAT)
             samples, more = contest(rig, upstream, relayed.name, {"relayed": (proxy, relayed), "translated": (proxy, translated)})
-            cpu[relayed.name] = median(samples["relayed"]), median(samples["translated"])
+            times = ratio(samples["translated"], samples["relayed"])
+            cpu[relayed.name] = median(samples["relayed"]), median(samples["translated"]), times
             dropped += more
         return Cost(cpu, first_events(proxy, streams), streams), dropped
 
@@ -53,7 +55,7 @@ def median(samples: list[Sample]) -> float:
     return statistics.median(one.cpu_per_request for one in samples)
 
 
-def direct(rig: Rig, upstream: int) -> Proxy:
+def direct(rig: Rig, upstream: int, binary: Path) -> Proxy:
     """A direct model for each kind of answer: the last part of its URL tells the upstream which."""
     port = free_port()
     names = [workload.model for workload in PAIRS] + ["events=8"]
@@ -65,7 +67,7 @@ admin: 127.0.0.1:{free_port()}
 litellm: {{config: litellm.yaml, urls: ["http://127.0.0.1:{upstream}"]}}
 direct: {{domains: [localhost], bypass: none, ca_file: ca.pem}}
 """)
-    process: Process = rig.start("memgate", [RELEASE / "memgate", "run", "--config", config], {"RUST_LOG": "warn"})
+    process: Process = rig.start("memgate", [binary, "run", "--config", config], {"RUST_LOG": "warn"})
     process.until_port(port)
     return Proxy("memgate", process, port)
 
@@ -97,8 +99,8 @@ def first_event(client: http.client.HTTPConnection, path: str) -> float:
 
 def markdown(cost: Cost) -> list[str]:
     rows = [
-        f"| CPU µs, {name} | {relayed * 1e6:.1f} | {translated * 1e6:.1f} | **{translated / relayed:.2f}×** | {MOST_CPU:.1f}× |"
-        for name, (relayed, translated) in cost.cpu.items()
+        f"| CPU µs, {name} | {relayed * 1e6:.1f} | {translated * 1e6:.1f} | **{times:.2f}×** | {MOST_CPU:.1f}× |"
+        for name, (relayed, translated, times) in cost.cpu.items()
     ]
     relayed, translated = (seconds * 1e6 for seconds in cost.first_event)
     rows.append(f"| µs to the first event of a stream | {relayed:.0f} | {translated:.0f} | **{translated - relayed:+.0f}** | +{MOST_LATENCY * 1e6:.0f} |")
@@ -116,6 +118,6 @@ def markdown(cost: Cost) -> list[str]:
 
 def excess(cost: Cost) -> list[str]:
     """Which costs are over what they may be."""
-    over = [f"{name}: {translated / relayed:.2f}×" for name, (relayed, translated) in cost.cpu.items() if translated > MOST_CPU * relayed]
+    over = [f"{name}: {times:.2f}×" for name, (_, _, times) in cost.cpu.items() if times > MOST_CPU]
     relayed, translated = cost.first_event
     return over if translated - relayed <= MOST_LATENCY else [*over, f"first event: {(translated - relayed) * 1e6:+.0f} µs"]

@@ -1,5 +1,6 @@
 //! What do operators see? Health, metrics and status, on a port of their own.
 
+mod keys;
 mod lanes;
 mod respond;
 mod view;

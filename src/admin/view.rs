@@ -10,8 +10,8 @@ use crate::config::Secret;
 use crate::cookies::Jar;
 use crate::gateway::{Gateway, Snapshot};
 
-use super::lanes;
 use super::respond::View;
+use super::{keys, lanes};
 
 pub(super) struct GatewayView {
     gateway: Arc<Gateway>,
@@ -46,6 +46,9 @@ impl View for GatewayView {
         if !direct && !snapshot.litellm.backends.any_healthy() {
             reasons.push("no route can serve");
         }
+        if self.gateway.doorway.is_full() {
+            reasons.push("no room for another connection");
+        }
         reasons
     }
 
@@ -71,6 +74,7 @@ impl View for GatewayView {
             "lanes": snapshot.lanes().iter().map(|upstream| lanes::lane(upstream)).collect::<Vec<_>>(),
             "edge_errors": snapshot.edge_errors.last().iter().rev().map(lanes::edge_error).collect::<Vec<_>>(),
             "routes": routes(&snapshot),
+            "keys": keys::keys(&snapshot),
             "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar, wall)).collect::<Vec<_>>(),
         })
     }
@@ -117,8 +121,8 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
         Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
-        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, ProviderDialect, Queue, Retry,
-        Server, Translation,
+        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
+        Retry, Server, Translation,
     };
 
     use super::*;
@@ -161,16 +165,15 @@ mod tests {
         }
     }
 
-    fn limits() -> Limits {
-        let second = Duration::from_secs(1);
-        Limits {
-            body: 1024,
-            bodies_in_flight: 4096,
-            header_timeout: second,
-            body_timeout: second,
-            connect_timeout: second,
-            first_byte_timeout: second,
-            idle_timeout: second,
+    fn auth(master: Option<&str>) -> Auth {
+        Auth {
+            master_key: master.map(Secret::new),
+            accept_master_key: true,
+            keys_file: None,
+            litellm: false,
+            allow_anonymous: false,
+            hosts: Vec::new(),
+            failed_attempts_per_minute: std::num::NonZeroU32::MIN,
         }
     }
 
@@ -214,16 +217,9 @@ mod tests {
                 max_delay: Duration::ZERO,
                 budget: 0.2,
             },
-            auth: Auth {
-                master_key: master.map(Secret::new),
-                accept_master_key: true,
-                keys_file: None,
-                litellm: false,
-                allow_anonymous: false,
-                hosts: Vec::new(),
-                failed_attempts_per_minute: std::num::NonZeroU32::MIN,
-            },
-            limits: limits(),
+            auth: auth(master),
+            limits: Limits::default(),
+            prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),
             server: Server {

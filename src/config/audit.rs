@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::env::{self, Env};
 use super::finding::{Notes, Place};
+use super::models::{DirectTarget, ModelGroup};
 use super::secret::Secret;
-use super::settings::{Bypass, Config, ModelGroup};
+use super::settings::{Bypass, Config};
 use super::source::{self, FILE_PREFIX};
 use super::yaml::{Node, Value};
 
@@ -214,7 +215,7 @@ fn report_bypass(config: &Config, root: &Node, notes: &mut Notes) {
 }
 
 fn is_direct(group: &ModelGroup, router: bool) -> bool {
-    let fits = |target: &super::settings::DirectTarget| !router || target.router;
+    let fits = |target: &DirectTarget| !router || target.router;
     group
         .deployments
         .iter()

@@ -12,3 +12,10 @@ pub struct KeyLimits {
     /// Above 0 and finite.
     pub usd_per_day: Option<f64>,
 }
+
+impl KeyLimits {
+    /// Whether one of them goes by what answers take.
+    pub fn counts_tokens(&self) -> bool {
+        self.tokens_per_minute.is_some() || self.usd_per_day.is_some()
+    }
+}

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Faults, Finding, Notes, Place};
 use super::litellm::{self, LiteLlmFile, Skipped};
+use super::models::Models;
 use super::own::{self, Own};
-use super::settings::{Auth, BaseUrl, Config, Egress, Models, Origin};
+use super::settings::{Auth, BaseUrl, Config, Egress, Origin};
 use super::yaml::Node;
 use super::{Env, audit, source};
 
@@ -138,6 +139,7 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         retry: own.retry,
         auth,
         limits: own.limits,
+        prices: own.prices,
         trusted_proxies: own.trusted_proxies,
         server: own.server,
         translation: own.translation,

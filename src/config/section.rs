@@ -162,6 +162,18 @@ impl<'a, 'n> Section<'a, 'n> {
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
+    /// A price or a budget.
+    pub fn dollars(&mut self, key: &str, default: f64) -> f64 {
+        self.typed(key, "dollars, 0 or more", default, |node| {
+            let dollars = match literal(node)? {
+                Value::Int(n) => n.to_string().parse().ok()?,
+                Value::Float(n) => n,
+                _ => return None,
+            };
+            (dollars.is_finite() && dollars >= 0.0).then_some(dollars)
+        })
+    }
+
     /// A share of the whole, written in percent.
     pub fn share(&mut self, key: &str, default: u8, range: RangeInclusive<u8>) -> f64 {
         let expected = format!(

@@ -5,10 +5,13 @@ use std::time::Duration;
 use crate::auth::Refusal;
 use crate::body::{DecodeError, ScanError};
 use crate::config::ProviderDialect;
+use crate::limits;
 use crate::translate::Unsupported;
 use crate::wire::{Dialect, ErrorKind, Said};
 
 const NOT_EXPOSED: &str = "this path is not open here: the gateway passes LiteLLM's inference paths only; `litellm.expose: all` in its configuration opens the rest";
+const HEAD_TOO_LARGE: &str =
+    "the head has more fields or bytes than are allowed (`limits.headers`, `limits.head`)";
 const NOT_ALLOWED: &str = "this port leads only to the hosts in `egress.allow`: write the path as /v3/PROVIDER/… for the first of them, or /HOST/v3/PROVIDER/…";
 
 /// Why a request is answered here and goes no further.
@@ -17,6 +20,9 @@ pub enum Rejection {
     /// The request line or headers are unsound.
     Head(&'static str),
     HeadTooLarge,
+    TargetTooLong {
+        limit: usize,
+    },
     /// The allowed methods.
     Method(&'static str),
     Expectation,
@@ -36,6 +42,8 @@ pub enum Rejection {
     BodyTooSlow,
     BodiesFull,
     Caller(Refusal),
+    /// A limit of the caller's key is reached.
+    Limit(limits::Refusal),
     NoMemoryUser,
     /// `x-memgate-memory` cannot be obeyed, and why.
     MemorySwitch(&'static str),
@@ -136,6 +144,15 @@ impl Answer {
         answer
     }
 
+    /// SDKs wait up to a minute by themselves.
+    fn limited(refusal: &limits::Refusal) -> Self {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let mut answer = Self::new(429, refusal.limit.as_str(), refusal.limit.to_string());
+        answer.retry_after = Some(refusal.retry_after);
+        answer.should_retry = Some(refusal.retry_after <= PATIENCE);
+        answer
+    }
+
     fn unroutable(error: &ScanError) -> Self {
         let mut answer = Self::new(400, "bad_body", error.to_string());
         answer.param = error.param().map(str::to_owned);
@@ -183,10 +200,25 @@ impl Answer {
 }
 
 impl Rejection {
+    /// Of a client that says such a thing nobody knows where its next request would begin.
+    pub fn ends_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Head(_) | Self::HeadTooLarge | Self::TargetTooLong { .. }
+        )
+    }
+
     pub fn answer(&self, dialect: Dialect) -> Answer {
         match self {
             Self::Head(reason) => Answer::new(400, "bad_request", *reason),
-            Self::HeadTooLarge => Answer::new(431, "head_too_large", "the head is too large"),
+            Self::HeadTooLarge => Answer::new(431, "head_too_large", HEAD_TOO_LARGE),
+            Self::TargetTooLong { limit } => Answer::new(
+                414,
+                "target_too_long",
+                format!(
+                    "the request target is longer than the {limit} bytes allowed (`limits.uri`)"
+                ),
+            ),
             Self::Method(allow) => Answer::only(allow),
             Self::Expectation => Answer::new(
                 417,
@@ -226,6 +258,7 @@ impl Rejection {
                     _ => answer,
                 }
             }
+            Self::Limit(refusal) => Answer::limited(refusal),
             Self::NoMemoryUser => Answer::new(
                 400,
                 "no_memory_user",

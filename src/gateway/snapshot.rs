@@ -8,12 +8,13 @@ use parking_lot::Mutex;
 
 use super::edge_errors::EdgeErrors;
 use super::lanes::{self, DirectUpstream, Lanes, Parts};
-use crate::auth::{ClientError, KeyRing, LiteLlmApi, LiteLlmClient};
+use crate::auth::{ClientError, KeyId, KeyRing, LiteLlmApi, LiteLlmClient};
 use crate::body::Budget;
 use crate::clock::Clock;
 use crate::config::{Config, Origin};
 use crate::cookies::CookieJars;
 use crate::identity::IdentityRules;
+use crate::limits::Accounts;
 use crate::routing::{DirectModel, RouteTable};
 use crate::telemetry::{Metrics, UpstreamMetrics};
 use crate::translate::{Defaults, Unusable};
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub routes: RouteTable,
     pub identity: IdentityRules,
     pub keys: KeyRing,
+    /// What each key has used; it outlives what is built from a configuration.
+    pub accounts: Arc<Accounts<KeyId>>,
     pub litellm: LiteLlm,
     pub bodies: Budget,
     pub retry: RetryPolicy,
@@ -112,6 +115,7 @@ impl Snapshot {
         Ok(Self {
             identity: IdentityRules::new(&config.identity),
             keys: KeyRing::new(&config.auth, &config.litellm, asked, Arc::clone(&clock)),
+            accounts: Arc::new(Accounts::new(Arc::clone(&clock))),
             bodies: Budget::new(config.limits.bodies_in_flight),
             retry: RetryPolicy::new(config.retry),
             sticky: Sticky::new(config.direct.bypass_sticky),

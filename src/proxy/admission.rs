@@ -15,7 +15,7 @@ use super::parcel::Parcel;
 use super::passage::Fairness;
 use super::target::Target;
 use super::translation::Asked;
-use super::{client, direct, egress, local, relay, reply, untouched};
+use super::{allowance, client, direct, egress, local, relay, reply, untouched};
 use crate::auth::{Caller, Presented, Refusal};
 use crate::body::Envelope;
 use crate::gateway::Rejection;
@@ -23,14 +23,14 @@ use crate::identity::MemoryUser;
 use crate::routing::{Route, qualified};
 use crate::wire::Dialect;
 
-const DOWNSTREAM_WRITE: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Bounds on a client's connection that Pingora leaves open.
 pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
     relay::unwrap(session, &ctx.custody);
-    session.set_read_timeout(Some(ctx.snapshot.config.limits.body_timeout));
-    session.set_write_timeout(Some(DOWNSTREAM_WRITE));
+    let limits = &ctx.snapshot.config.limits;
+    session.set_read_timeout(Some(limits.body_timeout));
+    session.set_write_timeout(Some(limits.write_timeout));
     session.set_total_drain_timeout(Some(DRAIN));
     session.set_ignore_info_resp(true);
     let head = session.req_header();
@@ -75,7 +75,7 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx, door: Doo
 }
 
 async fn decide(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Admitted>, Unread> {
-    let target = Target::of(session.req_header())?;
+    let target = Target::of(session.req_header(), &ctx.snapshot.config.limits)?;
     refuse_two_framings(session)?;
     let head = session.req_header();
     if target.is_inference(head.uri.path()) && ctx.snapshot.keys.bars(&presented(session)) {
@@ -136,6 +136,7 @@ async fn route(
         (None, None) => None,
         _ => Some(authenticate(session, ctx, Some(&route)).await?),
     };
+    let admission = allowance::ask(ctx, caller.as_ref(), Some(&route))?;
     let way = direct::way(session, ctx, target, &route)?;
     let headers = &session.req_header().headers;
     let memory = direct::memory(headers, ctx, &route, caller.as_ref())?;
@@ -168,6 +169,7 @@ async fn route(
     Ok(Admitted {
         way,
         caller,
+        admission,
         memory,
         feed: Some(feed),
         held: Some(held),
@@ -185,6 +187,7 @@ pub(super) async fn authenticate(
     route: Option<&Route>,
 ) -> Result<Caller, Rejection> {
     let caller = identify(session, ctx).await.map_err(Rejection::Caller)?;
+    ctx.vouch();
     if let Some(route) = route {
         may_use(&caller, route)?;
     }

@@ -22,18 +22,6 @@ pub(super) fn peer(session: &Session) -> Option<IpAddr> {
     }
 }
 
-/// The chain of clients: what a trusted proxy said, and who spoke to us.
-pub(super) fn chain(session: &Session, headers: &HeaderMap, trusted: &[IpNet]) -> Option<String> {
-    let peer = peer(session)?;
-    let said = headers
-        .get(FORWARDED_FOR)
-        .and_then(|value| value.to_str().ok());
-    match said {
-        Some(said) if is_trusted(trusted, peer) => Some(format!("{said}, {peer}")),
-        _ => Some(peer.to_string()),
-    }
-}
-
 /// Each proxy added whom it heard at the end; who stands in front of the last stranger may be made up.
 fn behind(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let mut client = peer;
@@ -49,7 +37,7 @@ fn behind(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     client
 }
 
-fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
+pub(super) fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
     let address = address.to_canonical();
     trusted.iter().any(|network| network.contains(&address))
 }

@@ -16,13 +16,15 @@ use super::stream::Tail;
 use super::translation::Translation;
 use crate::auth::Caller;
 use crate::cookies::CookieHeader;
-use crate::gateway::{DirectUpstream, Failure, Gateway, InFlight, Snapshot};
+use crate::gateway::{DirectUpstream, Failure, Gateway, Guest, InFlight, Snapshot};
 use crate::identity::{MemoryUser, Resolved};
+use crate::limits::{Admission, Standing};
 use crate::telemetry::{InFlight as LaneInFlight, RequestId, UpstreamMetrics};
 use crate::upstream::backends::Replica;
 use crate::upstream::lane::Permit;
 use crate::upstream::peer::Opener;
 use crate::wire::Dialect;
+use crate::wire::usage::UsageScan;
 
 /// One request's life; made when its head was read, dropped when its answer was flushed.
 pub struct RequestCtx {
@@ -32,6 +34,8 @@ pub struct RequestCtx {
     pub(super) dialect: Dialect,
     /// Where the client's session is while Pingora does not have it.
     pub(super) custody: Custody,
+    /// Whose connection it came by.
+    pub(super) guest: Option<Arc<Guest>>,
     pub(super) admitted: Option<Admitted>,
     pub(super) attempt: Attempt,
     pub(super) answered: Answered,
@@ -43,6 +47,8 @@ pub struct RequestCtx {
 pub(super) struct Admitted {
     pub way: Way,
     pub caller: Option<Caller>,
+    /// By the caller's limits; held for its drop too, which gives its place back.
+    pub admission: Option<Admission>,
     pub memory: Memory,
     /// The model as the client named it.
     pub model: Option<String>,
@@ -177,6 +183,8 @@ pub(super) struct Answered {
     pub sent_at: Option<Instant>,
     pub failure: Option<Failure>,
     pub refused: Option<&'static str>,
+    /// What is left to a key one of whose limits is reached.
+    pub limited: Option<Standing>,
     pub outcome: Option<&'static str>,
     pub client_left: bool,
     /// The answer ended as an answer should, although the attempt failed.
@@ -186,6 +194,8 @@ pub(super) struct Answered {
     pub audited: bool,
     /// Set while an event stream that we could end with an error event passes.
     pub stream: Option<Tail>,
+    /// Looks for what a whole answer took.
+    pub scan: Option<Box<UsageScan>>,
     pub broken_stream: Option<&'static str>,
     /// What the judge of a kept answer found.
     pub finding: Arc<Mutex<Finding>>,
@@ -208,6 +218,7 @@ impl RequestCtx {
             request_id: RequestId::new(None),
             dialect: Dialect::OpenAi,
             custody: Custody::of_connection(),
+            guest: Guest::here(),
             admitted: None,
             attempt: Attempt::default(),
             answered: Answered::default(),
@@ -222,6 +233,18 @@ impl RequestCtx {
             self.request_id = RequestId::new(id);
         }
         self.dialect = dialect;
+    }
+
+    /// No valid key has come by its connection.
+    pub(super) fn is_strangers(&self) -> bool {
+        self.guest.as_ref().is_some_and(|guest| !guest.is_known())
+    }
+
+    /// A valid key came with it.
+    pub(super) fn vouch(&self) {
+        if let Some(guest) = &self.guest {
+            guest.vouch();
+        }
     }
 
     pub(super) fn upstream_metrics(&self) -> Option<&UpstreamMetrics> {

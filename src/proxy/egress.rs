@@ -13,9 +13,10 @@ use super::context::{Admitted, DirectWay, Memory, RequestCtx, Way};
 use super::detour::Detour;
 use super::direct::without_user;
 use super::errand::{Errand, LiteLlms};
+use super::head_check::inspect;
+use super::parcel;
 use super::passage::Fairness;
 use super::upstream_head::{PRIVATE, USER_AGENT, remove_prefixed};
-use super::{parcel, target};
 use crate::body::Envelope;
 use crate::config::{BaseUrl, Origin};
 use crate::gateway::{Rejection, Snapshot};
@@ -29,9 +30,9 @@ const ROUTERS: [&str; 2] = ["x-supermemory-", "x-sm-"];
 pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result<Admitted, Unread> {
     let head = session.req_header();
     ctx.dialect = dialect(head.uri.path());
-    target::inspect(head)?;
-    refuse_two_framings(session)?;
     let snapshot = Arc::clone(&ctx.snapshot);
+    inspect(head, &snapshot.config.limits)?;
+    refuse_two_framings(session)?;
     let fairness = Fairness::of(&head.headers, head.headers.get("x-sm-user-id"));
     let way = way(&head.uri, fairness, &snapshot)?;
     let mut asked = None;
@@ -47,6 +48,7 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result
     Ok(Admitted {
         way: Way::Direct(way),
         caller: None,
+        admission: None,
         memory: Memory::None,
         stream: asked.as_ref().is_some_and(|asked| asked.stream),
         model: asked.map(|asked| asked.model),

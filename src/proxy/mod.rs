@@ -1,6 +1,7 @@
 //! One request's life: each of Pingora's hooks hands over to the phase that it belongs to.
 
 mod admission;
+mod allowance;
 mod bad_head;
 mod body;
 mod client;
@@ -11,9 +12,12 @@ mod egress;
 mod errand;
 mod failure;
 mod forward;
+mod forwarded;
 mod head;
+mod head_check;
 mod judge;
 mod local;
+mod metering;
 mod parcel;
 mod passage;
 mod record;
@@ -74,6 +78,10 @@ impl Proxy {
 
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
+    }
+
+    pub fn egress(&self) -> Option<SocketAddr> {
+        self.egress
     }
 
     /// No other listener has the egress port's address: the configuration says so.

@@ -5,8 +5,8 @@ use pingora_core::Error;
 use pingora_proxy::Session;
 
 use super::context::{Memory, RequestCtx, Way};
-use super::relay;
 use super::stream::Tail;
+use super::{allowance, metering, relay};
 use crate::identity::MemoryUser;
 use crate::telemetry::{
     AccessRecord, Answer, Asked, AuditRecord, Person, RouteLabel, Spent, Upstreamed,
@@ -19,6 +19,9 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     let left = ctx.answered.client_left;
     if left {
         ctx.snapshot.metrics.client_left();
+        if let Some(guest) = &ctx.guest {
+            guest.gave_up();
+        }
     }
     note_error_event(ctx);
     if let Some(kind) = ctx.answered.broken_stream {
@@ -28,6 +31,8 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     let judged = ctx.answered.finding.lock().outcome.take();
     ctx.answered.outcome = judged.or(ctx.answered.outcome);
     note_attempt(ctx);
+    let usage = metering::usage(ctx);
+    allowance::settle(session, ctx, usage.as_ref());
     let sent = ctx
         .attempt
         .cookies_sent
@@ -65,7 +70,10 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
             reused: ctx.attempt.reused,
             cookies: &cookies,
         },
-        spent: spent(session, ctx),
+        spent: Spent {
+            tokens: usage.as_ref().map(metering::tokens),
+            ..spent(session, ctx)
+        },
     };
     ctx.snapshot.metrics.finish(&record);
     if error.is_some() && ctx.answered.told {
@@ -199,5 +207,6 @@ fn spent(session: &Session, ctx: &RequestCtx) -> Spent {
         first_byte,
         overhead,
         queue_wait: Some(ctx.answered.queued).filter(|wait| !wait.is_zero()),
+        tokens: None,
     }
 }

@@ -9,8 +9,9 @@ use pingora_core::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
+use super::allowance;
 use super::context::{RequestCtx, names};
-use super::target::METHODS;
+use super::head_check::METHODS;
 use crate::gateway::{Answer, Rejection};
 use crate::wire::error_body;
 
@@ -29,7 +30,13 @@ pub(super) async fn reject(
         // What carries nothing bills and writes nothing.
         answer.should_retry = answer.should_retry.filter(|again| *again);
     }
+    if rejection.ends_connection() {
+        session.set_keepalive(None);
+    }
     ctx.answered.refused = Some(answer.code);
+    if let Rejection::Limit(refusal) = rejection {
+        ctx.answered.limited = Some(refusal.standing);
+    }
     error(session, ctx, &answer).await
 }
 
@@ -116,7 +123,7 @@ async fn write(
     Ok(())
 }
 
-/// The gateway's own response headers: request id, route, attempts, body, memory.
+/// The gateway's own response headers: request id, route, attempts, body, memory, what is left to the key.
 pub(super) fn stamp(headers: &mut HeaderMap, ctx: &RequestCtx) {
     headers.insert(names::REQUEST_ID, ctx.request_id.header());
     headers.insert(names::ROUTE, HeaderValue::from_static(ctx.route()));
@@ -135,4 +142,5 @@ pub(super) fn stamp(headers: &mut HeaderMap, ctx: &RequestCtx) {
     if let Some(memory) = ctx.answered.memory {
         headers.insert(names::MEMORY, HeaderValue::from_static(memory));
     }
+    allowance::tell(headers, ctx);
 }

@@ -11,7 +11,8 @@ use super::head::edit_response;
 use super::relay::Judge;
 use super::stream::Tail;
 use super::translation::rename_limits;
-use super::{judge, reply, retelling};
+use super::upstream_head::CREDENTIALS;
+use super::{judge, metering, reply, retelling};
 use crate::cookies::Site;
 use crate::gateway::Failure;
 use crate::upstream::Outcome;
@@ -19,6 +20,8 @@ use crate::upstream::lane::Sign;
 
 /// Informational answers passed on before we lose patience.
 const INFORMATIONAL_MAX: u32 = 8;
+/// Bytes of an answer's head.
+const HEAD_MAX: usize = 64 * 1024;
 
 /// Hop-by-hop fields that Pingora passes on (RFC 9110 7.6.1), and what speaks of the upstream's own site.
 const PRIVATE: [HeaderName; 6] = [
@@ -46,8 +49,12 @@ pub(super) fn arrived(
     if head.status.is_informational() {
         return informational(session, head, ctx);
     }
+    refuse_huge(head, ctx)?;
     ctx.answered.head_at = Some(ctx.snapshot.clock.now());
     ctx.answered.failure = None;
+    if ctx.is_strangers() && head.status.is_success() && is_known_to_litellm(session, ctx) {
+        ctx.vouch();
+    }
     if ctx.direct().is_some() {
         capture_cookies(head, ctx);
         note_memory(head, ctx);
@@ -65,6 +72,7 @@ pub(super) fn arrived(
             head.remove_header(&header::CONTENT_LENGTH);
         }
         ctx.answered.stream = Tail::of(&head.headers, request.uri.path());
+        ctx.answered.scan = metering::scan(&head.headers, ctx);
     }
     let retelling = retelling(ctx, status);
     let is_error = status.as_u16() >= 400;
@@ -98,6 +106,24 @@ fn retelling(ctx: &mut RequestCtx, status: StatusCode) -> Option<Judge> {
     let reply = translation.reply.clone();
     ctx.answered.stream = None;
     Some(retelling::of(ctx, reply))
+}
+
+/// What is larger than any answer's head is not passed on.
+fn refuse_huge(head: &ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+    let sizes = head.headers.iter();
+    let sizes = sizes.map(|(name, value)| name.as_str().len() + value.len());
+    if sizes.sum::<usize>() <= HEAD_MAX {
+        return Ok(());
+    }
+    ctx.answered.failure = Some(Failure::Invalid);
+    Error::e_explain(ErrorType::InvalidHTTPHeader, "a huge head").map_err(|e| e.into_up())
+}
+
+/// LiteLLM does nothing for a key that it does not know.
+fn is_known_to_litellm(session: &Session, ctx: &RequestCtx) -> bool {
+    let head = session.req_header();
+    let has = |name| head.headers.contains_key(name);
+    ctx.direct().is_none() && head.method == Method::POST && CREDENTIALS.iter().any(has)
 }
 
 fn informational(session: &Session, head: &ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
@@ -159,6 +185,9 @@ fn note_memory(head: &ResponseHeader, ctx: &mut RequestCtx) {
 
 /// Remembers how a stream stands, and ends one whose last event is missing with an error event.
 pub(super) fn pass_body(body: &mut Option<Bytes>, end: bool, ctx: &mut RequestCtx) {
+    if let (Some(scan), Some(bytes)) = (&mut ctx.answered.scan, &body) {
+        scan.push(bytes);
+    }
     let Some(tail) = ctx.answered.stream.as_mut() else {
         return;
     };

@@ -1,10 +1,14 @@
-//! How does a passing event stream fare: has its last event passed, did it say an error, and how would it end if it broke?
+//! How does a passing event stream fare: has its last event passed, did it say an error, what did it take, and how would it end if it broke?
+
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
+use memchr::memmem::Finder;
 
 use crate::upstream::ProviderError;
 use crate::wire::sse::{Lines, data, field};
+use crate::wire::usage::{Usage, UsageSaid};
 use crate::wire::{Dialect, ErrorKind, Said, error_body};
 
 /// As much of a line that two pieces share is kept as tells an error.
@@ -25,12 +29,18 @@ struct Seen {
     within_event: bool,
     finished: bool,
     error: Option<ProviderError>,
+    usage: Option<UsageSaid>,
+    /// Events that each brought a piece of the answer.
+    pieces: u64,
 }
 
 /// The event under way, as far as we care.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Event {
     Unnamed,
+    /// It may say the usage.
+    Counts,
+    Piece,
     Last,
     Error,
     Other,
@@ -55,6 +65,8 @@ impl Tail {
                 within_event: false,
                 finished: false,
                 error: None,
+                usage: None,
+                pieces: 0,
             },
         })
     }
@@ -82,6 +94,20 @@ impl Tail {
     /// The error that the upstream said in the stream.
     pub(super) fn seen_error(&self) -> Option<ProviderError> {
         self.seen.error
+    }
+
+    /// What the answer took, as last said; of one that was cut short, no less output than there were pieces.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        let mut usage = self.seen.usage?.usage();
+        if !self.is_finished() {
+            usage.output = usage.output.max(self.seen.pieces);
+        }
+        Some(usage)
+    }
+
+    /// Events that each brought a piece of the answer, a token or more.
+    pub(super) fn pieces(&self) -> u64 {
+        self.seen.pieces
     }
 
     /// The last bytes of a stream that broke: an event that the client's parser takes as an error, also
@@ -115,11 +141,9 @@ impl Seen {
         if line.is_empty() {
             self.event = Event::Unnamed;
         } else if let Some(name) = field(line, b"event:") {
-            self.event = match name {
-                b"message_stop" => Event::Last,
-                b"error" => Event::Error,
-                _ => Event::Other,
-            };
+            self.event = Event::of_name(name);
+        } else if self.event == Event::Piece {
+            self.pieces += u64::from(data(line).is_some());
         } else if self.event != Event::Other
             && let Some(data) = data(line)
         {
@@ -138,12 +162,38 @@ impl Seen {
                 let unsaid = (self.event == Event::Error).then_some(ProviderError::Api);
                 self.error = ProviderError::of_event(data).or(unsaid).or(self.error);
             }
-            Event::Unnamed | Event::Other => {}
+            Event::Counts => self.note_usage(data),
+            Event::Other if self.event == Event::Unnamed => {
+                self.pieces += 1;
+                self.note_usage(data);
+            }
+            Event::Unnamed | Event::Piece | Event::Other => {}
+        }
+    }
+
+    fn note_usage(&mut self, data: &[u8]) {
+        if may_say_usage(data)
+            && let Some(newer) = UsageSaid::of_event(data)
+        {
+            self.usage.get_or_insert_default().replace(newer);
         }
     }
 }
 
 impl Event {
+    fn of_name(name: &[u8]) -> Self {
+        match name {
+            b"message_stop" => Self::Last,
+            b"error" => Self::Error,
+            b"message_start"
+            | b"message_delta"
+            | b"response.completed"
+            | b"response.incomplete" => Self::Counts,
+            _ if name.ends_with(b"delta") => Self::Piece,
+            _ => Self::Other,
+        }
+    }
+
     /// By the first words of its data, where it has no name.
     fn of_data(data: &[u8]) -> Self {
         if data == b"[DONE]" {
@@ -162,6 +212,14 @@ impl Event {
             _ => Self::Other,
         }
     }
+}
+
+/// Whether this JSON has an object by that name: in a string the quotes would be escaped.
+fn may_say_usage(data: &[u8]) -> bool {
+    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+    let mut found = NAME.find_iter(data).filter_map(|at| data.get(at + 7..));
+    found
+        .any(|rest| after(rest.trim_ascii_start(), b":").is_some_and(|rest| rest.starts_with(b"{")))
 }
 
 /// Whether whole streams on this path end with an event that says so: `message_stop`, or `[DONE]`.

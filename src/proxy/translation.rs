@@ -98,7 +98,6 @@ impl Translation {
     pub(super) fn write(headers: &mut HeaderMap) {
         remove_prefixed(headers, &["openai-"]);
         headers.insert(names::ANTHROPIC_VERSION, ANTHROPIC_VERSION);
-        headers.insert(header::ACCEPT_ENCODING, IDENTITY);
         headers.insert(header::CONTENT_TYPE, JSON);
     }
 

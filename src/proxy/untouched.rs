@@ -9,6 +9,7 @@ use http::{Method, header};
 use pingora_proxy::Session;
 
 use super::admission::{authenticate, may_use};
+use super::allowance;
 use super::body::{self, Unread};
 use super::context::{Admitted, Memory, RequestCtx, Way};
 use super::direct;
@@ -43,10 +44,12 @@ pub(super) async fn stream(
     if asks_a_model(session) {
         confine(caller.as_ref(), route.as_ref())?;
     }
+    let admission = allowance::ask(ctx, caller.as_ref(), route.as_ref())?;
     body::invite(session).await?;
     Ok(Admitted {
         model: model.map(str::to_owned),
         feed: Some(parcel::feed(ctx, None)),
+        admission,
         ..to_litellm(ctx, caller)
     })
 }
@@ -73,6 +76,7 @@ pub(super) async fn peeked(session: &mut Session, ctx: &RequestCtx) -> Result<Ad
         return Err(direct::no_endpoint(route, direct).into());
     }
     confine(caller.as_ref(), route.as_ref())?;
+    let admission = allowance::ask(ctx, caller.as_ref(), route.as_ref())?;
     let feed = parcel::feed(ctx, None);
     if let Some((beginning, share)) = peeked {
         feed.lock().begin_with(beginning, share);
@@ -81,6 +85,7 @@ pub(super) async fn peeked(session: &mut Session, ctx: &RequestCtx) -> Result<Ad
         stream,
         model,
         feed: Some(feed),
+        admission,
         ..to_litellm(ctx, caller)
     })
 }
@@ -119,6 +124,7 @@ fn to_litellm(ctx: &RequestCtx, caller: Option<Caller>) -> Admitted {
     Admitted {
         way: Way::litellm(&ctx.snapshot),
         caller,
+        admission: None,
         memory: Memory::None,
         model: None,
         stream: false,

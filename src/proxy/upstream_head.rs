@@ -7,24 +7,21 @@ use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::client::{self, FORWARDED_FOR};
 use super::context::{Admitted, BodyMode, DirectWay, Held, Memory, RequestCtx, Way, names};
-use super::egress;
 use super::errand::{Credentials, Errand};
 use super::head::edit_request;
 use super::record;
 use super::translation::{IDENTITY, Translation};
+use super::{egress, forwarded};
 use crate::config::{ProviderDialect, Secret};
 use crate::cookies::Site;
+use crate::limits::Admission;
 use crate::routing::DirectModel;
 
 /// One for everybody: Cloudflare binds its cookies to it.
 pub(super) const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("memgate/", env!("CARGO_PKG_VERSION")));
 pub(super) const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
-const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What carries a credential; none of it is ever passed to a provider.
 pub(super) const CREDENTIALS: [HeaderName; 6] = [
@@ -41,7 +38,7 @@ pub(super) const PRIVATE: [HeaderName; 6] = [
     header::COOKIE,
     header::FORWARDED,
     header::VIA,
-    REAL_IP,
+    HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("true-client-ip"),
     header::EXPECT,
 ];
@@ -77,6 +74,7 @@ pub(super) fn write(
 }
 
 fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<()> {
+    remove_underscored(&mut head.headers);
     let Some(admitted) = ctx.admitted.as_ref() else {
         return Ok(());
     };
@@ -96,10 +94,8 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
                     if admitted.translation.is_some() {
                         Translation::write(&mut head.headers);
                     }
-                    if admitted.stream {
-                        // In a packed stream nobody could see how it ends.
-                        head.headers.insert(header::ACCEPT_ENCODING, IDENTITY);
-                    }
+                    // In a packed answer nobody could see what it took, nor how its stream ends.
+                    head.headers.insert(header::ACCEPT_ENCODING, IDENTITY);
                     write_direct_headers(&mut head.headers, model, way)?;
                 }
                 Errand::LiteLlms(_) => egress::write(&mut head.headers, way),
@@ -114,7 +110,13 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
                 ctx.attempt.cookies_sent = Some(cookies);
             }
         }
-        Way::LiteLlm { .. } => write_litellm_head(session, head, ctx)?,
+        Way::LiteLlm { .. } => {
+            let admission = admitted.admission.as_ref();
+            if admission.is_some_and(Admission::counts_tokens) {
+                head.headers.insert(header::ACCEPT_ENCODING, IDENTITY);
+            }
+            write_litellm_head(session, head, ctx)?;
+        }
     }
     let Some(admitted) = ctx.admitted.as_ref() else {
         return Ok(());
@@ -150,13 +152,20 @@ fn strip_private(headers: &mut HeaderMap) {
     }
 }
 
+/// `content_length` is what some servers take for `content-length`.
+fn remove_underscored(headers: &mut HeaderMap) {
+    remove_named(headers, |name| name.contains('_'));
+}
+
 pub(super) fn remove_prefixed(headers: &mut HeaderMap, prefixes: &[&str]) {
-    let prefixed = |name: &&HeaderName| {
-        prefixes
-            .iter()
-            .any(|prefix| name.as_str().starts_with(prefix))
-    };
-    let found: Vec<HeaderName> = headers.keys().filter(prefixed).cloned().collect();
+    remove_named(headers, |name| {
+        prefixes.iter().any(|prefix| name.starts_with(prefix))
+    });
+}
+
+fn remove_named(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
+    let found = headers.keys().filter(|name| unwanted(name.as_str()));
+    let found: Vec<HeaderName> = found.cloned().collect();
     for name in &found {
         headers.remove(name);
     }
@@ -256,21 +265,8 @@ fn write_litellm_head(session: &Session, head: &mut Parts, ctx: &RequestCtx) -> 
         head.uri = uri.or_err(ErrorType::InternalError, "joining LiteLLM's path")?;
     }
     let headers = &mut head.headers;
-    let forwarded_for = client::chain(session, headers, &ctx.snapshot.config.trusted_proxies);
-    let proto = if is_tls(session) { "https" } else { "http" };
-    // LiteLLM may pass the last two on to the router, where they would name a memory.
-    let ours = ["x-memgate-", "x-forwarded-", "x-supermemory-", "x-sm-"];
-    remove_prefixed(headers, &ours);
-    for name in [header::FORWARDED, REAL_IP, header::EXPECT] {
-        headers.remove(&name);
-    }
-    if let Some(host) = headers.insert(header::HOST, replica.authority.clone()) {
-        headers.insert(FORWARDED_HOST, host);
-    }
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
-    if let Some(clients) = forwarded_for {
-        headers.insert(FORWARDED_FOR, value(clients)?);
-    }
+    let host = HeaderValue::clone(&replica.authority);
+    forwarded::write(headers, host, session, &ctx.snapshot.config.trusted_proxies)?;
     headers.insert(names::REQUEST_ID, ctx.request_id.header());
     if let Some(key) = &ctx.snapshot.config.litellm.api_key {
         for name in &CREDENTIALS {
@@ -279,12 +275,6 @@ fn write_litellm_head(session: &Session, head: &mut Parts, ctx: &RequestCtx) -> 
         headers.insert(header::AUTHORIZATION, sensitive(key, "Bearer ")?);
     }
     Ok(())
-}
-
-fn is_tls(session: &Session) -> bool {
-    session
-        .digest()
-        .is_some_and(|digest| digest.ssl_digest.is_some())
 }
 
 /// Adds, never overwrites: the client's betas stay.

@@ -2,7 +2,8 @@
 
 mod background;
 mod certificate;
-mod connections;
+mod connection;
+mod entrance;
 mod keys;
 mod lifecycle;
 mod pid_file;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::apps::HttpServerOptions;
+use pingora::listeners::tls::TlsSettings;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{ListenFds, RunArgs, Server, ShutdownWatch};
 use pingora::services::Service as PingoraService;
@@ -27,7 +29,7 @@ use pingora_proxy::http_proxy;
 use tokio::sync::watch;
 
 use self::background::Upkeep;
-use self::connections::Connections;
+use self::entrance::{Door, Entrance};
 use self::lifecycle::Lifecycle;
 pub use self::lifecycle::outlive_harmless_signals;
 use self::pid_file::PidFile;
@@ -282,18 +284,32 @@ fn data_service(
     proxy: Proxy,
     listeners: Vec<BoundListener>,
     h2c: bool,
-) -> Service<Connections> {
+) -> Service<Entrance> {
+    let gateway = Arc::clone(proxy.gateway());
+    let egress = proxy.egress();
     let mut options = HttpServerOptions::default();
     options.h2c = h2c;
+    options.h2_idle_timeout = Some(gateway.snapshot().config.limits.keepalive_timeout);
     // So that CONNECT is refused as all else is, by the proxy.
     options.allow_connect_method_proxying = true;
-    let gateway = Arc::clone(proxy.gateway());
     let mut proxy = http_proxy(conf, proxy);
     proxy.server_options = Some(options);
+    let (configs, doors): (Vec<_>, Vec<_>) = listeners
+        .into_iter()
+        .map(|listener| {
+            let config = listener.config();
+            let door = Door {
+                address: listener.address,
+                tls: listener.tls.map(TlsSettings::build),
+                private: Some(listener.address) == egress,
+            };
+            (config, door)
+        })
+        .unzip();
     let name = if h2c { "data-h2c" } else { "data" };
-    let mut service = Service::new(name.to_owned(), Connections::new(proxy, gateway));
-    for listener in listeners {
-        service.add_listener(listener.into_config());
+    let mut service = Service::new(name.to_owned(), Entrance::new(doors, proxy, gateway));
+    for config in configs {
+        service.add_listener(config);
     }
     service
 }

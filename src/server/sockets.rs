@@ -37,14 +37,11 @@ impl BoundListener {
     }
 
     /// Pingora holds a buffer of 64 KiB for every connection, between requests and through silent streams too.
-    /// HTTP reads into buffers of its own; TLS reads a record at a time.
-    pub(super) fn into_config(self) -> ListenerConfig {
-        let buffers = L4BufferSettings::default();
-        let config = ListenerConfig::tcp(self.address.to_string());
-        match self.tls {
-            Some(tls) => config.tls(tls).l4_buffer(buffers.read(TLS_RECORD)),
-            None => config.l4_buffer(buffers.read(0)),
-        }
+    /// HTTP reads into buffers of its own; TLS, which the entrance speaks, reads a record at a time.
+    pub(super) fn config(&self) -> ListenerConfig {
+        let read = if self.tls.is_some() { TLS_RECORD } else { 0 };
+        let buffers = L4BufferSettings::default().read(read);
+        ListenerConfig::tcp(self.address.to_string()).l4_buffer(buffers)
     }
 }
 

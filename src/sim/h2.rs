@@ -239,7 +239,7 @@ impl Stream {
 
     /// Returns when what was sent so far is on its way: a reset throws away what is still queued.
     async fn settle(&mut self) {
-        const PATIENCE: Duration = Duration::from_secs(1);
+        const PATIENCE: Duration = Duration::from_secs(10);
         let mut ping = self.line.ping.lock().await;
         if let Some(ping) = ping.as_mut() {
             // A connection that died, or does not read, has no more of it to come.

@@ -5,10 +5,12 @@ use std::time::SystemTime;
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result, TextEncoder};
 
 use super::certificates::Certificates;
+use super::connections::ConnectionMetrics;
 use super::edge_errors::EdgeErrors;
 use super::lanes::{LaneMetrics, Lanes};
 use super::record::AccessRecord;
 use super::requests::Requests;
+use super::spending::Spending;
 use super::upstreams::{UpstreamMetrics, Upstreams};
 
 pub struct Metrics {
@@ -17,7 +19,9 @@ pub struct Metrics {
     upstreams: Upstreams,
     lanes: Lanes,
     edge: EdgeErrors,
+    spending: Spending,
     events: Events,
+    connections: ConnectionMetrics,
     bodies_in_flight_bytes: IntGauge,
 }
 
@@ -46,7 +50,9 @@ impl Metrics {
             upstreams: Upstreams::new(&registry)?,
             lanes: Lanes::new(&registry)?,
             edge: EdgeErrors::new(&registry)?,
+            spending: Spending::new(&registry)?,
             events: Events::new(&registry)?,
+            connections: ConnectionMetrics::new(&registry)?,
             bodies_in_flight_bytes,
             registry,
         })
@@ -55,6 +61,7 @@ impl Metrics {
     /// The end of a request: counts it and writes its access line.
     pub fn finish(&self, record: &AccessRecord<'_>) {
         self.requests.count(record);
+        self.spending.count(record);
         record.write();
     }
 
@@ -66,6 +73,11 @@ impl Metrics {
     /// Handles for one lane, to be kept by whoever guards it.
     pub fn lane(&self, lane: &str) -> LaneMetrics {
         self.lanes.handles(lane)
+    }
+
+    /// Handles for whoever lets clients in.
+    pub fn connections(&self) -> ConnectionMetrics {
+        self.connections.clone()
     }
 
     /// Requests under way by lane, for the status page.
@@ -95,6 +107,11 @@ impl Metrics {
         self.edge.count(zone, code);
     }
 
+    /// A limit of its key turned a request away; `limit` is its name in the configuration.
+    pub fn limited(&self, limit: &'static str) {
+        self.spending.limited(limit);
+    }
+
     pub fn stream_broke(&self, kind: &'static str) {
         self.events.stream_errors.with_label_values(&[kind]).inc();
     }
@@ -108,6 +125,15 @@ impl Metrics {
         self.events.direct_model_elsewhere.inc();
     }
 
+    /// The keys file was read again, and used or left.
+    pub fn keys_file_loaded(&self, good: bool) {
+        let outcome = if good { "ok" } else { "failed" };
+        self.events
+            .keys_file_loads
+            .with_label_values(&[outcome])
+            .inc();
+    }
+
     /// The certificate in a file that the configuration names; `None` where it does not say when it ends.
     pub fn show_certificate(&self, file: &str, not_after: Option<SystemTime>) {
         if let Some(not_after) = not_after {
@@ -116,17 +142,8 @@ impl Metrics {
     }
 
     /// Certificate files changed: they were taken up, or the old ones stayed.
-    pub fn reloaded_certificate(&self, good: bool) {
-        self.events.certificates.reloaded(good);
-    }
-
-    /// The keys file was read again, and used or left.
-    pub fn keys_file_loaded(&self, good: bool) {
-        let outcome = if good { "ok" } else { "failed" };
-        self.events
-            .keys_file_loads
-            .with_label_values(&[outcome])
-            .inc();
+    pub fn reloaded_certificate(&self, usable: bool) {
+        self.events.certificates.reloaded(usable);
     }
 
     pub fn hold_bodies(&self, bytes: u64) {
@@ -246,6 +263,9 @@ mod tests {
         assert!(has(&metrics, "memgate_first_byte_seconds_count 2"));
         assert!(has(&metrics, "memgate_overhead_seconds_count 0"));
         assert!(has(&metrics, "memgate_queue_wait_seconds_sum 0.5"));
+        let tokens =
+            "memgate_tokens_total{kind=\"cache_read\",model=\"claude\\\"\\n\",user=\"team\"} 40";
+        assert!(has(&metrics, tokens));
     }
 
     #[test]
@@ -283,6 +303,9 @@ mod tests {
         metrics.show_certificate("cert.pem", Some(SystemTime::UNIX_EPOCH));
         metrics.reloaded_certificate(true);
         metrics.reloaded_certificate(false);
+        metrics.limited("usd_per_day");
+        metrics.connections().open(2);
+        metrics.connections().closed("silent");
 
         for line in [
             "memgate_upstream_attempts_total{outcome=\"ok\",upstream=\"host\"} 1",
@@ -297,6 +320,9 @@ mod tests {
             "memgate_direct_model_elsewhere_total 1",
             "memgate_keys_file_loads_total{outcome=\"failed\"} 1",
             "memgate_bodies_in_flight_bytes 4096",
+            "memgate_limited_total{limit=\"usd_per_day\"} 1",
+            "memgate_connections 2",
+            "memgate_connections_closed_total{reason=\"silent\"} 1",
             "memgate_process_start_time_seconds 0",
             "memgate_certificate_not_after_seconds{file=\"cert.pem\"} 0",
             "memgate_certificate_reloads_total{outcome=\"ok\"} 1",

@@ -2,17 +2,20 @@
 
 mod audit;
 mod certificates;
+mod connections;
 mod edge_errors;
 mod lanes;
 mod metrics;
 mod record;
 mod request_id;
 mod requests;
+mod spending;
 mod upstreams;
 
 pub use audit::AuditRecord;
+pub use connections::ConnectionMetrics;
 pub use lanes::{LaneGauges, LaneMetrics};
 pub use metrics::Metrics;
-pub use record::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Upstreamed};
+pub use record::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Tokens, Upstreamed};
 pub use request_id::RequestId;
 pub use upstreams::{InFlight, UpstreamMetrics};

@@ -114,6 +114,19 @@ pub struct Spent {
         skip_serializing_if = "Option::is_none"
     )]
     pub queue_wait: Option<Duration>,
+    /// What the answer said it took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
+}
+
+/// Tokens by kind, each counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tokens {
+    /// What no cache gave or took.
+    pub input: u64,
+    pub cache_read: u64,
+    pub cache_write: u64,
+    pub output: u64,
 }
 
 /// Who answered: the value of `x-memgate-route`.
@@ -226,6 +239,12 @@ pub(super) mod tests {
                 first_byte: Some(Duration::from_millis(3)),
                 overhead: None,
                 queue_wait: Some(Duration::from_millis(250)),
+                tokens: Some(Tokens {
+                    input: 3,
+                    cache_read: 20,
+                    cache_write: 1,
+                    output: 9,
+                }),
             },
         }
     }
@@ -245,6 +264,9 @@ pub(super) mod tests {
         assert_eq!(read["first_byte_ms"], 3.0);
         assert_eq!(read["queue_ms"], 250.0);
         assert_eq!(read["bypassed"], "paused");
+        let tokens =
+            serde_json::json!({"input": 3, "cache_read": 20, "cache_write": 1, "output": 9});
+        assert_eq!(read["tokens"], tokens);
         assert_eq!(read["cookies"], serde_json::json!(["__cf_bm", "_cfuvid"]));
     }
 

@@ -25,7 +25,8 @@ use thiserror::Error;
 use crate::config::Translation;
 
 pub use answer::{
-    ChunkStream, Unreadable, answer, error, error_within, rate_limit_header, streamed,
+    ChunkStream, Unreadable, answer, error, error_within, rate_limit_header, spoken_duration,
+    streamed,
 };
 pub use capabilities::{Accepts, Capabilities};
 pub use defaults::{Defaults, Unusable};

@@ -177,13 +177,10 @@ mod tests {
     fn limits() -> Limits {
         let second = Duration::from_secs(1);
         Limits {
-            body: 1,
-            bodies_in_flight: 1,
-            header_timeout: second,
-            body_timeout: second,
             connect_timeout: 5 * second,
             first_byte_timeout: 600 * second,
             idle_timeout: 300 * second,
+            ..Limits::default()
         }
     }
 

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use memgate::sim::cloudflare::CapacityGate;
-use memgate::sim::{Answer, At, Edge, EdgeOptions, How, Rule, answer};
+use memgate::sim::{Answer, At, Edge, EdgeOptions, Hold, How, Rule, answer};
 
 use crate::harness::*;
+use crate::patience::becomes_true;
 use crate::two_ways::*;
 
 const CROWD: usize = 60;
@@ -16,10 +17,12 @@ fn endless() -> Answer {
     answer::usual().cut(At::AfterEvents(1), How::Stall)
 }
 
-/// A lane that is open wide, before an edge that from now on takes few of streams that last.
-async fn narrowed() -> (Edge, TestGateway) {
+/// A lane that is open wide, before an edge that from now on takes few of streams that last, and refuses the others when
+/// the hold is released.
+async fn narrowed() -> (Edge, TestGateway, Hold) {
+    let hold = Hold::default();
     let edge = two_hosts_of(EdgeOptions {
-        capacity: Some(CapacityGate::of(1000).refusing(full().retry_after(60))),
+        capacity: Some(CapacityGate::of(1000).refusing(full().retry_after(60).held(&hold))),
         stream_time: Some(Duration::from_secs(600)),
         ..EdgeOptions::default()
     })
@@ -28,9 +31,10 @@ async fn narrowed() -> (Edge, TestGateway) {
     for _ in 0..10 {
         join_all((0..CROWD).map(|_| gateway.message("warm"))).await;
     }
+    assert!(becomes_true(|| edge.stats().in_flight == 0).await);
     edge.set_capacity(Some(CAPACITY));
     provider(&edge).rule(Rule::new(endless()).method("POST"));
-    (edge, gateway)
+    (edge, gateway, hold)
 }
 
 /// The routes of a crowd that asks at once, and keeps its streams.
@@ -52,9 +56,14 @@ async fn routes(gateway: &TestGateway, retries: &str) -> Vec<(u16, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whom_a_warm_lane_refuses_goes_round_at_once_however_many_they_are() {
-    let (edge, gateway) = narrowed().await;
+    let (edge, gateway, refusals) = narrowed().await;
+    let all = 11 * CROWD as u64;
 
-    let routes = routes(&gateway, "0").await;
+    let all_are_there = async {
+        assert!(becomes_true(|| edge.stats().posts == all).await);
+        refusals.release();
+    };
+    let (routes, ()) = tokio::join!(routes(&gateway, "0"), all_are_there);
 
     assert!(
         routes.iter().all(|(status, _)| *status == 200),
@@ -62,12 +71,13 @@ async fn whom_a_warm_lane_refuses_goes_round_at_once_however_many_they_are() {
     );
     let bypassed = routes.iter().filter(|(_, route)| route == "bypass");
     assert_eq!(bypassed.count(), CROWD - CAPACITY);
-    assert_eq!(edge.stats().posts, 11 * CROWD as u64, "one try by each way");
+    assert_eq!(edge.stats().posts, all, "one try by each way");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_clients_send_again_is_no_retry_of_a_lane_that_never_had_it() {
-    let (_edge, gateway) = narrowed().await;
+    let (_edge, gateway, refusals) = narrowed().await;
+    refusals.release();
     gateway.pause_host(ROUTER, Duration::from_secs(60));
 
     let routes = routes(&gateway, "1").await;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use memgate::sim::{Alpn, At, Edge, EdgeOptions, Encoding, How, answer, cloudflare};
+use memgate::sim::{Alpn, Answer, At, Edge, EdgeOptions, Encoding, How, answer, cloudflare};
 use serde_json::{Value, json};
 
 use crate::chat_completions::{chat, message_of, streamed_chat};
 use crate::harness::*;
 use crate::logs;
 use crate::two_ways::{self, header, route};
+use crate::wire;
 
 /// The error of an answer, which must be in OpenAI's envelope.
 async fn error_of(answer: reqwest::Response) -> Value {
@@ -106,6 +107,15 @@ async fn a_page_of_somebody_in_between_becomes_an_error_of_its_status() {
     }
 }
 
+/// Errors too long, damaged, and broken off, with the status that the client is told.
+fn unreadable() -> [(Answer, u16); 3] {
+    let long = || answer::provider_error(400, "invalid_request_error", &"long ".repeat(40_000));
+    let damaged =
+        answer::provider_error(529, "overloaded_error", "x").header("content-encoding", "gzip");
+    let broken = long().cut(At::AfterBytes(100), How::Truncate);
+    [(long(), 400), (damaged, 503), (broken, 400)]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_that_cannot_be_read_is_said_all_the_same() {
     let edge = Edge::answering([]).await.unwrap();
@@ -113,12 +123,8 @@ async fn an_error_that_cannot_be_read_is_said_all_the_same() {
         .own("retry: {attempts: 1}")
         .start()
         .await;
-    let long = || answer::provider_error(400, "invalid_request_error", &"long ".repeat(40_000));
-    let damaged =
-        || answer::provider_error(529, "overloaded_error", "x").header("content-encoding", "gzip");
-    let broken = || long().cut(At::AfterBytes(100), How::Truncate);
 
-    for (said, status) in [(long(), 400), (damaged(), 503), (broken(), 400)] {
+    for (said, status) in unreadable() {
         edge.script([said]);
 
         let answer = gateway.chatted(&chat("x")).await;
@@ -133,6 +139,39 @@ async fn an_error_that_cannot_be_read_is_said_all_the_same() {
                 .contains("could not be read whole"),
             "{error}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_error_could_not_be_read_is_told_whether_its_connection_lasts() {
+    for alpn in [Alpn::H1, Alpn::H2] {
+        let edge = Edge::start(EdgeOptions {
+            alpn,
+            ..Default::default()
+        });
+        let edge = edge.await.unwrap();
+        let own = "retry: {attempts: 1}";
+        let gateway = TestGateway::in_front_of(&edge).own(own).start().await;
+        let body = chat("x").to_string();
+        let length = format!("content-length: {}\r\n", body.len());
+        for (said, status) in unreadable() {
+            edge.script([said]);
+            let mut raw = wire::Raw::connect(gateway.address()).await;
+
+            raw.post("/v1/chat/completions", &length).await;
+            raw.send(body.as_bytes()).await;
+            let told = raw.reply().await;
+            assert_eq!(told.status, status, "{alpn:?}");
+            gateway.settled().await;
+            let lasts = told.header("connection") != "close";
+            if lasts {
+                raw.post("/v1/chat/completions", &length).await;
+                raw.send(body.as_bytes()).await;
+                assert_eq!(raw.reply().await.status, 200, "{alpn:?} {status}");
+            } else {
+                assert!(raw.ended().await, "{alpn:?} {status}");
+            }
+        }
     }
 }
 

@@ -41,6 +41,7 @@ mod errors;
 mod exactly_once;
 mod failures;
 mod http2;
+mod key_limits;
 mod keyless;
 mod keys;
 mod lane_limits;

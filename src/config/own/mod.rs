@@ -2,8 +2,10 @@
 
 mod egress;
 mod lanes;
+mod limits;
 mod listen;
 mod policies;
+mod prices;
 mod translation;
 mod upstreams;
 
@@ -14,6 +16,7 @@ use ipnet::IpNet;
 
 use super::env::{self, Env};
 use super::finding::Notes;
+use super::prices::Prices;
 use super::section::{NOT_YET, Section};
 use super::settings::{Auth, Cookies, Direct, Limits, Retry, Server};
 use super::source::{self, FILE_PREFIX};
@@ -24,7 +27,7 @@ use super::{Secret, Sources};
 use listen::Ports;
 pub(super) use upstreams::OwnLiteLlm;
 
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "listen",
     "admin",
     "admin_key",
@@ -34,6 +37,7 @@ const SECTIONS: [&str; 14] = [
     "retry",
     "auth",
     "limits",
+    "prices",
     "trusted_proxies",
     "server",
     "translation",
@@ -52,6 +56,7 @@ pub(super) struct Own {
     pub retry: Retry,
     pub auth: Auth,
     pub limits: Limits,
+    pub prices: Prices,
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
     pub translation: Translation,
@@ -76,7 +81,8 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
         cookies: policies::cookies(section("cookies"), base, notes),
         retry: policies::retry(section("retry"), notes),
         auth: policies::auth(section("auth"), base, notes),
-        limits: policies::limits(section("limits"), notes),
+        limits: limits::read(section("limits"), notes),
+        prices: prices::read(section("prices"), notes),
         trusted_proxies,
         server: policies::server(section("server"), base, notes),
         translation: translation::read(section("translation"), notes),

@@ -1,4 +1,4 @@
-//! The sections that set one policy each: cookies, retries, keys, limits, the process.
+//! The sections that set one policy each: cookies, retries, keys, the process.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::super::address::host_name;
 use super::super::finding::Notes;
 use super::super::keys_file::KeysFile;
 use super::super::section::{NOT_YET, Section};
-use super::super::settings::{Auth, Cookies, Limits, Retry, Server};
+use super::super::settings::{Auth, Cookies, Retry, Server};
 use super::super::yaml::Node;
 
 /// The edge's own cookies. Any other name identifies a person and is never shared.
@@ -114,48 +114,6 @@ fn keys_file(section: &mut Section, base: &Path) -> Option<KeysFile> {
     let path = section.file("keys_file", base)?;
     let said_at = section.place("keys_file")?;
     Some(KeysFile::open(path, said_at, section.notes))
-}
-
-pub(super) fn limits(node: Option<&Node>, notes: &mut Notes) -> Limits {
-    let known = [
-        "body",
-        "bodies_in_flight",
-        "header_timeout",
-        "body_timeout",
-        "connect_timeout",
-        "first_byte_timeout",
-        "idle_timeout",
-    ];
-    let mut section = Section::open("limits", node, &known, &[], notes);
-    let mut seconds = |key: &str, default: u64| {
-        section.duration(key, Duration::from_secs(default), INSTANT..=DAY)
-    };
-    let (header_timeout, body_timeout) =
-        (seconds("header_timeout", 10), seconds("body_timeout", 60));
-    let (connect_timeout, idle_timeout) =
-        (seconds("connect_timeout", 5), seconds("idle_timeout", 300));
-    let first_byte_timeout = seconds("first_byte_timeout", 600);
-    let limits = Limits {
-        body: section.size("body", 32 << 20, 1 << 10..=1 << 30),
-        bodies_in_flight: section.size("bodies_in_flight", 1 << 30, 1 << 10..=1 << 40),
-        header_timeout,
-        body_timeout,
-        connect_timeout,
-        first_byte_timeout,
-        idle_timeout,
-    };
-    if limits.bodies_in_flight < limits.body {
-        let key = if section.get("bodies_in_flight").is_some() {
-            "bodies_in_flight"
-        } else {
-            "body"
-        };
-        section.fault(
-            key,
-            "leaves no room for one whole body, `bodies_in_flight` is at least `body`",
-        );
-    }
-    limits
 }
 
 pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Server {

@@ -11,7 +11,7 @@ mod usage;
 mod whole;
 
 pub use error::{error, error_within};
-pub use rate_limits::rate_limit_header;
+pub use rate_limits::{rate_limit_header, spoken_duration};
 pub use stream::ChunkStream;
 pub use whole::{answer, streamed};
 

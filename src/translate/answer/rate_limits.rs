@@ -1,7 +1,7 @@
 //! How do OpenAI's clients read in which headers Anthropic says how much is left?
 
 use std::borrow::Cow;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::clock::parse_stamp;
 
@@ -28,14 +28,19 @@ pub fn rate_limit_header<'v>(
     Some((theirs, value))
 }
 
-/// Anthropic says a time, OpenAI a duration: `6m0s`. A part of a second counts as a whole one.
+/// Anthropic says a time, OpenAI a duration.
 fn until(time: &str, now: SystemTime) -> Option<String> {
     let left = parse_stamp(time)?.duration_since(now).unwrap_or_default();
+    Some(spoken_duration(left))
+}
+
+/// As OpenAI says it: `6m0s`. A part of a second counts as a whole one.
+pub fn spoken_duration(left: Duration) -> String {
     let left = left.as_millis().div_ceil(1000);
     let (hours, minutes, seconds) = (left / 3600, left / 60 % 60, left % 60);
-    Some(match (hours, minutes) {
+    match (hours, minutes) {
         (0, 0) => format!("{seconds}s"),
         (0, _) => format!("{minutes}m{seconds}s"),
         _ => format!("{hours}h{minutes}m{seconds}s"),
-    })
+    }
 }

@@ -1,0 +1,164 @@
+//! How much may a client send, how slowly, and over how many connections?
+
+use std::fs;
+use std::time::Duration;
+
+use super::super::finding::Notes;
+use super::super::section::Section;
+use super::super::settings::Limits;
+use super::super::yaml::Node;
+
+const KNOWN: [&str; 16] = [
+    "body",
+    "bodies_in_flight",
+    "headers",
+    "head",
+    "uri",
+    "header_timeout",
+    "body_timeout",
+    "write_timeout",
+    "keepalive_timeout",
+    "connect_timeout",
+    "first_byte_timeout",
+    "idle_timeout",
+    "connections",
+    "connections_per_address",
+    "connection_requests",
+    "connection_age",
+];
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const INSTANT: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// File descriptors that are not for clients: listeners, files, name look-ups, scrapes.
+const RESERVED: usize = 128;
+const FEWEST: usize = 64;
+const MOST: usize = 32_768;
+
+impl Default for Limits {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            body: 32 << 20,
+            bodies_in_flight: 1 << 30,
+            headers: 100,
+            head: 32 << 10,
+            uri: 8 << 10,
+            header_timeout: seconds(10),
+            body_timeout: seconds(60),
+            write_timeout: seconds(30),
+            keepalive_timeout: seconds(60),
+            connect_timeout: seconds(5),
+            first_byte_timeout: seconds(600),
+            idle_timeout: seconds(300),
+            connections: connections(open_files().unwrap_or(1024)),
+            connections_per_address: 1024,
+            connection_requests: 10_000,
+            connection_age: seconds(3600),
+        }
+    }
+}
+
+/// A client may need a connection upstream as well.
+fn connections(open_files: usize) -> usize {
+    (open_files.saturating_sub(RESERVED) / 2).clamp(FEWEST, MOST)
+}
+
+/// How many files this process may hold open, where the system tells.
+fn open_files() -> Option<usize> {
+    soft_limit(&fs::read_to_string("/proc/self/limits").ok()?)
+}
+
+fn soft_limit(limits: &str) -> Option<usize> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(usize::MAX),
+        number => number.parse().ok(),
+    }
+}
+
+pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Limits {
+    let mut section = Section::open("limits", node, &KNOWN, &[], notes);
+    let mut limits = Limits::default();
+    sizes(&mut section, &mut limits);
+    times(&mut section, &mut limits);
+    for (key, count, most) in [
+        // What is larger never comes as far as this.
+        ("headers", &mut limits.headers, 256),
+        ("connections", &mut limits.connections, 1_000_000),
+        (
+            "connections_per_address",
+            &mut limits.connections_per_address,
+            1_000_000,
+        ),
+        (
+            "connection_requests",
+            &mut limits.connection_requests,
+            1_000_000_000,
+        ),
+    ] {
+        *count = section.count(key, *count, 1..=most);
+    }
+    limits
+}
+
+fn sizes(section: &mut Section, limits: &mut Limits) {
+    for (key, size, range) in [
+        ("body", &mut limits.body, 1 << 10..=1 << 30),
+        (
+            "bodies_in_flight",
+            &mut limits.bodies_in_flight,
+            1 << 10..=1 << 40,
+        ),
+        ("head", &mut limits.head, 1 << 10..=1 << 20),
+        ("uri", &mut limits.uri, 256..=64 << 10),
+    ] {
+        *size = section.size(key, *size as u64, range);
+    }
+    if limits.bodies_in_flight < limits.body {
+        let is_set = section.get("bodies_in_flight").is_some();
+        let key = if is_set { "bodies_in_flight" } else { "body" };
+        section.fault(
+            key,
+            "leaves no room for one whole body, `bodies_in_flight` is at least `body`",
+        );
+    }
+}
+
+fn times(section: &mut Section, limits: &mut Limits) {
+    for (key, time, least) in [
+        ("header_timeout", &mut limits.header_timeout, INSTANT),
+        ("body_timeout", &mut limits.body_timeout, INSTANT),
+        ("write_timeout", &mut limits.write_timeout, INSTANT),
+        // Pingora counts it in whole seconds.
+        ("keepalive_timeout", &mut limits.keepalive_timeout, SECOND),
+        ("connect_timeout", &mut limits.connect_timeout, INSTANT),
+        (
+            "first_byte_timeout",
+            &mut limits.first_byte_timeout,
+            INSTANT,
+        ),
+        ("idle_timeout", &mut limits.idle_timeout, INSTANT),
+        ("connection_age", &mut limits.connection_age, INSTANT),
+    ] {
+        *time = section.duration(key, *time, least..=DAY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_files_that_may_be_open_are_for_clients() {
+        let table = "Limit                     Soft Limit           Hard Limit           Units\n\
+                     Max open files            1024                 524288               files\n";
+
+        assert_eq!(soft_limit(table).map(connections), Some(448));
+        assert_eq!(connections(100), FEWEST);
+        assert_eq!(connections(usize::MAX), MOST);
+        assert_eq!(soft_limit("Max processes 1 2 processes\n"), None);
+    }
+}

@@ -1,0 +1,70 @@
+//! What does the `prices` section say?
+
+use super::super::finding::Notes;
+use super::super::prices::{ModelPattern, Price, Prices};
+use super::super::section::Section;
+use super::super::yaml::{Node, Value};
+
+const KINDS: [&str; 5] = [
+    "input",
+    "output",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+];
+
+pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Prices {
+    let mut section = Section::open("prices", node, &["version", "models"], &[], notes);
+    let version = section.text("version").map(str::to_owned);
+    if version.is_none() && section.place("version").is_none() {
+        section.fault(
+            "models",
+            "is of no known day, say in `prices.version` as of when the prices hold, such as \"2026-11-01\"",
+        );
+    }
+    let models = models(section.get("models"), section.notes);
+    Prices::new(version, models)
+}
+
+fn models(node: Option<&Node>, notes: &mut Notes) -> Vec<(ModelPattern, Price)> {
+    let mut models = Vec::new();
+    let Some(node) = node else { return models };
+    if !matches!(node.value, Value::Map(_)) {
+        let kind = node.kind();
+        notes.fault(
+            &node.place,
+            format!("`prices.models` is {kind}, it takes a mapping of model names to their prices"),
+        );
+    }
+    for entry in node.entries() {
+        match entry.key.as_str().and_then(ModelPattern::parse) {
+            Some(pattern) => models.push((pattern, price(&entry.value, notes))),
+            None => notes.fault(
+                &entry.key.place,
+                "a name in `prices.models` is a model's name, or its beginning and a `*`, such as `claude-opus-4*`",
+            ),
+        }
+    }
+    models
+}
+
+/// What the cache gives or takes costs as much as other input where nothing else is said.
+fn price(node: &Node, notes: &mut Notes) -> Price {
+    let mut section = Section::open("prices.models", Some(node), &KINDS, &[], notes);
+    for needed in ["input", "output"] {
+        if section.get(needed).is_none() {
+            section.notes.fault(
+                &node.place,
+                format!("`prices.models` needs `{needed}` here: dollars for a million tokens"),
+            );
+        }
+    }
+    let input = section.dollars("input", 0.0);
+    Price {
+        input,
+        output: section.dollars("output", 0.0),
+        cache_read: section.dollars("cache_read", input),
+        cache_write: section.dollars("cache_write", input),
+        cache_write_1h: section.dollars("cache_write_1h", input),
+    }
+}

@@ -1,0 +1,124 @@
+//! How does a client come in? Counted first, then through TLS where its door has it, all within one deadline:
+//! Pingora's own for a handshake is fixed at a minute, and for the first byte after it there is none.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use pingora_core::apps::{HttpServerApp, ServerApp};
+use pingora_core::listeners::tls::Acceptor;
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
+use pingora_core::protocols::l4::stream::Stream as Plain;
+use pingora_core::server::ShutdownWatch;
+use pingora_proxy::HttpProxy;
+use tokio::sync::watch;
+
+use super::connection::Connection;
+use crate::gateway::{Gateway, Guest};
+use crate::proxy::Proxy;
+
+/// A listener, as its clients find it.
+pub(super) struct Door {
+    pub address: SocketAddr,
+    pub tls: Option<Acceptor>,
+    /// Only LiteLLM comes here, which is one address with many connections.
+    pub private: bool,
+}
+
+/// Takes connections from the listeners, and gives each a life of its own.
+pub(super) struct Entrance {
+    doors: Vec<Door>,
+    proxy: Arc<HttpProxy<Proxy>>,
+    gateway: Arc<Gateway>,
+}
+
+impl Entrance {
+    pub(super) fn new(doors: Vec<Door>, proxy: HttpProxy<Proxy>, gateway: Arc<Gateway>) -> Self {
+        Self {
+            doors,
+            proxy: Arc::new(proxy),
+            gateway,
+        }
+    }
+
+    /// The door that it came through; addresses in one configuration exclude each other.
+    fn door(&self, stream: &Stream) -> Option<&Door> {
+        if let [only] = &*self.doors {
+            return Some(only);
+        }
+        let digest = stream.get_socket_digest()?;
+        let called = digest.local_addr()?.as_inet()?;
+        self.doors.iter().find(|door| {
+            let anywhere = door.address.ip().is_unspecified();
+            door.address.port() == called.port() && (anywhere || door.address.ip() == called.ip())
+        })
+    }
+
+    fn receive(&self, stream: &Stream, door: &Door) -> Option<Guest> {
+        let snapshot = self.gateway.snapshot();
+        let from = if door.private { None } else { caller(stream) };
+        let config = &snapshot.config;
+        let doorway = &self.gateway.doorway;
+        doorway.enter(
+            from,
+            &config.limits,
+            &config.trusted_proxies,
+            Instant::now(),
+        )
+    }
+}
+
+fn caller(stream: &Stream) -> Option<IpAddr> {
+    match stream.get_socket_digest()?.peer_addr()? {
+        PeerAddr::Inet(address) => Some(address.ip()),
+        PeerAddr::Unix(_) => None,
+    }
+}
+
+/// The stream inside TLS, or itself where the door has none.
+async fn secured(stream: Stream, door: &Door) -> Option<Stream> {
+    let Some(acceptor) = &door.tls else {
+        return Some(stream);
+    };
+    let plain = stream.into_any().downcast::<Plain>().ok()?;
+    // Boxed: large, and soon over.
+    match Box::pin(acceptor.tls_handshake(*plain)).await {
+        Ok(stream) => Some(Box::new(stream)),
+        Err(error) => {
+            log::debug!(target: "memgate::server", "no TLS with a client: {}", error.etype().as_str());
+            None
+        }
+    }
+}
+
+#[async_trait]
+impl ServerApp for Entrance {
+    async fn process_new(
+        self: &Arc<Self>,
+        stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        let door = self.door(&stream)?;
+        let guest = self.receive(&stream, door)?;
+        let (end, ends) = watch::channel(*shutdown.borrow());
+        let connection = Arc::new(Connection {
+            proxy: Arc::clone(&self.proxy),
+            limits: self.gateway.snapshot().config.limits,
+            gateway: Arc::clone(&self.gateway),
+            guest: Arc::new(guest),
+            end,
+        });
+        let served = async {
+            let stream = secured(stream, door).await?;
+            connection.process_new(stream, &ends).await
+        };
+        connection.until_closed(served, shutdown).await;
+        None
+    }
+
+    async fn cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}

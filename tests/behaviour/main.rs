@@ -76,6 +76,7 @@ mod shipped_runtime;
 mod slowness;
 mod smuggling;
 mod status;
+mod strangers;
 mod stream_ends;
 mod streams;
 mod upstream_errors;

@@ -26,7 +26,9 @@ pub enum Refusal {
     TooManyFailures { retry_after: Duration },
     #[error("the key cannot be checked now, because LiteLLM does not answer")]
     CannotAsk,
-    #[error("this route is off: there is no master key and no keys file, and LiteLLM is not asked about keys")]
+    #[error(
+        "this route is off: there is no master key and no keys file, and LiteLLM is not asked about keys"
+    )]
     Off,
     #[error("callers without a key must use a host name of this gateway")]
     ForeignHost,

@@ -389,3 +389,31 @@ async fn a_client_that_leaves_after_done_has_not_left_early() {
     let line = logs::access_line("chat-read-out").await;
     assert_ne!(line["outcome"], "client_left", "{line}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_the_last_word_is_read_and_left_out_and_the_connection_serves_again() {
+    let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"full\"}}\n\n";
+    for alpn in [Alpn::H1, Alpn::H2] {
+        let edge = strict_edge(alpn).await;
+        let gateway = TestGateway::in_front_of(&edge).start().await;
+        for (number, last_word) in [STOP, error].into_iter().enumerate() {
+            edge.script([answer::stream([
+                START, BLOCK, HALLO, REST, last_word, HALLO, STOP,
+            ])]);
+            let id = format!("chat-goes-on-{alpn:?}-{number}");
+
+            let mut answer = ask(&gateway, Down::H1, &id, &streamed_chat("hi")).await;
+            let (body, whole) = soon(read_out(&mut answer)).await;
+            // Its end is when the connection is free.
+            logs::access_line(&id).await;
+
+            assert!(whole, "{id}");
+            let said = data(&body);
+            assert_eq!(text_of(&said), "hallo", "{id} {said:?}");
+            let done = said.iter().filter(|chunk| *chunk == "[DONE]").count();
+            assert_eq!(done, usize::from(last_word == STOP), "{id} {said:?}");
+        }
+        let connections = edge.stats().connections.accepted;
+        assert_eq!(connections, 1, "{alpn:?}: nothing is left unread on it");
+    }
+}

@@ -192,6 +192,20 @@ async fn a_204_in_chunks_says_nothing_of_a_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_larger_than_any_answers_is_a_502_and_not_passed_on() {
+    let world = World::new(Alpn::H1).await;
+    for (target, console, body) in world.ways() {
+        let large = "x".repeat(70 << 10);
+        console.script([answer::usual().header("x-large", large)]);
+
+        let answer = world.post(&mut world.client().await, target, &body).await;
+
+        assert_eq!(answer.status, 502, "{target}");
+        assert_eq!(answer.header("x-large"), "", "{target}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_http_is_a_502_without_a_word_of_the_inside() {
     let world = World::new(Alpn::H1).await;
     for garbage in [

@@ -27,7 +27,7 @@ pub(super) fn of(text: &str, error: &Error) -> Unsupported {
         .unwrap_or_else(|| repeated(&members))
 }
 
-pub(super) fn not_an_object() -> Unsupported {
+fn not_an_object() -> Unsupported {
     Unsupported {
         param: None,
         message: "the body is not a JSON object".to_owned(),

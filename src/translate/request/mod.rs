@@ -36,8 +36,8 @@ pub fn request(body: &[u8], model: &Model<'_>, created: u64) -> Result<Translate
         param: None,
         message: format!("the body is not UTF-8 (byte {})", error.valid_up_to()),
     })?;
-    let mut asked = parse(text)?;
-    let dropped = unknown::check(text)?;
+    let (mut asked, unknown) = unknown::parse(text).map_err(|error| blame::of(text, &error))?;
+    let dropped = unknown::check(&unknown)?;
     model.defaults.fill(&mut asked);
     refused::check(&asked, model.choices.lenient)?;
     let reply = Reply {
@@ -51,14 +51,6 @@ pub fn request(body: &[u8], model: &Model<'_>, created: u64) -> Result<Translate
         created,
     };
     Ask { model, dropped }.translate(asked, reply)
-}
-
-fn parse(text: &str) -> Result<openai::Request<'_>, Unsupported> {
-    // An array would do for the parser, its elements being the fields in their order.
-    if text.trim_start().starts_with('[') {
-        return Err(blame::not_an_object());
-    }
-    serde_json::from_str(text).map_err(|error| blame::of(text, &error))
 }
 
 /// One request on its way, and what it had to leave behind.

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::LazyLock;
 
-use serde::de::value::Error;
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer, MapAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use super::super::Unsupported;
@@ -45,10 +45,20 @@ const HARMLESS: &[&str] = &[
 const MOST: usize = 16;
 const LONGEST: usize = 64;
 
+/// A chat completion, and the names of members that are none of its own and not null: found in one reading.
+pub(super) fn parse(text: &str) -> serde_json::Result<(Request<'_>, Vec<Text<'_>>)> {
+    let (mut json, mut unknown) = (serde_json::Deserializer::from_str(text), Vec::new());
+    let request = Request::deserialize(Noting {
+        inner: &mut json,
+        fields: &[],
+        unknown: &mut unknown,
+    })?;
+    json.end()?;
+    Ok((request, unknown))
+}
+
 /// The names of those that are left out, for the log.
-pub(super) fn check(text: &str) -> Result<Vec<Cow<'static, str>>, Unsupported> {
-    // It was parsed once already.
-    let Unknown(names) = serde_json::from_str(text).unwrap_or_default();
+pub(super) fn check(names: &[Text<'_>]) -> Result<Vec<Cow<'static, str>>, Unsupported> {
     let replaced = |(unknown, _): &&(&str, &str)| names.iter().any(|name| &**name == *unknown);
     if let Some((name, instead)) = INSTEAD.iter().find(replaced) {
         let message = format!("`{name}` is no parameter of a chat completion, {instead}");
@@ -58,64 +68,35 @@ pub(super) fn check(text: &str) -> Result<Vec<Cow<'static, str>>, Unsupported> {
         true => Cow::Owned(name.to_string()),
         false => Cow::Borrowed("a parameter with an odd name"),
     };
-    Ok(names.iter().take(MOST).map(told).collect())
+    let lost = names.iter().filter(|name| !HARMLESS.contains(&&***name));
+    Ok(lost.take(MOST).map(told).collect())
 }
 
-/// The names of members that we do not know and that are not null.
-#[derive(Default)]
-struct Unknown<'a>(Vec<Text<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Unknown<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Names;
-
-        impl<'de> Visitor<'de> for Names {
-            type Value = Unknown<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut unknown = Vec::new();
-                while let Some((name, value)) = map.next_entry::<Text<'_>, Option<IgnoredAny>>()? {
-                    if value.is_some() && !KNOWN.contains(&&*name) && !HARMLESS.contains(&&*name) {
-                        unknown.push(name);
-                    }
-                }
-                Ok(Unknown(unknown))
-            }
-        }
-
-        deserializer.deserialize_map(Names)
-    }
+/// What stands between the parser and a structure, and keeps the members from it that are none of its fields.
+struct Noting<'n, 'de, T> {
+    inner: T,
+    fields: &'static [&'static str],
+    unknown: &'n mut Vec<Text<'de>>,
 }
 
-/// The fields of a request, which its own deserializer names.
-static KNOWN: LazyLock<&'static [&'static str]> = LazyLock::new(|| {
-    let mut fields: &'static [&'static str] = &[];
-    // It is asked for the fields alone, and so never done.
-    let _ = Request::deserialize(Fields(&mut fields));
-    fields
-});
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Noting<'_, 'de, D> {
+    type Error = D::Error;
 
-struct Fields<'f>(&'f mut &'static [&'static str]);
-
-impl<'de> Deserializer<'de> for Fields<'_> {
-    type Error = Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
-        Err(Error::custom("no structure"))
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.inner.deserialize_any(visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
         fields: &'static [&'static str],
-        _: V,
-    ) -> Result<V::Value, Error> {
-        *self.0 = fields;
-        Err(Error::custom("no values"))
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.inner.deserialize_map(Noting {
+            inner: visitor,
+            fields,
+            unknown: self.unknown,
+        })
     }
 
     forward_to_deserialize_any! {
@@ -124,16 +105,61 @@ impl<'de> Deserializer<'de> for Fields<'_> {
     }
 }
 
+impl<'de, V: Visitor<'de>> Visitor<'de> for Noting<'_, 'de, V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.expecting(f)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
+        self.inner.visit_map(Noting {
+            inner: map,
+            fields: self.fields,
+            unknown: self.unknown,
+        })
+    }
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Noting<'_, 'de, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        while let Some(name) = self.inner.next_key::<Text<'_>>()? {
+            if self.fields.contains(&&*name) {
+                return seed.deserialize((*name).into_deserializer()).map(Some);
+            }
+            if self.inner.next_value::<Option<IgnoredAny>>()?.is_some() {
+                self.unknown.push(name);
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        self.inner.next_value_seed(seed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn left_out(text: &str) -> Result<Vec<Cow<'static, str>>, Unsupported> {
+        check(&parse(text).unwrap().1)
+    }
+
     #[test]
     fn no_parameter_that_is_honoured_or_harmless_counts_as_unknown() {
-        assert!(KNOWN.contains(&"messages") && KNOWN.contains(&"anthropic_beta"));
-        for name in KNOWN.iter().chain(HARMLESS) {
+        let honoured = r#"{"messages": [], "\u006e": 1, "audio": {}, "anthropic_beta": "x"}"#;
+        let (request, unknown) = parse(honoured).unwrap();
+        assert!(request.n == Some(1) && request.audio.is_some() && unknown.is_empty());
+        for name in HARMLESS {
             assert_eq!(
-                check(&format!("{{\"{name}\": 1}}")),
+                left_out(&format!("{{\"{name}\": 1}}")),
                 Ok(Vec::new()),
                 "{name}"
             );
@@ -143,11 +169,11 @@ mod tests {
     #[test]
     fn what_changes_the_answer_is_refused_with_what_to_say_instead() {
         for (name, instead) in INSTEAD {
-            let fault = check(&format!("{{\"{name}\": {{}}}}")).unwrap_err();
+            let fault = left_out(&format!("{{\"{name}\": {{}}}}")).unwrap_err();
 
             assert_eq!(fault.param.as_deref(), Some(*name));
             assert!(fault.message.ends_with(instead), "{}", fault.message);
-            assert_eq!(check(&format!("{{\"{name}\": null}}")), Ok(Vec::new()));
+            assert_eq!(left_out(&format!("{{\"{name}\": null}}")), Ok(Vec::new()));
         }
     }
 
@@ -159,12 +185,19 @@ mod tests {
 
         let odd = "a parameter with an odd name";
         assert_eq!(
-            check(&body),
+            left_out(&body),
             Ok(["top_n", odd, odd].map(Cow::from).to_vec())
         );
         assert_eq!(
-            check(&format!("{{{}}}", many.join(","))).unwrap().len(),
+            left_out(&format!("{{{}}}", many.join(","))).unwrap().len(),
             MOST
         );
+    }
+
+    #[test]
+    fn what_is_no_object_or_more_than_one_is_no_chat_completion() {
+        for text in ["[]", "[[]]", "7", "\"messages\"", "{} {}", "{", ""] {
+            assert!(parse(text).is_err(), "{text}");
+        }
     }
 }

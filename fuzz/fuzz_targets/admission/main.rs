@@ -1,0 +1,174 @@
+//! Is there a request that gets in without a key, that goes up otherwise than it came, or that is judged by how it was cut?
+#![no_main]
+
+mod framing;
+mod world;
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use libfuzzer_sys::fuzz_target;
+use memgate::body::{DecodeBounds, Encoding, Envelope, decode};
+use pingora_http::RequestHeader;
+use serde_json::Value;
+
+use framing::Message;
+use world::{Fate, MAPPED_USERS, MASTER, PROVIDER, PROVIDER_KEY, ROUTER, World};
+
+static WORLD: LazyLock<World> = LazyLock::new(World::new);
+const BOUNDS: DecodeBounds = DecodeBounds {
+    max_bytes: 64 << 10,
+    max_ratio: 200,
+};
+
+/// Neither of the client's business nor of any other hop's.
+const NEVER_SENT: [&str; 9] = [
+    "authorization",
+    "proxy-authorization",
+    "api-key",
+    "x-litellm-api-key",
+    "x-goog-api-key",
+    "cookie",
+    "forwarded",
+    "via",
+    "x-real-ip",
+];
+const PRIVATE: [&str; 5] = ["x-memgate-", "x-litellm-", "x-sm-", "cf-", "x-forwarded-"];
+
+fn count(headers: &HeaderMap, name: &str) -> usize {
+    headers.get_all(name).iter().count()
+}
+
+fn only<'h>(headers: &'h HeaderMap, name: &str) -> &'h [u8] {
+    assert_eq!(count(headers, name), 1, "one {name}");
+    headers[name].as_bytes()
+}
+
+/// What goes to a provider: in our name and nobody else's.
+fn assert_ours(head: &RequestHeader, came: &Message, sent: &[u8]) {
+    let said = |text: &str| sent.windows(text.len()).any(|part| part == text.as_bytes());
+    assert!(said(MASTER), "admitted without a key");
+    let headers = &head.headers;
+    for name in NEVER_SENT {
+        assert!(!headers.contains_key(name), "{name}");
+    }
+    assert_eq!(only(headers, "x-api-key"), PROVIDER_KEY.as_bytes());
+    assert_eq!(count(headers, "anthropic-version"), 1);
+    let router = only(headers, "host") == ROUTER.as_bytes();
+    for name in headers.keys().map(|name| name.as_str()) {
+        let private = PRIVATE.iter().any(|prefix| name.starts_with(prefix));
+        assert!(!private || router && name == "x-sm-user-id", "{name}");
+        assert!(!name.starts_with("x-supermemory-") || router, "{name}");
+    }
+    if router {
+        let user = only(headers, "x-sm-user-id");
+        let mut named = came.all("x-memory-user").chain(MAPPED_USERS.map(str::as_bytes));
+        assert!(named.any(|named| named == user), "{user:?}");
+        assert_eq!(only(headers, "x-supermemory-api-key"), b"sm-of-ours");
+    }
+}
+
+/// The body that came is the one that goes, but for the model's name.
+fn assert_same_body(head: &RequestHeader, came: &Message, body: &[u8]) {
+    let coded: Vec<_> = came.all("content-encoding").collect();
+    let unpacked = coded.len() == 1 && !head.headers.contains_key(header::CONTENT_ENCODING);
+    let came = if unpacked {
+        let coding = (header::CONTENT_ENCODING, coded[0].try_into().expect("it was one"));
+        let coding = Encoding::of(&HeaderMap::from_iter([coding])).expect("one of ours");
+        decode(coding, &came.body, BOUNDS).expect("it was unpacked")
+    } else {
+        Bytes::from(came.body.clone())
+    };
+    let (Ok(before), Ok(after)) = (Envelope::scan(&came), Envelope::scan(body)) else {
+        assert_eq!(came, body);
+        return;
+    };
+    assert_eq!(came[..before.model_at.start], body[..after.model_at.start]);
+    assert_eq!(came[before.model_at.end..], body[after.model_at.end..]);
+}
+
+fn assert_admissible(head: &RequestHeader, body: &[u8], sent: &[u8]) {
+    let came = Message::read(sent).expect("what can be read in two ways is refused");
+    assert!(came.all("host").count() <= 1);
+    let headers = &head.headers;
+    let lengths = count(headers, "content-length");
+    assert!(lengths + count(headers, "transfer-encoding") <= 1, "one framing");
+    if lengths == 1 {
+        assert_eq!(only(headers, "content-length"), body.len().to_string().as_bytes());
+    }
+    let direct = [ROUTER, PROVIDER].map(str::as_bytes).contains(&only(headers, "host"));
+    if direct {
+        assert_ours(head, &came, sent);
+        assert_eq!(lengths, 1);
+    }
+    let translated = direct && came.line.windows(12).any(|part| part == b"/completions");
+    if !translated {
+        assert_same_body(head, &came, body);
+    }
+}
+
+/// The answer without what differs from request to request.
+fn assert_answer(told: &[u8], sent: &[u8]) -> (u16, Value) {
+    let mut fields = [httparse::EMPTY_HEADER; 32];
+    let mut answer = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(start) = answer.parse(told).expect("an answer") else {
+        panic!("half an answer");
+    };
+    let status = answer.code.expect("a status");
+    if status == 100 {
+        return assert_answer(&told[start..], sent);
+    }
+    let length = answer.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
+    let length = length.map(|field| std::str::from_utf8(field.value).expect("digits"));
+    let body = &told[start..];
+    let bodiless = sent.trim_ascii_start().starts_with(b"HEAD ") || status == 204;
+    if bodiless {
+        assert!(body.is_empty());
+        return (status, Value::Null);
+    }
+    assert_eq!(length.and_then(|length| length.parse().ok()), Some(body.len()));
+    let mut said: Value = serde_json::from_slice(body).unwrap_or_default();
+    if status >= 400 {
+        assert!(said.get("error").is_some_and(Value::is_object), "{said}");
+    }
+    if let Some(said) = said.as_object_mut() {
+        said.remove("request_id");
+    }
+    (status, said)
+}
+
+/// Whether both came to the same.
+fn assert_same(whole: &Fate, cut: &Fate, sent: &[u8]) {
+    match (whole, cut) {
+        (Fate::Unread, Fate::Unread) => {}
+        (Fate::Answered(one), Fate::Answered(other)) => {
+            assert_eq!(assert_answer(one, sent), assert_answer(other, sent));
+        }
+        (Fate::Admitted(one, body), Fate::Admitted(other, same)) => {
+            assert_eq!(body, same);
+            assert_eq!((&one.method, &one.uri), (&other.method, &other.uri));
+            let named = |head: &RequestHeader| {
+                let mut headers = head.headers.clone();
+                headers.remove("x-request-id");
+                headers
+            };
+            assert_eq!(named(one), named(other));
+        }
+        (whole, cut) => panic!("whole {whole:?}, cut {cut:?}"),
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&cut, sent)) = data.split_first() else {
+        return;
+    };
+
+    let fate = WORLD.send([sent].into_iter());
+
+    if let Fate::Admitted(head, body) = &fate {
+        assert_admissible(head, body, sent);
+    }
+    let length = usize::from(cut).max(1 + sent.len() / 64);
+    assert_same(&fate, &WORLD.send(sent.chunks(length)), sent);
+});

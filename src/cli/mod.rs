@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Env, Sources};
 use crate::sim;
+use crate::telemetry::tell_panics;
 
 const BAD_CONFIG: u8 = 1;
 
@@ -78,6 +79,7 @@ impl SourceArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     logger::init();
+    tell_panics();
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check(args),

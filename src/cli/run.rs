@@ -50,12 +50,13 @@ pub(super) fn run(args: RunArgs) -> ExitCode {
     }
 }
 
-/// A dump of the memory would hold every key. Only dumps: who may look into a running process is the system's to say,
-/// and making it unreadable would keep its owner from measuring it.
+/// A dump of the memory would hold every key. At 1 the kernel writes no file, as that is less than a page, and hands no
+/// dump to a program that takes them either, which it does at every other limit, 0 included. The process stays
+/// readable: otherwise its owner could not measure it.
 fn forbid_core_dumps() {
     let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
+        current: Some(1),
+        maximum: Some(1),
     };
     // A service manager that has seen to it may forbid the call.
     if getrlimit(Resource::Core) != none

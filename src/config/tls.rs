@@ -8,7 +8,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::settings::TlsFiles;
 
 /// Why a pair of files cannot be used.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsFault {
     #[error("the certificate cannot be used ({0})")]
     Cert(String),
@@ -16,6 +16,8 @@ pub enum TlsFault {
     Key(String),
     #[error("the key does not belong to the certificate")]
     Strangers,
+    #[error("the certificate has expired, or is not valid yet")]
+    Untimely,
 }
 
 impl TlsFiles {

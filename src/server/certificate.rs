@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use pingora_core::listeners::tls::TlsSettings;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, Validity, X509Certificate};
 
 use super::StartError;
 use crate::config::{TlsFault, TlsFiles};
@@ -43,22 +43,38 @@ impl Certificate {
     }
 
     /// Takes what the files hold now: whether it is something else. Where it is of no use, the old pair stays.
-    fn renew(&self) -> Result<bool, TlsFault> {
-        let pair = self.files.pair()?;
+    fn renew(&self, now: SystemTime) -> Result<bool, TlsFault> {
+        let (new, old) = (self.files.pair()?, self.pair.load());
         // The same certificate has the same key.
-        let is_new = pair.cert != self.pair.load().cert;
-        if is_new {
-            self.pair.store(Arc::new(pair));
+        if new.cert == old.cert {
+            return Ok(false);
         }
-        Ok(is_new)
+        if is_valid(&old, now) && !is_valid(&new, now) {
+            return Err(TlsFault::Untimely);
+        }
+        self.pair.store(Arc::new(new));
+        Ok(true)
     }
 
     fn not_after(&self) -> Option<SystemTime> {
-        let pair = self.pair.load();
-        let (_, leaf) = X509Certificate::from_der(pair.end_entity_cert().ok()?).ok()?;
-        let seconds = u64::try_from(leaf.validity().not_after.timestamp()).ok()?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+        let last = validity(&self.pair.load())?.not_after.timestamp();
+        let since = Duration::from_secs(u64::try_from(last).ok()?);
+        SystemTime::UNIX_EPOCH.checked_add(since)
     }
+}
+
+fn validity(pair: &CertifiedKey) -> Option<Validity> {
+    let (_, leaf) = X509Certificate::from_der(pair.end_entity_cert().ok()?).ok()?;
+    Some(leaf.validity().clone())
+}
+
+fn is_valid(pair: &CertifiedKey, now: SystemTime) -> bool {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = i64::try_from(since.unwrap_or_default().as_secs());
+    let now = seconds
+        .ok()
+        .and_then(|now| ASN1Time::from_timestamp(now).ok());
+    now.is_some_and(|now| validity(pair).is_some_and(|validity| validity.is_valid_at(now)))
 }
 
 fn unusable(files: &TlsFiles, fault: TlsFault) -> StartError {
@@ -88,32 +104,54 @@ async fn follow_one(certificate: &Arc<Certificate>, snapshot: &Snapshot) {
     let name = certificate.files.cert.display().to_string();
     let metrics = &snapshot.metrics;
     metrics.show_certificate(&name, certificate.not_after());
-    let mut trouble = None;
+    if !is_valid(&certificate.pair.load(), snapshot.clock.wall()) {
+        log::warn!(target: "memgate::tls", "{name}: {}", TlsFault::Untimely);
+    }
+    let mut trouble = Trouble::default();
     loop {
         snapshot.clock.sleep(LOOK).await;
-        let looked_at = Arc::clone(certificate);
-        let renewed = tokio::task::spawn_blocking(move || looked_at.renew()).await;
-        trouble = match renewed {
-            Ok(Ok(false)) => None,
-            Ok(Ok(true)) => {
-                log::info!(target: "memgate::tls", "{name}: new handshakes get the new certificate");
-                metrics.reloaded_certificate(true);
-                metrics.show_certificate(&name, certificate.not_after());
-                None
+        let (looked_at, now) = (Arc::clone(certificate), snapshot.clock.wall());
+        let renewed = tokio::task::spawn_blocking(move || looked_at.renew(now)).await;
+        match renewed {
+            Ok(Ok(is_new)) => {
+                trouble = Trouble::default();
+                if is_new {
+                    log::info!(target: "memgate::tls", "{name}: new handshakes get the new certificate");
+                    metrics.reloaded_certificate(true);
+                    metrics.show_certificate(&name, certificate.not_after());
+                }
             }
             Ok(Err(fault)) => {
-                // Once: the next look will find the same.
-                if trouble.as_ref() != Some(&fault) {
+                if trouble.is_worth_telling(&fault) {
                     log::error!(target: "memgate::tls", "{name}: {fault}; the old certificate and key stay");
                     metrics.reloaded_certificate(false);
                 }
-                Some(fault)
             }
             Err(error) => {
                 log::error!(target: "memgate::tls", "{name}: looking at it stopped: {error}");
-                None
             }
-        };
+        }
+    }
+}
+
+/// What was wrong at the last look, and at how many before it.
+#[derive(Default)]
+struct Trouble {
+    fault: Option<TlsFault>,
+    looks: u32,
+}
+
+impl Trouble {
+    /// Once, at the second look: at the first the key may not be written yet.
+    fn is_worth_telling(&mut self, fault: &TlsFault) -> bool {
+        if self.fault.as_ref() != Some(fault) {
+            *self = Self {
+                fault: Some(fault.clone()),
+                looks: 0,
+            };
+        }
+        self.looks = self.looks.saturating_add(1);
+        self.looks == 2
     }
 }
 
@@ -131,9 +169,21 @@ mod tests {
         key: String,
     }
 
+    /// Some day of that year.
+    fn in_year(year: u64) -> SystemTime {
+        const YEAR: u64 = 31_556_952;
+        SystemTime::UNIX_EPOCH + Duration::from_secs((year - 1970) * YEAR + YEAR / 2)
+    }
+
     fn made() -> Made {
+        made_until(2040)
+    }
+
+    /// Valid from 2000 to the beginning of that year.
+    fn made_until(year: i32) -> Made {
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        params.not_after = date_time_ymd(2040, 1, 1);
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().unwrap();
         Made {
             cert: params.self_signed(&key).unwrap().pem(),
@@ -169,16 +219,23 @@ mod tests {
         ] {
             files(folder.path(), cert, key);
 
-            assert!(certificate.renew().is_err());
+            assert!(certificate.renew(in_year(2025)).is_err());
             assert_eq!(shown(), first);
         }
         files(folder.path(), &old.cert, &old.key);
-        assert_eq!(certificate.renew(), Ok(false), "nothing is new");
+        assert_eq!(
+            certificate.renew(in_year(2025)),
+            Ok(false),
+            "nothing is new"
+        );
         files(folder.path(), &new.cert, &new.key);
-        assert_eq!(certificate.renew(), Ok(true));
+        assert_eq!(certificate.renew(in_year(2025)), Ok(true));
         assert_ne!(shown(), first);
         fs::remove_file(folder.path().join("cert.pem")).unwrap();
-        assert!(certificate.renew().is_err(), "a file that is gone");
+        assert!(
+            certificate.renew(in_year(2025)).is_err(),
+            "a file that is gone"
+        );
     }
 
     #[test]
@@ -201,7 +258,37 @@ mod tests {
         std::os::unix::fs::symlink(&after, folder.path().join("next")).unwrap();
         fs::rename(folder.path().join("next"), &current).unwrap();
 
-        assert_eq!(certificate.renew(), Ok(true));
+        assert_eq!(certificate.renew(in_year(2025)), Ok(true));
+    }
+
+    #[test]
+    fn an_expired_certificate_takes_the_place_of_another_expired_one_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (made_until(2030), made_until(2024));
+        let certificate = Certificate::load(&files(folder.path(), &old.cert, &old.key)).unwrap();
+
+        files(folder.path(), &new.cert, &new.key);
+
+        let untimely = Err(TlsFault::Untimely);
+        assert_eq!(certificate.renew(in_year(2025)), untimely, "expired");
+        assert_eq!(certificate.renew(in_year(2031)), Ok(true), "both are");
+        files(folder.path(), &old.cert, &old.key);
+        assert_eq!(certificate.renew(in_year(2023)), Ok(true));
+        let early = made();
+        files(folder.path(), &early.cert, &early.key);
+        assert_eq!(certificate.renew(in_year(1999)), Ok(true), "neither is yet");
+    }
+
+    #[test]
+    fn trouble_is_told_once_and_not_before_it_was_seen_twice() {
+        let mut trouble = Trouble::default();
+        let mut tell = |fault| trouble.is_worth_telling(&fault);
+
+        assert!(!tell(TlsFault::Strangers), "the key may be on its way");
+        assert!(tell(TlsFault::Strangers));
+        assert!(!tell(TlsFault::Strangers));
+        assert!(!tell(TlsFault::Untimely));
+        assert!(tell(TlsFault::Untimely));
     }
 
     #[test]

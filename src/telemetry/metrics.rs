@@ -8,6 +8,7 @@ use super::certificates::Certificates;
 use super::connections::ConnectionMetrics;
 use super::edge_errors::EdgeErrors;
 use super::lanes::{LaneMetrics, Lanes};
+use super::panics;
 use super::record::AccessRecord;
 use super::requests::Requests;
 use super::spending::Spending;
@@ -42,6 +43,7 @@ impl Metrics {
     pub fn new(started: SystemTime) -> Result<Self> {
         let registry = Registry::new_custom(Some("memgate".to_owned()), None)?;
         about_the_process(&registry, started)?;
+        panics::register(&registry)?;
         let bodies_in_flight_bytes =
             IntGauge::new("bodies_in_flight_bytes", "Bytes of request bodies held.")?;
         registry.register(Box::new(bodies_in_flight_bytes.clone()))?;

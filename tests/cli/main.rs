@@ -10,5 +10,6 @@ mod program;
 mod check;
 mod demo;
 mod key;
+mod panics;
 mod run;
 mod signals;

@@ -168,7 +168,7 @@ fn tls_files(node: &Node, base: &Path, notes: &mut Notes) -> Option<TlsFiles> {
                 "key",
                 format!("names a file that cannot be used ({why}), it takes a PEM private key"),
             ),
-            TlsFault::Strangers => section.fault(
+            TlsFault::Strangers | TlsFault::Untimely => section.fault(
                 "key",
                 "is not the key of the first certificate in `cert`, name a pair",
             ),

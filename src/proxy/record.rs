@@ -16,13 +16,7 @@ use crate::upstream::Outcome;
 /// Gives the session back to Pingora and writes the record.
 pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
     relay::unwrap(session, &ctx.custody);
-    let left = ctx.answered.client_left;
-    if left {
-        ctx.snapshot.metrics.client_left();
-        if let Some(guest) = &ctx.guest {
-            guest.gave_up();
-        }
-    }
+    note_departure(ctx);
     note_error_event(ctx);
     if let Some(kind) = ctx.answered.broken_stream {
         ctx.snapshot.metrics.stream_broke(kind);
@@ -83,6 +77,16 @@ pub(super) fn audit(ctx: &mut RequestCtx) {
         model: admitted.model.as_deref(),
     };
     record.write();
+}
+
+fn note_departure(ctx: &RequestCtx) {
+    if !ctx.answered.client_left {
+        return;
+    }
+    ctx.snapshot.metrics.client_left();
+    if let Some(guest) = &ctx.guest {
+        guest.gave_up();
+    }
 }
 
 /// An answer that began well and said an error in its stream is no good answer.

@@ -41,6 +41,8 @@ const PINGORA: &[&str] = &[
     "server/",
     "upstream/peer.rs",
     "upstream/backends.rs",
+    // Which of its log's targets are written.
+    "cli/logger.rs",
 ];
 
 /// Names that say nothing.

@@ -39,8 +39,11 @@ pub(super) fn write(
 ) -> Result<()> {
     let peer = client::peer(session).map(|peer| peer.to_canonical());
     let proxy = peer.is_some_and(|peer| client::is_trusted(trusted, peer));
-    let said = |name| headers.get(name).filter(|_| proxy).cloned();
-    let (clients, scheme) = (said(FOR), said(PROTO));
+    let said = |name| headers.get_all(name).iter().filter(|_| proxy);
+    // A proxy may add a field of its own behind the one that it was sent: they are one list.
+    let clients: Vec<&str> = said(FOR).filter_map(|field| field.to_str().ok()).collect();
+    let clients = clients.join(", ");
+    let scheme = said(PROTO).next_back().cloned();
     remove_prefixed(headers, &SAID);
     for name in &SAID_WHOLE {
         headers.remove(name);
@@ -55,8 +58,10 @@ pub(super) fn write(
         scheme.unwrap_or_else(|| HeaderValue::from_static(ours)),
     );
     if let Some(peer) = peer {
-        let before = clients.as_ref().and_then(|said| said.to_str().ok());
-        let chain = before.map_or_else(|| peer.to_string(), |said| format!("{said}, {peer}"));
+        let chain = match &*clients {
+            "" => peer.to_string(),
+            said => format!("{said}, {peer}"),
+        };
         let chain = HeaderValue::from_maybe_shared(Bytes::from(chain))
             .or_err(ErrorType::InternalError, "not a header value")?;
         headers.insert(FOR, chain);

@@ -174,14 +174,14 @@ async fn methods_that_nobody_needs_are_a_405() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_cannot_say_who_it_is_unless_its_address_is_trusted() {
-    const SAID: &str = "x-forwarded-for: 192.0.2.9\r\nx-forwarded-proto: https\r\nx-forwarded-host: bank\r\n\
+    const SAID: &str = "x-forwarded-for: 192.0.2.9\r\nx-forwarded-for: 198.51.100.7\r\nx-forwarded-proto: https\r\nx-forwarded-host: bank\r\n\
         forwarded: for=192.0.2.9\r\nx-real-ip: 192.0.2.9\r\ntrue-client-ip: 192.0.2.9\r\ncf-connecting-ip: 192.0.2.9\r\n\
         x-client-ip: 192.0.2.9\r\nconnection: x-request-id\r\n";
     for (trusted, chain, scheme) in [
         ("", "127.0.0.1", "http"),
         (
             "trusted_proxies: [127.0.0.0/8]",
-            "192.0.2.9, 127.0.0.1",
+            "192.0.2.9, 198.51.100.7, 127.0.0.1",
             "https",
         ),
     ] {

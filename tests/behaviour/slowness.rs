@@ -31,11 +31,16 @@ async fn a_body_that_trickles_is_a_408_wherever_it_goes() {
         for framing in ["content-length: 100000", "transfer-encoding: chunked"] {
             let mut client = Raw::connect(gateway.address()).await;
             client.post(path, &format!("{framing}\r\n")).await;
-            let piece: &[u8] = if framing.starts_with('t') {
-                b"1\r\nx\r\n"
+            let chunked = framing.starts_with('t');
+            let piece: &[u8] = if chunked { b"1\r\nx\r\n" } else { b"x" };
+            // What came in good time buys no time for the rest.
+            let at_once = "x".repeat(70_000);
+            let first = if chunked {
+                format!("{:x}\r\n{at_once}\r\n", at_once.len())
             } else {
-                b"x"
+                at_once
             };
+            client.send(first.as_bytes()).await;
             let trickle = async {
                 loop {
                     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -126,6 +126,7 @@ impl Relay {
         }
         // What was handed over before this is written first.
         tokio::task::yield_now().await;
+        let began = Instant::now();
         let mut wait = SHORT_WAIT;
         while self.feed.lock().is_clogged() {
             let until = Instant::now() + wait;
@@ -141,7 +142,7 @@ impl Relay {
             wait = (wait * 3 / 2).min(LONG_WAIT);
         }
         // Meanwhile it was not the client who was slow.
-        self.progress = (0, Instant::now());
+        self.progress.1 += began.elapsed();
         Ok(())
     }
 

@@ -165,6 +165,18 @@ mod tests {
         }
     }
 
+    fn auth(master: Option<&str>) -> Auth {
+        Auth {
+            master_key: master.map(Secret::new),
+            accept_master_key: true,
+            keys_file: None,
+            litellm: false,
+            allow_anonymous: false,
+            hosts: Vec::new(),
+            failed_attempts_per_minute: std::num::NonZeroU32::MIN,
+        }
+    }
+
     fn config(admin: &str, master: Option<&str>) -> Config {
         Config {
             listen: Vec::new(),
@@ -205,15 +217,7 @@ mod tests {
                 max_delay: Duration::ZERO,
                 budget: 0.2,
             },
-            auth: Auth {
-                master_key: master.map(Secret::new),
-                accept_master_key: true,
-                keys_file: None,
-                litellm: false,
-                allow_anonymous: false,
-                hosts: Vec::new(),
-                failed_attempts_per_minute: std::num::NonZeroU32::MIN,
-            },
+            auth: auth(master),
             limits: Limits::default(),
             prices: Prices::default(),
             trusted_proxies: Vec::new(),

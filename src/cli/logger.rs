@@ -6,8 +6,18 @@ use env_logger::fmt::Formatter;
 use env_logger::{Builder, Env};
 use log::{Level, Record};
 
-/// Libraries that quote the wire in their finer lines: keys, cookies, prompts.
-const TALKATIVE: [&str; 4] = ["pingora", "h2", "hyper", "rustls"];
+/// Libraries that read the wire, and quote it where it is wrong: keys, cookies, prompts.
+const QUOTING: [&str; 9] = [
+    "h2",
+    "httparse",
+    "hyper",
+    "pingora_core::apps",
+    "pingora_core::protocols",
+    "pingora_http",
+    "pingora_proxy",
+    "rustls",
+    "tungstenite",
+];
 
 /// Our own lines from `info` on and the libraries' warnings, unless `RUST_LOG` says otherwise.
 pub(super) fn init() {
@@ -18,15 +28,46 @@ pub(super) fn init() {
 /// An access or audit line is JSON and nothing else, so that programs can read it.
 fn write(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let (time, level, target) = (out.timestamp(), record.level(), record.target());
-    match target {
-        "memgate::access" | "memgate::audit" => writeln!(out, "{}", record.args()),
-        _ if quotes_the_wire(target, level) => Ok(()),
-        _ => writeln!(out, "[{time} {level} {target}] {}", record.args()),
+    if matches!(target, "memgate::access" | "memgate::audit") {
+        return writeln!(out, "{}", record.args());
+    }
+    match allowance(target, level) {
+        Allowance::Whole => writeln!(out, "[{time} {level} {target}] {}", record.args()),
+        Allowance::Place => {
+            let line = record.line().unwrap_or_default();
+            writeln!(
+                out,
+                "[{time} {level} {target}] (line {line}; the text may quote a request and is left out)"
+            )
+        }
+        Allowance::Nothing => Ok(()),
     }
 }
 
-fn quotes_the_wire(target: &str, level: Level) -> bool {
-    level > Level::Info && TALKATIVE.iter().any(|library| target.starts_with(library))
+/// How much of a line may be written.
+#[derive(Debug, PartialEq, Eq)]
+enum Allowance {
+    Whole,
+    /// Who says it and where, and not what.
+    Place,
+    Nothing,
+}
+
+/// Ours know what they say. The libraries' finer lines tell all that they see.
+fn allowance(target: &str, level: Level) -> Allowance {
+    let is_of = |library: &str| {
+        let rest = target.strip_prefix(library);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    if is_of("memgate") {
+        Allowance::Whole
+    } else if level > Level::Info {
+        Allowance::Nothing
+    } else if QUOTING.into_iter().any(is_of) {
+        Allowance::Place
+    } else {
+        Allowance::Whole
+    }
 }
 
 #[cfg(test)]
@@ -34,16 +75,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_that_quote_the_wire_are_never_written() {
+    fn what_may_quote_the_wire_is_never_written() {
         for target in [
             "pingora_proxy::proxy_h1",
-            "pingora_core::protocols",
             "h2::codec",
+            "newcomer",
+            "memgates",
         ] {
-            assert!(quotes_the_wire(target, Level::Debug), "{target}");
-            assert!(quotes_the_wire(target, Level::Trace), "{target}");
-            assert!(!quotes_the_wire(target, Level::Warn), "{target}");
+            for level in [Level::Debug, Level::Trace] {
+                assert_eq!(allowance(target, level), Allowance::Nothing, "{target}");
+            }
         }
-        assert!(!quotes_the_wire("memgate::proxy", Level::Trace));
+        for target in [
+            "pingora_proxy",
+            "rustls::msgs::handshake",
+            "pingora_core::protocols::http",
+        ] {
+            for level in [Level::Error, Level::Warn, Level::Info] {
+                assert_eq!(allowance(target, level), Allowance::Place, "{target}");
+            }
+        }
+        for target in [
+            "pingora_core::services::listening",
+            "h2o",
+            "hickory_resolver",
+        ] {
+            assert_eq!(allowance(target, Level::Warn), Allowance::Whole, "{target}");
+        }
+        for target in ["memgate", "memgate::proxy"] {
+            assert_eq!(
+                allowance(target, Level::Trace),
+                Allowance::Whole,
+                "{target}"
+            );
+        }
     }
 }

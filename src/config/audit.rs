@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::env::{self, Env};
 use super::finding::{Notes, Place};
+use super::models::{DirectTarget, ModelGroup};
 use super::secret::Secret;
-use super::settings::{Bypass, Config, ModelGroup};
+use super::settings::{Bypass, Config};
 use super::source::{self, FILE_PREFIX};
 use super::yaml::{Node, Value};
 
@@ -84,7 +85,9 @@ fn report_weak(key: &str, node: &Node, value: Option<&str>, notes: &mut Notes) {
 pub(super) fn open_files(named: BTreeSet<PathBuf>, config: &Config, notes: &mut Notes) {
     let tls = config.listen.iter().filter_map(|one| one.tls.as_ref());
     let keys = tls.map(|files| files.key.clone());
-    let ours = keys.chain(config.cookies.file.clone());
+    // Digests of keys that can be guessed are as good as the keys.
+    let listed = config.auth.keys_file.iter().map(|file| file.path.clone());
+    let ours = keys.chain(listed).chain(config.cookies.file.clone());
     for path in ours.chain(named).filter(|path| readable_by_all(path)) {
         notes.warn(
             &Place::top(&source::label(&path)),
@@ -212,7 +215,7 @@ fn report_bypass(config: &Config, root: &Node, notes: &mut Notes) {
 }
 
 fn is_direct(group: &ModelGroup, router: bool) -> bool {
-    let fits = |target: &super::settings::DirectTarget| !router || target.router;
+    let fits = |target: &DirectTarget| !router || target.router;
     group
         .deployments
         .iter()

@@ -41,6 +41,8 @@ const MOST_DOLLARS: f64 = 1e9;
 pub struct KeysFile {
     pub path: PathBuf,
     pub keys: Vec<ListedKey>,
+    /// As it stood there, to tell a change by.
+    pub text: Vec<u8>,
 }
 
 /// A key that is known by its digest alone.
@@ -64,28 +66,35 @@ pub struct ListedKey {
 }
 
 impl KeysFile {
+    /// The file of the configuration; `said_at` is where that names it.
+    pub(super) fn open(path: PathBuf, said_at: &Place, notes: &mut Notes) -> Self {
+        let text = source::text(&path, said_at, notes);
+        let keys = text
+            .as_ref()
+            .and_then(|text| parsed(text, &source::label(&path), notes));
+        Self {
+            path,
+            keys: keys.unwrap_or_default(),
+            text: text.unwrap_or_default(),
+        }
+    }
+
     /// What it holds now, no more of it than is ever read.
-    pub fn text(path: &Path) -> io::Result<Vec<u8>> {
+    pub fn read(path: &Path) -> io::Result<Vec<u8>> {
         source::bytes(path)
     }
 
     /// The keys in a file's text; where anything is wrong there are none.
     pub fn parse(text: &[u8], file: &str) -> Result<Vec<ListedKey>, Faults> {
         let mut notes = Notes::default();
-        let keys = match parse(text, &file.into()) {
-            Ok(document) => keys(document, &mut notes),
-            Err(faults) => {
-                notes.extend_faults(faults);
-                Vec::new()
-            }
-        };
+        let keys = parsed(text, &file.into(), &mut notes).unwrap_or_default();
         notes.into_warnings().map(|_warnings| keys)
     }
 }
 
-pub(super) fn read(path: &Path, said_at: &Place, notes: &mut Notes) -> Vec<ListedKey> {
-    let document = source::read(path, said_at, notes);
-    document.map_or_else(Vec::new, |document| keys(document, notes))
+fn parsed(text: &[u8], file: &Arc<str>, notes: &mut Notes) -> Option<Vec<ListedKey>> {
+    let document = parse(text, file).map_err(|faults| notes.extend_faults(faults));
+    Some(keys(document.ok()?, notes))
 }
 
 fn keys(document: Document, notes: &mut Notes) -> Vec<ListedKey> {
@@ -196,6 +205,13 @@ fn name<'a>(section: &mut Section<'a, '_>) -> Option<&'a str> {
         section.fault(
             "name",
             format!("takes up to {LONGEST_NAME} of the characters A-Z a-z 0-9 . _ @ + -"),
+        );
+        return None;
+    }
+    if name.starts_with("sk-") {
+        section.fault(
+            "name",
+            "looks like a key, it takes a name for logs and metrics",
         );
         return None;
     }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Faults, Finding, Notes, Place};
 use super::litellm::{self, LiteLlmFile, Skipped};
+use super::models::Models;
 use super::own::{self, Own};
-use super::settings::{Auth, BaseUrl, Config, Egress, Models, Origin};
+use super::settings::{Auth, BaseUrl, Config, Egress, Origin};
 use super::yaml::Node;
 use super::{Env, audit, source};
 

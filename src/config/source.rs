@@ -20,18 +20,17 @@ pub(super) fn label(path: &Path) -> Arc<str> {
 
 /// Reads and parses a file; `said_at` is where the operator named it.
 pub(super) fn read(path: &Path, said_at: &Place, notes: &mut Notes) -> Option<Document> {
-    let bytes = match bytes(path) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            notes.fault(
-                said_at,
-                format!("cannot read {}: {}", path.display(), reason(&error)),
-            );
-            return None;
-        }
-    };
-    parse(&bytes, &label(path))
+    let text = text(path, said_at, notes)?;
+    parse(&text, &label(path))
         .map_err(|faults| notes.extend_faults(faults))
+        .ok()
+}
+
+/// Reads a file.
+pub(super) fn text(path: &Path, said_at: &Place, notes: &mut Notes) -> Option<Vec<u8>> {
+    let unreadable = |error| format!("cannot read {}: {}", path.display(), reason(&error));
+    bytes(path)
+        .map_err(|error| notes.fault(said_at, unreadable(error)))
         .ok()
 }
 

@@ -91,6 +91,11 @@ pub(super) fn tell(headers: &mut HeaderMap, ctx: &RequestCtx) {
     }
 }
 
+/// Everything that may be said of it.
+pub(super) fn names() -> impl Iterator<Item = HeaderName> {
+    OPENAI.into_iter().chain(ANTHROPIC).flatten()
+}
+
 fn write(headers: &mut HeaderMap, standing: &Standing, dialect: Dialect, wall: SystemTime) {
     let names = match dialect {
         Dialect::Anthropic => ANTHROPIC,

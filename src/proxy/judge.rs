@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use parking_lot::Mutex;
 use pingora_http::ResponseHeader;
 
+use super::allowance;
 use super::context::{RequestCtx, names};
 use super::head::edit_response;
 use super::passage;
@@ -304,7 +305,7 @@ pub(super) fn refusal_head(
 ) -> ResponseHeader {
     let mut head = reply::error_head(answer);
     head.headers.insert(header::CONTENT_LENGTH, length.into());
-    for name in names::STAMPED {
+    for name in names::STAMPED.into_iter().chain(allowance::names()) {
         if let Some(value) = theirs.headers.get(&name) {
             head.headers.insert(name, value.clone());
         }

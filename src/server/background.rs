@@ -38,8 +38,8 @@ impl BackgroundService for Upkeep {
                     health,
                     keep_cookies(&snapshot),
                     keys::watch(&snapshot),
-                    reach,
-                    certificates
+                    certificates,
+                    reach
                 )
             } => {}
             _ = shutdown.wait_for(|stop| *stop) => {}

@@ -37,8 +37,8 @@ impl Certificates {
         self.not_after.with_label_values(&[file]).set(seconds);
     }
 
-    pub fn reloaded(&self, usable: bool) {
-        let outcome = if usable { "ok" } else { "unusable" };
+    pub fn reloaded(&self, good: bool) {
+        let outcome = if good { "ok" } else { "failed" };
         self.reloads.with_label_values(&[outcome]).inc();
     }
 }

@@ -326,7 +326,7 @@ mod tests {
             "memgate_process_start_time_seconds 0",
             "memgate_certificate_not_after_seconds{file=\"cert.pem\"} 0",
             "memgate_certificate_reloads_total{outcome=\"ok\"} 1",
-            "memgate_certificate_reloads_total{outcome=\"unusable\"} 1",
+            "memgate_certificate_reloads_total{outcome=\"failed\"} 1",
         ] {
             assert!(has(&metrics, line), "{line}");
         }

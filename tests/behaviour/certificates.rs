@@ -177,7 +177,7 @@ async fn a_certificate_without_its_key_changes_nothing_and_is_told_once() {
     let world = World::showing(&old).await;
 
     replace(&world.files.cert(), &new.cert);
-    world.until_counted("unusable").await;
+    world.until_counted("failed").await;
     for _ in 0..20 {
         world.clock.advance(Duration::from_secs(60));
         assert!(world.shows(&old).await);

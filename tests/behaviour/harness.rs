@@ -43,7 +43,7 @@ user_id_mappings: {custom_header: x-memory-user-id, default_user_id: team}
 pub struct TestGateway {
     running: Option<Running>,
     http: reqwest::Client,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A gateway about to start.
@@ -166,6 +166,18 @@ impl TestGateway {
         }
     }
 
+    /// Puts this in the place of a file beside memgate.yaml, as an editor does: all of it at once.
+    pub fn rewrite(&self, name: &str, text: &str) {
+        let fresh = self.folder.path().join(format!("{name}.new"));
+        fs::write(&fresh, text).unwrap();
+        fs::rename(fresh, self.folder.path().join(name)).unwrap();
+    }
+
+    /// Takes such a file away.
+    pub fn remove(&self, name: &str) {
+        fs::remove_file(self.folder.path().join(name)).unwrap();
+    }
+
     /// Stops as SIGTERM does, and waits for the end.
     pub fn stop(mut self) {
         self.running.take().unwrap().stop();
@@ -211,6 +223,12 @@ impl Builder {
         self.own("listen: [{address: '127.0.0.1:0', h2c: true}]")
     }
 
+    /// Writes a file beside memgate.yaml.
+    pub fn file(self, name: &str, text: &str) -> Self {
+        fs::write(self.folder.path().join(name), text).unwrap();
+        self
+    }
+
     /// Replaces LiteLLM's file, [`MODELS`].
     pub fn models(mut self, yaml: &str) -> Self {
         self.models = yaml.to_owned();
@@ -250,7 +268,7 @@ impl Builder {
         TestGateway {
             running: Some(running.await.unwrap()),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
-            _folder: self.folder,
+            folder: self.folder,
         }
     }
 }

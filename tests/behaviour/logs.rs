@@ -77,6 +77,16 @@ pub fn access_lines(id: &str) -> Vec<serde_json::Value> {
         .collect()
 }
 
+/// All audit lines with this id that are written by now.
+pub fn audit_lines(id: &str) -> Vec<serde_json::Value> {
+    let lines = book().lines.lock();
+    let audit = lines.iter().filter(|line| line.target == "memgate::audit");
+    audit
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(&line.text).ok())
+        .filter(|line| line["id"] == id)
+        .collect()
+}
+
 fn is_ours(target: &str) -> bool {
     target.starts_with("memgate") && !target.starts_with("memgate::sim")
 }

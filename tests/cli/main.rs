@@ -9,5 +9,6 @@ mod program;
 
 mod check;
 mod demo;
+mod key;
 mod run;
 mod signals;

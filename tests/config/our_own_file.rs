@@ -3,7 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
-use memgate::config::{Bypass, Config, Effort, Env, Secret, Sources, ThinkingKind, Traits};
+use memgate::clock::parse_stamp;
+use memgate::config::{
+    Bypass, Config, Effort, Env, KeyLimits, KeysFile, Secret, Sources, ThinkingKind, Traits,
+};
 
 use super::{Files, VARIABLES, conf, load, model};
 
@@ -58,6 +61,53 @@ fn the_reference_file_loads_and_says_the_defaults() {
 }
 
 #[test]
+fn the_example_of_a_keys_file_says_what_its_comments_say() {
+    let text = fs::read(conf("keys.yaml")).unwrap();
+    let keys = KeysFile::parse(&text, "keys.yaml").unwrap_or_else(|faults| panic!("{faults}"));
+
+    let [anna, ci, plugins] = keys.as_slice() else {
+        panic!("{} keys", keys.len());
+    };
+    assert_eq!((&*anna.name, anna.user.as_deref()), ("anna", Some("anna")));
+    assert_eq!(anna.models, ["claude-*"]);
+    assert_eq!(anna.limits.usd_per_day, Some(50.0));
+    assert_eq!(anna.expires.as_deref(), Some("2027-01-31T00:00:00Z"));
+    assert!(!anna.impersonate && !anna.shared);
+    assert!(ci.impersonate && plugins.shared);
+    assert_eq!(ci.limits, KeyLimits::default());
+}
+
+#[test]
+fn a_day_or_a_moment_is_when_a_key_expires() {
+    let expires = |said: &str| {
+        let digest = "0".repeat(64);
+        let text = format!("keys: [{{name: x, sha256: '{digest}', expires: {said}}}]");
+        let keys = KeysFile::parse(text.as_bytes(), "keys.yaml").ok()?;
+        keys[0].expires.clone()
+    };
+
+    for (said, moment) in [
+        ("2027-01-31", "2027-01-31T00:00:00Z"),
+        ("\"2027-01-31\"", "2027-01-31T00:00:00Z"),
+        ("2027-01-31T18:00:00Z", "2027-01-31T18:00:00Z"),
+        ("2027-01-31 18:00:00.5+02:00", "2027-01-31 18:00:00.5+02:00"),
+    ] {
+        assert_eq!(expires(said).as_deref(), Some(moment), "{said}");
+        assert!(parse_stamp(moment).is_some(), "it can be read: {moment}");
+    }
+    for none in [
+        "2027-02-29",
+        "'2027-02-29'",
+        "2027-1-31",
+        "2027-01-31 18:00:00 -5",
+        "never",
+        "5",
+    ] {
+        assert_eq!(expires(none), None, "{none}");
+    }
+}
+
+#[test]
 fn every_documented_key_is_in_the_reference_file() {
     let text = fs::read_to_string(conf("memgate.yaml")).unwrap();
     for key in [
@@ -98,6 +148,8 @@ fn every_documented_key_is_in_the_reference_file() {
         "max_delay",
         "budget",
         "keys_file",
+        "accept_master_key",
+        "failed_attempts_per_minute",
         "litellm",
         "allow_anonymous",
         "hosts",

@@ -193,7 +193,7 @@ fn every_file_with_a_secret_that_everybody_can_read_is_warned_of() {
         (
             "memgate.yaml",
             "listen: [{address: '127.0.0.1:0', tls: {cert: cert.pem, key: key.pem}}]\n\
-             admin_key: file:admin\ncookies: {file: jar}\nlitellm: {api_key: sk-in-plain-text-0123, config: config.yaml}\n",
+             admin_key: file:admin\ncookies: {file: jar}\nauth: {keys_file: keys}\nlitellm: {api_key: sk-in-plain-text-0123, config: config.yaml}\n",
         ),
         (
             "config.yaml",
@@ -203,8 +203,16 @@ fn every_file_with_a_secret_that_everybody_can_read_is_warned_of() {
         ("key.pem", &made.signing_key.serialize_pem()),
         ("admin", "sk-of-the-admin-0123456789\n"),
         ("jar", ""),
+        ("keys", "keys: []\n"),
     ]);
-    let all = ["memgate.yaml", "config.yaml", "key.pem", "admin", "jar"];
+    let all = [
+        "memgate.yaml",
+        "config.yaml",
+        "key.pem",
+        "admin",
+        "jar",
+        "keys",
+    ];
     let set = |mode: u32| {
         for name in all.into_iter().chain(["cert.pem"]) {
             fs::set_permissions(files.path(name), fs::Permissions::from_mode(mode)).unwrap();

@@ -549,7 +549,8 @@ fn listed(name: &str, key: &str) -> ListedKey {
 fn with_keys(keys: Vec<ListedKey>, change: impl FnOnce(&mut Auth)) -> World {
     let mut auth = auth();
     let path = "keys.yaml".into();
-    auth.keys_file = Some(KeysFile { path, keys });
+    let text = Vec::new();
+    auth.keys_file = Some(KeysFile { path, keys, text });
     change(&mut auth);
     world_of(&auth, &Script::new())
 }
@@ -738,7 +739,8 @@ async fn good_keys_pass_whatever_others_at_their_address_do() {
     let mut auth = auth();
     let path = "keys.yaml".into();
     let keys = vec![listed("anna", "sk-anna")];
-    auth.keys_file = Some(KeysFile { path, keys });
+    let text = Vec::new();
+    auth.keys_file = Some(KeysFile { path, keys, text });
     let world = world_of(&auth, &litellm);
     let alice = async || world.name_from(HERE, "sk-alice").await;
     assert_eq!(alice().await.unwrap(), "litellm:alice");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Node;
 use super::values::Values;
-use crate::config::settings::{ModelAlias, ModelGroup};
+use crate::config::models::{ModelAlias, ModelGroup};
 use crate::config::yaml::Value;
 
 /// `router_settings.model_group_alias`, and behind it `litellm_settings.model_alias_map`, which wins.

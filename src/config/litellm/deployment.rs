@@ -2,7 +2,8 @@
 
 use super::values::Values;
 use super::{Node, Place, direct, provider};
-use crate::config::settings::{BaseUrl, Deployment};
+use crate::config::models::Deployment;
+use crate::config::settings::BaseUrl;
 use crate::config::yaml::Value;
 
 /// A deployment whose share of its group is not known yet.

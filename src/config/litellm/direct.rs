@@ -7,7 +7,8 @@ use super::values::Values;
 use super::{Node, Secret, defaults};
 use crate::config::address::{is_within, split_port};
 use crate::config::audit;
-use crate::config::settings::{BaseUrl, BypassTarget, DirectTarget, ProviderDialect};
+use crate::config::models::{BypassTarget, DirectTarget, ProviderDialect};
+use crate::config::settings::BaseUrl;
 use crate::config::yaml::Value;
 
 /// A fault was reported that leaves nothing to call.

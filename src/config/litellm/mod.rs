@@ -16,7 +16,8 @@ use std::path::PathBuf;
 
 use super::Env;
 use super::finding::{Finding, Notes, Place};
-use super::settings::{BaseUrl, Identity, Models};
+use super::models::{Identity, Models};
+use super::settings::BaseUrl;
 use super::yaml::Node;
 use super::{Secret, source};
 

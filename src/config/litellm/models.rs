@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::deployment::{self, Draft};
 use super::values::Values;
 use super::{Models, Node, Place, aliases};
-use crate::config::settings::{BaseUrl, Deployment, ModelGroup, ProviderDialect};
+use crate::config::models::{Deployment, ModelGroup, ProviderDialect};
+use crate::config::settings::BaseUrl;
 use crate::config::yaml::Value;
 
 /// The models, and what was written about those that the gateway calls itself.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::address::host_name;
 use super::super::finding::Notes;
-use super::super::keys_file::{self, KeysFile};
+use super::super::keys_file::KeysFile;
 use super::super::section::{NOT_YET, Section};
 use super::super::settings::{Auth, Cookies, Retry, Server};
 use super::super::yaml::Node;
@@ -112,8 +112,8 @@ pub(super) fn auth(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Auth 
 
 fn keys_file(section: &mut Section, base: &Path) -> Option<KeysFile> {
     let path = section.file("keys_file", base)?;
-    let keys = keys_file::read(&path, section.place("keys_file")?, section.notes);
-    Some(KeysFile { path, keys })
+    let said_at = section.place("keys_file")?;
+    Some(KeysFile::open(path, said_at, section.notes))
 }
 
 pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Server {

@@ -1,0 +1,1 @@
+"""Which bad clients, and bad upstreams, does memgate survive, and what does each cost?"""

@@ -11,11 +11,12 @@ use tempfile::TempDir;
 
 const HOST: &str = "api.example.com";
 const SHARED: [&str; 3] = ["cf_clearance", "__cf_bm", "__Secure-c"];
-const PATHS: [&str; 4] = ["/", "/v1/messages", "/v3/https://x/v1", "no-path"];
+const PATHS: [&str; 4] = ["/", "/v1", "/v1/messages", "/v3/https://x/v1"];
 /// So many cookies are never too many for a jar.
 const MOST_LINES: usize = 40;
 const LONGEST_LIFE: Duration = Duration::from_secs(400 * 86_400);
-const DAY: Duration = Duration::from_secs(86_400);
+/// A restart within it loses no cookie that has no end of its own.
+const HALF_A_DAY: Duration = Duration::from_secs(43_200);
 
 fn jars() -> CookieJars {
     CookieJars::new(&SHARED.map(str::to_owned))
@@ -110,7 +111,7 @@ fuzz_target!(|data: &[u8]| {
     jar.capture(&answer(&lines), &site(path), now);
     assert_eq!(PATHS.map(|path| sent(&jar, path, now)), headers, "the same answer again");
     assert_survives_a_restart(&together, now);
-    now += DAY;
+    now += HALF_A_DAY;
     drop(sent(&jar, path, now));
     assert_sound(&jar, now);
     assert_survives_a_restart(&together, now);

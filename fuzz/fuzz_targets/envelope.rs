@@ -69,6 +69,8 @@ impl<'de> Deserialize<'de> for Key {
 
 /// What the scan must come to, by another parser of JSON; `None` where that has a fault to find.
 fn expected(text: &str) -> Option<Envelope> {
+    // Bytes are read with less care than strings are skipped.
+    serde_json::from_str::<IgnoredAny>(text).ok()?;
     let Members(members) = serde_json::from_str(text).ok()?;
     let text_of = |value: &RawValue| serde_json::from_str::<String>(value.get()).ok();
     let mut found = Envelope {

@@ -87,10 +87,20 @@ pub fn field<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
     Some(value.strip_prefix(b" ").unwrap_or(value))
 }
 
+/// A byte order mark may begin the stream.
+fn without_mark<'l>(line: &'l [u8], begun: &mut bool) -> &'l [u8] {
+    match std::mem::replace(begun, true) {
+        true => line,
+        false => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
+    }
+}
+
 /// The events of a stream that comes in pieces. It holds one at most.
 pub struct Decoder {
     limit: usize,
     lines: Lines,
+    /// The first line has passed.
+    begun: bool,
     under_way: UnderWay,
     /// What was under way was given away.
     given: bool,
@@ -124,6 +134,7 @@ impl Decoder {
         Self {
             limit,
             lines: Lines::new(limit),
+            begun: false,
             under_way: UnderWay::default(),
             given: false,
         }
@@ -135,11 +146,14 @@ impl Decoder {
             self.under_way.clear();
         }
         while let Some(line) = self.lines.next(bytes) {
+            // Cut or not: where pieces end makes no difference.
+            let too_long = line.len() > self.limit;
+            let line = without_mark(line, &mut self.begun);
             if line.is_empty() && !self.under_way.data.is_empty() {
                 return Ok(self.give());
             }
             self.under_way.add(line);
-            if self.under_way.data.len() > self.limit || self.lines.is_cut() {
+            if too_long || self.under_way.data.len() > self.limit || self.lines.is_cut() {
                 return Err(TooLong { limit: self.limit });
             }
         }
@@ -156,7 +170,8 @@ impl Decoder {
         }
         let unfinished = self.lines.unfinished();
         if !unfinished.is_empty() {
-            self.under_way.add(unfinished);
+            let line = without_mark(unfinished, &mut self.begun);
+            self.under_way.add(line);
         }
         self.give()
     }
@@ -171,8 +186,6 @@ impl Decoder {
 
 impl UnderWay {
     fn add(&mut self, line: &[u8]) {
-        // A byte order mark may begin the stream.
-        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         if let Some(value) = data(line) {
             self.data.extend_from_slice(value);
             self.data.push(b'\n');
@@ -229,7 +242,7 @@ mod tests {
             ("event: x\n\n", &[]),
             (": note\n\n\n\ndata: a\n\n", &["a"]),
             ("id: 1\nretry: 5\ndata: a\n\n\ndata: b\n\n", &["a", "b"]),
-            ("\u{feff}data: a\n\n", &["a"]),
+            ("\u{feff}data: a\n\n\u{feff}data: b\n\n", &["a"]),
             ("data: a\r\ndata: b\n\r", &["a\nb"]),
             ("data: a\n", &[]),
             ("data: a", &[]),
@@ -246,7 +259,7 @@ mod tests {
         for (stream, name) in [
             ("data: a\n\n", ""),
             ("event: x\ndata: a\n\n", "x"),
-            ("\u{feff}event:x\r\ndata: a\r\n\r\n", "x"),
+            ("event:x\r\ndata: a\r\n\r\n", "x"),
             ("data: a\nevent: x\nevent: y\n\n", "y"),
             ("event: x\n\ndata: a\n\n", ""),
             ("event: x\ndata: a\nevent:\n\n", ""),
@@ -288,12 +301,16 @@ mod tests {
     fn an_event_over_the_limit_is_refused_before_it_is_held() {
         let line = format!("data: {}", "x".repeat(64));
         let many = "data: 12345678\n".repeat(8);
-        for stream in [line.clone(), format!("{line}\n\n"), many] {
-            let mut decoder = Decoder::new(64);
+        let note = format!(": {}\ndata: a\n\n", "x".repeat(64));
+        for stream in [line.clone(), format!("{line}\n\n"), many, note] {
+            for cut in [1, 7, stream.len()] {
+                let mut decoder = Decoder::new(64);
 
-            let first = decoder.next(&mut stream.as_bytes());
+                let mut pieces = stream.as_bytes().chunks(cut);
+                let first = pieces.find_map(|mut piece| decoder.next(&mut piece).err());
 
-            assert_eq!(first, Err(TooLong { limit: 64 }), "{stream:?}");
+                assert_eq!(first, Some(TooLong { limit: 64 }), "{stream:?} in {cut}s");
+            }
         }
         let comments = ": 12345678\n".repeat(100);
         assert_eq!(Decoder::new(64).next(&mut comments.as_bytes()), Ok(None));

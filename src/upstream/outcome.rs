@@ -110,13 +110,14 @@ impl Outcome {
     pub fn may_have_been_processed(&self) -> bool {
         match self {
             Self::Answered | Self::ErrorEvent { .. } | Self::Truncated => true,
-            Self::Provider { status, .. } => *status >= 500 && *status != 529,
+            Self::Provider { status, .. } | Self::Unproved { status, .. } => {
+                *status >= 500 && *status != 529
+            }
             Self::Edge(error) => match error.class() {
                 EdgeClass::WorkerFailed | EdgeClass::OriginFailed => true,
                 EdgeClass::Other => error.status >= 500,
                 _ => false,
             },
-            Self::Unproved { status, .. } => *status >= 500,
             Self::Transport(phase) => !matches!(
                 phase,
                 Phase::Connect | Phase::ConnectTimedOut | Phase::Unusable | Phase::Unprocessed

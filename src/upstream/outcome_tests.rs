@@ -239,6 +239,7 @@ fn what_may_have_been_worked_on_is_known_as_such() {
     for (status, body) in [
         (429, api),
         (529, api),
+        (529, ""),
         (400, api),
         (521, ""),
         (503, "error code: 1200"),

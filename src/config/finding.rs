@@ -1,6 +1,6 @@
 //! What is wrong, in which file and where, and what would be right?
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 /// A character of a file, counted from one. A flag or a variable is a "file" of its own name.
@@ -40,7 +40,14 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
+        // What is quoted of a file may hold anything; the line stays one.
+        for c in format!("{}: {}", self.place, self.message).chars() {
+            match c.is_control() {
+                true => write!(f, "{}", c.escape_default())?,
+                false => f.write_char(c)?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -263,7 +263,7 @@ fn models(section: &mut Section) -> Vec<String> {
             "is an empty list, leave it out to allow every model",
         );
     }
-    let texts = models.into_iter().map(|(_, model)| model.to_owned());
+    let texts = models.into_iter().map(|model| model.text.to_owned());
     texts.collect()
 }
 

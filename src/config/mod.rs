@@ -18,6 +18,7 @@ mod source;
 mod tls;
 mod translation;
 mod units;
+mod word;
 mod yaml;
 
 pub use env::Env;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::finding::{Notes, Place};
 use super::secret::Secret;
+use super::word::Word;
 use super::yaml::{Node, Plain, Value, resolve};
 use super::{source, units};
 
@@ -101,9 +102,14 @@ impl<'a, 'n> Section<'a, 'n> {
     }
 
     pub fn text(&mut self, key: &str) -> Option<&'a str> {
+        self.word(key).map(|word| word.text)
+    }
+
+    /// A string with its place.
+    pub fn word(&mut self, key: &str) -> Option<Word<'a>> {
         let node = self.get(key)?;
-        let text = node.as_str().filter(|text| !text.is_empty());
-        if text.is_none() {
+        let word = Word::of(node).filter(|word| !word.text.is_empty());
+        if word.is_none() {
             // Only the kind: this may be a key that lost its quotes.
             let kind = if node.as_str().is_some() {
                 "empty"
@@ -112,7 +118,7 @@ impl<'a, 'n> Section<'a, 'n> {
             };
             self.fault(key, format!("is {kind}, it takes a string"));
         }
-        text
+        word
     }
 
     pub fn flag(&mut self, key: &str, default: bool) -> bool {
@@ -215,7 +221,7 @@ impl<'a, 'n> Section<'a, 'n> {
     }
 
     /// The strings of a list; a single string is a list of one.
-    pub fn texts(&mut self, key: &str) -> Option<Vec<(&'a Place, &'a str)>> {
+    pub fn texts(&mut self, key: &str) -> Option<Vec<Word<'a>>> {
         let node = self.get(key)?;
         let nodes = match &node.value {
             Value::Seq(items) => items.as_slice(),
@@ -223,8 +229,8 @@ impl<'a, 'n> Section<'a, 'n> {
         };
         let mut texts = Vec::new();
         for item in nodes {
-            match item.as_str() {
-                Some(text) => texts.push((&item.place, text)),
+            match Word::of(item) {
+                Some(word) => texts.push(word),
                 None => {
                     let path = self.path_of(key);
                     self.notes.fault(

@@ -102,7 +102,7 @@ fn credential<'a>(params: &Node, root: &'a Node, values: &mut Values) -> Option<
     if found.is_none() {
         values.notes.warn(
             &name_node.place,
-            format!("no credential `{name}` in `credential_list`, add it or correct the name"),
+            "`litellm_credential_name` names none of `credential_list`, add it or correct the name",
         );
     }
     found?.present("credential_values")

@@ -107,7 +107,7 @@ fn header(node: &Node, what: &str, values: &mut Values) -> Option<HeaderName> {
     if name.is_none() {
         values.notes.fault(
             &node.place,
-            format!("`{what}` is `{text}`, it takes a header name such as `x-app-user`"),
+            format!("`{what}` is no header name, it takes one such as `x-app-user`"),
         );
     }
     name

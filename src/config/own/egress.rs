@@ -16,9 +16,9 @@ const DEFAULT_ALLOWED: &str = "api.supermemory.ai";
 pub(super) fn read(node: &Node, notes: &mut Notes) -> Option<(Place, Egress)> {
     let mut section = Section::open("egress", Some(node), &["listen", "allow"], &[], notes);
     let allow = allowed(&mut section);
-    let (place, listen) = match (section.text("listen"), section.place("listen")) {
-        (Some(text), Some(place)) => (place, socket("egress.listen", text, place, section.notes)?),
-        _ => (&node.place, SocketAddr::from(DEFAULT_LISTEN)),
+    let (place, listen) = match section.word("listen") {
+        Some(word) => (word.place, socket("egress.listen", word, section.notes)?),
+        None => (&node.place, SocketAddr::from(DEFAULT_LISTEN)),
     };
     if !listen.ip().is_loopback() {
         section.notes.warn(
@@ -46,15 +46,15 @@ fn allowed(section: &mut Section) -> Vec<String> {
         );
     }
     let mut hosts: Vec<String> = Vec::new();
-    for (place, text) in texts {
-        match host_name(text).filter(|host| host.contains('.')) {
+    for word in texts {
+        match host_name(word.text).filter(|host| host.contains('.')) {
             Some(host) if hosts.contains(&host) => section
                 .notes
-                .fault(place, format!("`{text}` is listed twice, keep one")),
+                .fault(word.place, format!("{word} is listed twice, keep one")),
             Some(host) => hosts.push(host),
             None => section.notes.fault(
-                place,
-                format!("`egress.allow` holds `{text}`, it takes host names without a port, such as `api.supermemory.ai`"),
+                word.place,
+                format!("`egress.allow` holds {word}, it takes host names without a port, such as `api.supermemory.ai`"),
             ),
         }
     }

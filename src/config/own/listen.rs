@@ -8,6 +8,7 @@ use super::super::finding::{Notes, Place};
 use super::super::section::{NOT_YET, Section};
 use super::super::settings::{Egress, Listener, TlsFiles};
 use super::super::tls::{self, TlsFault};
+use super::super::word::Word;
 use super::super::yaml::{Node, Value};
 use super::{Sources, egress};
 
@@ -26,12 +27,10 @@ pub(super) fn read(top: &mut Section, base: &Path, sources: &Sources) -> Ports {
     let listeners = if sources.listen.is_empty() {
         from_file(top, base)
     } else {
-        let flag = "--listen".into();
+        let place = Place::top(&"--listen".into());
         let plain = |text: &String| {
-            Some((
-                Place::top(&flag),
-                plain_listener(text, &Place::top(&flag), top.notes)?,
-            ))
+            let address = socket("listen", Word::said(&place, text), top.notes)?;
+            Some((place.clone(), listener(address)))
         };
         sources.listen.iter().filter_map(plain).collect()
     };
@@ -71,9 +70,9 @@ fn from_file(top: &mut Section, base: &Path) -> Vec<(Place, Listener)> {
     nodes
         .iter()
         .filter_map(|node| {
-            let listener = match &node.value {
-                Value::Str(text) => plain_listener(text, &node.place, top.notes),
-                Value::Map(_) => mapped_listener(node, base, top.notes),
+            let listener = match (&node.value, Word::of(node)) {
+                (_, Some(word)) => socket("listen", word, top.notes).map(listener),
+                (Value::Map(_), _) => mapped_listener(node, base, top.notes),
                 _ => {
                     top.notes.fault(
                         &node.place,
@@ -88,10 +87,6 @@ fn from_file(top: &mut Section, base: &Path) -> Vec<(Place, Listener)> {
             listener.map(|listener| (node.place.clone(), listener))
         })
         .collect()
-}
-
-fn plain_listener(text: &str, place: &Place, notes: &mut Notes) -> Option<Listener> {
-    socket("listen", text, place, notes).map(listener)
 }
 
 fn listener(address: SocketAddr) -> Listener {
@@ -114,8 +109,8 @@ fn mapped_listener(node: &Node, base: &Path, notes: &mut Notes) -> Option<Listen
         section.fault("proxy_protocol", NOT_YET);
     }
     let h2c = section.flag("h2c", false);
-    let address = section.text("address");
-    let (tls_node, address_place) = (section.get("tls"), section.place("address"));
+    let address = section.word("address");
+    let (tls_node, address_node) = (section.get("tls"), section.get("address"));
     let tls = tls_node.and_then(|tls| tls_files(tls, base, notes));
     if h2c && tls_node.is_some() {
         notes.fault(
@@ -123,9 +118,9 @@ fn mapped_listener(node: &Node, base: &Path, notes: &mut Notes) -> Option<Listen
             "`listen.h2c` is HTTP/2 without TLS, remove it where `tls` is set",
         );
     }
-    match (address, address_place) {
-        (Some(text), Some(place)) => {
-            let address = socket("listen.address", text, place, notes)?;
+    match (address, address_node) {
+        (Some(word), _) => {
+            let address = socket("listen.address", word, notes)?;
             Some(Listener { address, tls, h2c })
         }
         (None, None) => {
@@ -177,18 +172,13 @@ fn tls_files(node: &Node, base: &Path, notes: &mut Notes) -> Option<TlsFiles> {
     Some(files)
 }
 
-pub(super) fn socket(
-    what: &str,
-    text: &str,
-    place: &Place,
-    notes: &mut Notes,
-) -> Option<SocketAddr> {
-    let address = text.parse().ok();
+pub(super) fn socket(what: &str, word: Word<'_>, notes: &mut Notes) -> Option<SocketAddr> {
+    let address = word.text.parse().ok();
     if address.is_none() {
         notes.fault(
-            place,
+            word.place,
             format!(
-                "`{what}` is `{text}`, it takes an IP address and a port such as `127.0.0.1:8764`"
+                "`{what}` is {word}, it takes an IP address and a port such as `127.0.0.1:8764`"
             ),
         );
     }
@@ -197,15 +187,15 @@ pub(super) fn socket(
 
 fn admin(top: &mut Section, sources: &Sources) -> Option<(Place, SocketAddr)> {
     let flag = Place::top(&"--admin".into());
-    let (place, text) = match (&sources.admin, top.get("admin")) {
-        (Some(text), _) => (flag, text.as_str()),
+    let word = match (&sources.admin, top.get("admin")) {
+        (Some(text), _) => Word::said(&flag, text),
         (None, None) => {
             let place = Place::top(&"the default admin address".into());
             return Some((place, DEFAULT_ADMIN.into()));
         }
-        (None, Some(node)) => match &node.value {
-            Value::Bool(false) => return None,
-            Value::Str(text) => (node.place.clone(), text.as_str()),
+        (None, Some(node)) => match (&node.value, Word::of(node)) {
+            (Value::Bool(false), _) => return None,
+            (_, Some(word)) => word,
             _ => {
                 top.fault(
                     "admin",
@@ -218,7 +208,7 @@ fn admin(top: &mut Section, sources: &Sources) -> Option<(Place, SocketAddr)> {
             }
         },
     };
-    socket("admin", text, &place, top.notes).map(|address| (place, address))
+    socket("admin", word, top.notes).map(|address| (word.place.clone(), address))
 }
 
 fn report_collisions<'a>(ports: impl Iterator<Item = (&'a Place, SocketAddr)>, notes: &mut Notes) {

@@ -128,13 +128,13 @@ fn elsewhere(text: &str, base: &Path, env: &Env) -> Option<Result<String, String
 fn trusted_proxies(top: &mut Section) -> Vec<IpNet> {
     let texts = top.texts("trusted_proxies").unwrap_or_default();
     let mut nets = Vec::new();
-    for (place, text) in texts {
-        let address = || text.parse::<IpAddr>().map(IpNet::from).ok();
-        match text.parse::<IpNet>().ok().or_else(address) {
+    for word in texts {
+        let address = || word.text.parse::<IpAddr>().map(IpNet::from).ok();
+        match word.text.parse::<IpNet>().ok().or_else(address) {
             Some(net) => nets.push(net.trunc()),
             None => top.notes.fault(
-                place,
-                format!("`trusted_proxies` holds `{text}`, it takes addresses or CIDRs such as `10.0.0.0/8`"),
+                word.place,
+                format!("`trusted_proxies` holds {word}, it takes addresses or CIDRs such as `10.0.0.0/8`"),
             ),
         }
     }

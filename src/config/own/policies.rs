@@ -34,14 +34,14 @@ pub(super) fn cookies(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Co
         Some(names) => {
             let (fit, unfit): (Vec<_>, Vec<_>) = names
                 .into_iter()
-                .partition(|(_, name)| SHAREABLE.contains(name));
-            for (place, name) in unfit {
+                .partition(|name| SHAREABLE.contains(&name.text));
+            for name in unfit {
                 section.notes.fault(
-                    place,
-                    format!("the cookie `{name}` may belong to one person and is never shared, use only {}", SHAREABLE.join(", ")),
+                    name.place,
+                    format!("the cookie {name} may belong to one person and is never shared, use only {}", SHAREABLE.join(", ")),
                 );
             }
-            fit.into_iter().map(|(_, name)| name.to_owned()).collect()
+            fit.into_iter().map(|name| name.text.to_owned()).collect()
         }
     };
     Cookies {
@@ -88,12 +88,12 @@ pub(super) fn auth(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Auth 
     ];
     let mut section = Section::open("auth", node, &known, &[], notes);
     let mut hosts = Vec::new();
-    for (place, text) in section.texts("hosts").unwrap_or_default() {
-        match host_name(text) {
+    for word in section.texts("hosts").unwrap_or_default() {
+        match host_name(word.text) {
             Some(host) => hosts.push(host),
             None => section.notes.fault(
-                place,
-                format!("`auth.hosts` holds `{text}`, it takes host names without a port"),
+                word.place,
+                format!("`auth.hosts` holds {word}, it takes host names without a port"),
             ),
         }
     }

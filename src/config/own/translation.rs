@@ -89,12 +89,12 @@ fn thinking(section: &mut Section) -> Option<ThinkingKind> {
 
 fn efforts(section: &mut Section) -> Option<Vec<Effort>> {
     let mut efforts = Vec::new();
-    for (place, text) in section.texts("efforts")? {
-        match EFFORTS.iter().find(|(word, _)| *word == text) {
+    for said in section.texts("efforts")? {
+        match EFFORTS.iter().find(|(word, _)| *word == said.text) {
             Some((_, effort)) => efforts.push(*effort),
             None => section.notes.fault(
-                place,
-                format!("`translation.models` knows no effort `{text}`, it takes low, medium, high, xhigh, max"),
+                said.place,
+                format!("`translation.models` knows no effort {said}, it takes low, medium, high, xhigh, max"),
             ),
         }
     }

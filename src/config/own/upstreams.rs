@@ -11,6 +11,7 @@ use super::super::address::{host_name, split_port};
 use super::super::finding::{Notes, Place};
 use super::super::section::Section;
 use super::super::settings::{BaseUrl, Direct, Expose, LiteLlm, Origin};
+use super::super::word::Word;
 use super::super::yaml::Node;
 use super::{Sources, lanes};
 
@@ -60,10 +61,10 @@ pub(super) fn litellm(
 
 fn urls(section: &mut Section, sources: &Sources) -> Vec<BaseUrl> {
     let flag = Place::top(&"--litellm-url".into());
-    let from_flags: Vec<(&Place, &str)> = sources
+    let from_flags: Vec<Word> = sources
         .litellm_urls
         .iter()
-        .map(|url| (&flag, url.as_str()))
+        .map(|url| Word::said(&flag, url))
         .collect();
     let texts = if from_flags.is_empty() {
         section.texts("urls")
@@ -88,16 +89,16 @@ fn urls(section: &mut Section, sources: &Sources) -> Vec<BaseUrl> {
         );
     }
     let mut urls: Vec<BaseUrl> = Vec::new();
-    for (place, text) in texts {
-        match BaseUrl::parse(text) {
+    for word in texts {
+        match BaseUrl::parse(word.text) {
             Ok(url) if urls.contains(&url) => section
                 .notes
-                .fault(place, format!("`{text}` is listed twice, keep one")),
+                .fault(word.place, format!("{word} is listed twice, keep one")),
             Ok(url) => urls.push(url),
             // Not the text: it may hold a password.
             Err(problem) => section
                 .notes
-                .fault(place, format!("a URL of LiteLLM {problem}")),
+                .fault(word.place, format!("a URL of LiteLLM {problem}")),
         }
     }
     urls
@@ -138,13 +139,13 @@ fn domains(section: &mut Section) -> Vec<String> {
         return vec!["supermemory.ai".to_owned()];
     };
     let mut domains = Vec::new();
-    for (place, text) in texts {
-        match host_name(text) {
+    for word in texts {
+        match host_name(word.text) {
             Some(domain) => domains.push(domain),
             None => section.notes.fault(
-                place,
+                word.place,
                 format!(
-                    "`direct.domains` holds `{text}`, it takes host names such as `supermemory.ai`"
+                    "`direct.domains` holds {word}, it takes host names such as `supermemory.ai`"
                 ),
             ),
         }

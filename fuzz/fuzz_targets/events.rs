@@ -16,7 +16,8 @@ struct Told {
 
 impl Told {
     fn add(&mut self, event: Event<'_>) {
-        self.events.push([event.name, event.data].map(<[u8]>::to_vec));
+        self.events
+            .push([event.name, event.data].map(<[u8]>::to_vec));
     }
 }
 
@@ -45,8 +46,8 @@ fn decoded<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Told {
 /// end cuts short is told, and a `data` line without a colon is none.
 fn by_the_standard(stream: &[u8]) -> Told {
     let (mut told, mut name, mut data) = (Told::default(), Vec::new(), Vec::new());
-    let stream = stream.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stream);
     let mut rest = Some(stream);
+    let mut mark: &[u8] = b"\xef\xbb\xbf";
     while let Some(bytes) = rest {
         let end = bytes.iter().position(|byte| b"\r\n".contains(byte));
         let line = &bytes[..end.unwrap_or(bytes.len())];
@@ -58,9 +59,11 @@ fn by_the_standard(stream: &[u8]) -> Told {
             told.too_long = true;
             return told;
         }
+        let line = line.strip_prefix(std::mem::take(&mut mark)).unwrap_or(line);
         if line.is_empty() && rest.is_some() {
             if !data.is_empty() {
-                told.events.push([name.clone(), data[..data.len() - 1].to_vec()]);
+                told.events
+                    .push([name.clone(), data[..data.len() - 1].to_vec()]);
             }
             name.clear();
             data.clear();

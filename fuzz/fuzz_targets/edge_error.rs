@@ -44,16 +44,18 @@ fn packed(body: &[u8]) -> Vec<u8> {
 fn assert_harmless(error: &EdgeError) {
     let short = |text: &Option<String>, longest, beside: &[u8]| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || beside.contains(&byte);
-        text.as_ref().is_none_or(|text| {
-            (1..=longest).contains(&text.len()) && text.bytes().all(allowed)
-        })
+        text.as_ref()
+            .is_none_or(|text| (1..=longest).contains(&text.len()) && text.bytes().all(allowed))
     };
     assert!(short(&error.name, 64, b"_"));
     assert!(short(&error.zone, 253, b".-_"));
     assert!(short(&error.ray_id, 64, b"-"));
     assert!(error.pause() <= retry_after::LONGEST);
     let told = edge_error::explain(error);
-    assert!(told.len() < 1000 && !told.contains(char::is_control), "{told}");
+    assert!(
+        told.len() < 1000 && !told.contains(char::is_control),
+        "{told}"
+    );
 }
 
 /// `choice`: what else is known of the attempt.
@@ -114,9 +116,14 @@ fuzz_target!(|data: &[u8]| {
     assert_sent_once(&outcome, choice);
     let beginning = &body[..body.len().min(MAX_READ)];
     assert_eq!(edge_error::read(status, &headers, beginning, now), error);
-    if headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip")).is_none()
+    if headers
+        .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))
+        .is_none()
         && body.len() < MAX_READ / 2
     {
-        assert_eq!(edge_error::read(status, &headers, &packed(body), now), error);
+        assert_eq!(
+            edge_error::read(status, &headers, &packed(body), now),
+            error
+        );
     }
 });

@@ -9,7 +9,12 @@ use memgate::body::{Envelope, Glance, MAX_MODEL, ScanError};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-const OTHERS: [&str; 4] = ["m", "claude-sonnet-4-5-20250929", "quo\"te\\\n", "zażółć \u{1f600}"];
+const OTHERS: [&str; 4] = [
+    "m",
+    "claude-sonnet-4-5-20250929",
+    "quo\"te\\\n",
+    "zażółć \u{1f600}",
+];
 /// Deeper ones may be refused.
 const DEPTH: usize = 512;
 
@@ -98,7 +103,11 @@ fn expected(text: &str) -> Option<Envelope> {
 
 fn assert_same_but_the_model(body: &Bytes, envelope: &Envelope) {
     let same = envelope.splice(body, &envelope.model);
-    assert_eq!(same.as_ptr(), body.as_ptr(), "nothing is copied for nothing");
+    assert_eq!(
+        same.as_ptr(),
+        body.as_ptr(),
+        "nothing is copied for nothing"
+    );
     let around = |body: &Bytes, envelope: &Envelope| {
         let at = &envelope.model_at;
         (body.slice(..at.start), body.slice(at.end..))
@@ -106,7 +115,10 @@ fn assert_same_but_the_model(body: &Bytes, envelope: &Envelope) {
     for other in OTHERS {
         let spliced = envelope.splice(body, other);
         let again = Envelope::scan(&spliced).expect("a splice breaks nothing");
-        assert_eq!((again.model.as_str(), again.stream), (other, envelope.stream));
+        assert_eq!(
+            (again.model.as_str(), again.stream),
+            (other, envelope.stream)
+        );
         assert_eq!(again.user, envelope.user);
         assert_eq!(around(&spliced, &again), around(body, envelope));
 
@@ -132,7 +144,10 @@ fuzz_target!(|data: &[u8]| {
     let scanned = Envelope::scan(data);
     let _ = Glance::at(data);
     let Ok(text) = std::str::from_utf8(data) else {
-        assert!(matches!(scanned, Err(ScanError::NotUtf8 { .. } | ScanError::ByteOrderMark)));
+        assert!(matches!(
+            scanned,
+            Err(ScanError::NotUtf8 { .. } | ScanError::ByteOrderMark)
+        ));
         return;
     };
     let deep = data.iter().filter(|byte| b"[{".contains(byte)).count() > DEPTH;

@@ -16,7 +16,8 @@ struct Told {
 
 impl Told {
     fn add(&mut self, event: Event<'_>) {
-        self.events.push([event.name, event.data].map(<[u8]>::to_vec));
+        self.events
+            .push([event.name, event.data].map(<[u8]>::to_vec));
     }
 }
 
@@ -61,7 +62,8 @@ fn by_the_standard(stream: &[u8]) -> Told {
         let line = line.strip_prefix(std::mem::take(&mut mark)).unwrap_or(line);
         if line.is_empty() && rest.is_some() {
             if !data.is_empty() {
-                told.events.push([name.clone(), data[..data.len() - 1].to_vec()]);
+                told.events
+                    .push([name.clone(), data[..data.len() - 1].to_vec()]);
             }
             name.clear();
             data.clear();

@@ -13,7 +13,11 @@ const SHORTEST_KEY: usize = 8;
 
 fn parts(key: &ListedKey) -> impl PartialEq + use<'_> {
     let flags = [key.disabled, key.impersonate, key.shared];
-    let texts = [Some(&*key.name), key.user.as_deref(), key.expires.as_deref()];
+    let texts = [
+        Some(&*key.name),
+        key.user.as_deref(),
+        key.expires.as_deref(),
+    ];
     (texts, key.sha256, &key.models, key.limits, flags)
 }
 
@@ -22,29 +26,40 @@ fn assert_sound(keys: &[ListedKey]) {
     let digests: HashSet<[u8; 32]> = keys.iter().map(|key| key.sha256).collect();
     assert_eq!((names.len(), digests.len()), (keys.len(), keys.len()));
     for key in keys {
-        assert!((1..=64).contains(&key.name.len()) && key.name.bytes().all(|b| b.is_ascii_graphic()));
+        assert!(
+            (1..=64).contains(&key.name.len()) && key.name.bytes().all(|b| b.is_ascii_graphic())
+        );
         assert!(!["master", "anonymous"].contains(&&*key.name));
         let fits = |user: &str| (1..=256).contains(&user.len()) && !user.contains(char::is_control);
         assert!(key.user.as_deref().is_none_or(fits));
         assert!(!key.shared || key.user.is_none());
         // What cannot be read counts as past, and is.
         let readable = |end: &str| parse_stamp(end).is_some() || end < "1970-01-02";
-        assert!(key.expires.as_deref().is_none_or(readable), "{:?}", key.expires);
+        assert!(
+            key.expires.as_deref().is_none_or(readable),
+            "{:?}",
+            key.expires
+        );
         let dollars = key.limits.usd_per_day;
         assert!(dollars.is_none_or(|dollars| dollars > 0.0 && dollars.is_finite()));
     }
 }
 
-/// The strings that stand for digests and for nothing else.
+/// The keys that stand in the place of digests and nowhere else.
 fn digests(text: &[u8]) -> Vec<String> {
     let Ok(Value::Object(root)) = yaml_as_json(text, "f") else {
         return Vec::new();
     };
     let keys = root.get("keys").and_then(Value::as_array);
-    let said = keys.into_iter().flatten().filter_map(|key| key.get("sha256")?.as_str());
+    let said = keys
+        .into_iter()
+        .flatten()
+        .filter_map(|key| key.get("sha256")?.as_str());
     let alone = |digest: &&str| {
-        let times = text.windows(digest.len()).filter(|part| *part == digest.as_bytes());
-        digest.len() >= SHORTEST_KEY && times.count() == 1
+        let times = text
+            .windows(digest.len())
+            .filter(|part| *part == digest.as_bytes());
+        digest.len() >= SHORTEST_KEY && digest.starts_with("sk-") && times.count() == 1
     };
     said.filter(alone).map(str::to_owned).collect()
 }

@@ -57,10 +57,20 @@ fn assert_turns(turns: &[Turn], in_place: bool) {
         let leading = turn.content.iter().take_while(result).count();
         assert_eq!(leading, turn.content.iter().filter(result).count());
         for block in &turn.content {
-            assert!(block.text.as_ref().is_none_or(|text| !text.trim().is_empty()));
+            assert!(
+                block
+                    .text
+                    .as_ref()
+                    .is_none_or(|text| !text.trim().is_empty())
+            );
             assert!(block.id.as_deref().is_none_or(fits));
             assert!(block.tool_use_id.as_deref().is_none_or(fits));
-            assert!(block.name.as_deref().is_none_or(|name| fits(name) && name.len() <= 128));
+            assert!(
+                block
+                    .name
+                    .as_deref()
+                    .is_none_or(|name| fits(name) && name.len() <= 128)
+            );
         }
     }
 }
@@ -93,6 +103,9 @@ fuzz_target!(|data: &[u8]| {
     let sent: Sent = serde_json::from_slice(&translated.body).expect("a request");
     assert_turns(&sent.messages, capabilities.accepts.system_in_messages);
     for beta in &translated.betas {
-        assert!(beta.bytes().all(|byte| byte.is_ascii_graphic() && byte != b','));
+        assert!(
+            beta.bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b',')
+        );
     }
 });

@@ -14,7 +14,7 @@ use crate::telemetry::{
 use crate::wire::{Dialect, error_body};
 
 /// Answers what Pingora could not parse, and ends the connection: nobody knows where a next request would begin.
-pub(crate) async fn refuse(session: &mut ServerSession, error: &Error, gateway: &Gateway) {
+pub async fn refuse(session: &mut ServerSession, error: &Error, gateway: &Gateway) {
     if *error.etype() != ErrorType::InvalidHTTPHeader {
         // The client left, or its connection broke.
         return;

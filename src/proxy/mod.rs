@@ -48,7 +48,7 @@ use pingora_core::{BError, Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-pub(crate) use bad_head::refuse as refuse_head;
+pub use bad_head::refuse as refuse_head;
 pub use context::RequestCtx;
 pub(crate) use relay::{Custody, carry};
 

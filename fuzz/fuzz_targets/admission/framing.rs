@@ -24,11 +24,15 @@ impl Message {
             }
             let colon = line.iter().position(|byte| *byte == b':')?;
             let name = std::str::from_utf8(&line[..colon]).ok()?;
-            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            let token =
+                |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             if name.is_empty() || !name.bytes().all(token) {
                 return None;
             }
-            fields.push((name.to_ascii_lowercase(), line[colon + 1..].trim_ascii().to_vec()));
+            fields.push((
+                name.to_ascii_lowercase(),
+                line[colon + 1..].trim_ascii().to_vec(),
+            ));
         }
         let head = Self {
             line: request,
@@ -72,14 +76,20 @@ fn chunks(rest: &mut &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let line = line(rest)?;
-        let size = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        if size.is_empty() || !size.iter().all(u8::is_ascii_hexdigit) {
+        let size = line
+            .split(|byte| *byte == b';')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
+        if !size.iter().all(u8::is_ascii_hexdigit) {
             return None;
         }
-        let size = usize::from_str_radix(std::str::from_utf8(size).ok()?, 16).ok()?;
-        if size == 0 {
+        let size = std::str::from_utf8(size).ok()?;
+        // Pingora takes no size for none, and what goes up has one.
+        if size.bytes().all(|digit| digit == b'0') {
             return Some(body);
         }
+        let size = usize::from_str_radix(size, 16).ok()?;
         body.extend_from_slice(rest.get(..size)?);
         *rest = rest.get(size..)?.strip_prefix(b"\r\n")?;
     }

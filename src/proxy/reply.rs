@@ -87,7 +87,7 @@ fn json_head(status: StatusCode) -> Parts {
 /// Whole seconds, and never too few.
 pub(super) fn seconds(wait: Duration) -> u64 {
     let more = u64::from(wait.subsec_nanos() > 0);
-    (wait.as_secs() + more).max(1)
+    wait.as_secs().saturating_add(more).max(1)
 }
 
 /// Says which methods the server takes at all.
@@ -144,4 +144,16 @@ pub(super) fn stamp(headers: &mut HeaderMap, ctx: &RequestCtx) {
         headers.insert(names::MEMORY, HeaderValue::from_static(memory));
     }
     allowance::tell(headers, ctx);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_said_in_whole_seconds_never_too_short_and_however_long_it_is() {
+        let said = [Duration::ZERO, Duration::from_millis(1500), Duration::MAX].map(seconds);
+
+        assert_eq!(said, [1, 2, u64::MAX]);
+    }
 }

@@ -36,8 +36,9 @@ impl Usage {
 pub struct UsageSaid {
     input: Option<u64>,
     cache_read: Option<u64>,
-    cache_write: Option<u64>,
-    cache_write_1h: Option<u64>,
+    /// To whichever cache; the next is a part of it, and a later total may come without it.
+    written: Option<u64>,
+    written_1h: Option<u64>,
     output: Option<u64>,
 }
 
@@ -62,18 +63,20 @@ impl UsageSaid {
         *self = Self {
             input: newer.input.or(self.input),
             cache_read: newer.cache_read.or(self.cache_read),
-            cache_write: newer.cache_write.or(self.cache_write),
-            cache_write_1h: newer.cache_write_1h.or(self.cache_write_1h),
+            written: newer.written.or(self.written),
+            written_1h: newer.written_1h.or(self.written_1h),
             output: newer.output.or(self.output),
         };
     }
 
     pub fn usage(&self) -> Usage {
+        let cache_write_1h = self.written_1h.unwrap_or_default();
+        let written = self.written.unwrap_or_default();
         Usage {
             input: self.input.unwrap_or_default(),
             cache_read: self.cache_read.unwrap_or_default(),
-            cache_write: self.cache_write.unwrap_or_default(),
-            cache_write_1h: self.cache_write_1h.unwrap_or_default(),
+            cache_write: written.saturating_sub(cache_write_1h),
+            cache_write_1h,
             output: self.output.unwrap_or_default(),
         }
     }
@@ -163,8 +166,8 @@ impl Counts {
         UsageSaid {
             input,
             cache_read: read,
-            cache_write: written.map(|all| all.saturating_sub(one_hour.unwrap_or(0))),
-            cache_write_1h: one_hour,
+            written,
+            written_1h: one_hour,
             output: self.completion_tokens.or(self.output_tokens),
         }
     }
@@ -241,6 +244,18 @@ mod tests {
 
         let (input, output) = (said.usage().input, said.usage().output);
         assert_eq!((input, output), (9, 300));
+    }
+
+    #[test]
+    fn what_is_cached_for_an_hour_is_counted_once_though_the_total_is_said_again() {
+        let start = br#"{"input_tokens":1,"cache_creation_input_tokens":30,"cache_creation":{"ephemeral_1h_input_tokens":20}}"#;
+        let end = br#"{"input_tokens":1,"cache_creation_input_tokens":30,"output_tokens":50}"#;
+
+        let mut said = UsageSaid::of(start).unwrap();
+        said.replace(UsageSaid::of(end).unwrap());
+
+        let usage = said.usage();
+        assert_eq!((usage.cache_write, usage.cache_write_1h), (10, 20));
     }
 
     #[test]

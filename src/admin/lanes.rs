@@ -27,7 +27,7 @@ pub(super) fn lane(upstream: &DirectUpstream) -> Value {
     })
 }
 
-fn state(view: &LaneView) -> &'static str {
+pub(super) fn state(view: &LaneView) -> &'static str {
     match view.gate {
         GateView::Open => "open",
         GateView::Opening => "opening",

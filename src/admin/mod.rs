@@ -1,9 +1,15 @@
 //! What do operators see? Health, metrics and status, on a port of their own.
 
+mod explain;
 mod keys;
 mod lanes;
+mod numbers;
+mod page;
+mod recent;
 mod respond;
+mod scene;
 mod view;
+mod why;
 
 use std::sync::Arc;
 
@@ -31,7 +37,8 @@ pub fn service(gateway: Arc<Gateway>) -> Service<HttpServer<Admin>> {
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let head = session.req_header();
-        let response = respond(&self.0, &head.method, head.uri.path(), &head.headers);
+        let target = (head.uri.path(), head.uri.query());
+        let response = respond(&self.0, &head.method, target, &head.headers);
         if head.method != Method::GET && head.method != Method::HEAD {
             // Whatever body comes with it is not read.
             session.set_keepalive(None);

@@ -1,13 +1,21 @@
 //! What does the admin port answer? A pure function of what there is to see.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use std::net::IpAddr;
+
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST,
+    REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::auth;
 use crate::config::Secret;
 
+use super::page::page;
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const PROMETHEUS: HeaderValue =
     HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -23,26 +31,51 @@ pub(super) trait View {
     /// In Prometheus' text format.
     fn metrics(&self) -> Result<String, prometheus::Error>;
     fn status(&self) -> Value;
+    /// How the request that the query describes would go; or what is wrong with the query.
+    fn explain(&self, query: &str) -> Result<Value, String>;
 }
 
+/// The query counts for `/explain` alone.
 pub(super) fn respond(
     view: &dyn View,
     method: &Method,
-    path: &str,
+    target: (&str, Option<&str>),
     headers: &HeaderMap,
 ) -> Response<Vec<u8>> {
+    let (path, query) = target;
     let response = match path {
         "/healthz" | "/readyz" | "/metrics" => {
             read_only(method).unwrap_or_else(|| open(view, path))
         }
         _ => refused(view, headers)
             .or_else(|| match path {
-                "/status" => read_only(method),
+                "/" | "/status" | "/explain" => read_only(method),
                 _ => Some(error(StatusCode::NOT_FOUND, "no such page")),
             })
-            .unwrap_or_else(|| json_answer(StatusCode::OK, &view.status())),
+            .unwrap_or_else(|| operators(view, path, query.unwrap_or_default())),
     };
     sized(response, method)
+}
+
+/// What is for operators alone.
+fn operators(view: &dyn View, path: &str, query: &str) -> Response<Vec<u8>> {
+    match path {
+        "/" => html(),
+        "/explain" => match view.explain(query) {
+            Ok(told) => json_answer(StatusCode::OK, &told),
+            Err(fault) => error(StatusCode::BAD_REQUEST, &fault),
+        },
+        _ => json_answer(StatusCode::OK, &view.status()),
+    }
+}
+
+fn html() -> Response<Vec<u8>> {
+    let page = page();
+    let mut response = answer(StatusCode::OK, HTML, page.html.clone().into_bytes());
+    if let Ok(policy) = HeaderValue::try_from(&page.policy) {
+        set(&mut response, CONTENT_SECURITY_POLICY, policy);
+    }
+    response
 }
 
 /// What probes and collectors may see from anywhere.
@@ -82,7 +115,7 @@ fn read_only(method: &Method) -> Option<Response<Vec<u8>>> {
 }
 
 fn refused(view: &dyn View, headers: &HeaderMap) -> Option<Response<Vec<u8>>> {
-    if view.on_loopback() {
+    if view.on_loopback() && is_called_locally(headers) {
         return None;
     }
     match view.keys().as_slice() {
@@ -90,17 +123,34 @@ fn refused(view: &dyn View, headers: &HeaderMap) -> Option<Response<Vec<u8>>> {
             StatusCode::FORBIDDEN,
             "beyond loopback this needs `admin_key` in the configuration",
         )),
-        keys if keys.iter().any(|key| auth::bears(headers, key)) => None,
+        keys if keys.iter().any(|key| auth::opens(headers, key)) => None,
         _ => {
             let mut response = error(StatusCode::UNAUTHORIZED, "this needs the admin key");
+            // A browser asks for it: any name, and the key as the password.
+            let ways = "Basic realm=\"memgate\", charset=\"UTF-8\", Bearer";
             set(
                 &mut response,
                 WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer"),
+                HeaderValue::from_static(ways),
             );
             Some(response)
         }
     }
+}
+
+/// By a name that means this machine. A page from elsewhere can have a browser of this machine call us by a name of
+/// its own that leads here, and then read the answer.
+fn is_called_locally(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST) else {
+        return true;
+    };
+    let host = host.to_str().unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn error(status: StatusCode, message: &str) -> Response<Vec<u8>> {
@@ -120,6 +170,13 @@ fn answer(status: StatusCode, kind: HeaderValue, body: Vec<u8>) -> Response<Vec<
         CACHE_CONTROL,
         HeaderValue::from_static("no-store"),
     );
+    let safe = [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+    ];
+    for (name, value) in safe {
+        set(&mut response, name, HeaderValue::from_static(value));
+    }
     response
 }
 
@@ -169,6 +226,13 @@ mod tests {
         fn status(&self) -> Value {
             json!({"version": "1"})
         }
+
+        fn explain(&self, query: &str) -> Result<Value, String> {
+            match query {
+                "" => Err("no model".to_owned()),
+                query => Ok(json!({"text": query})),
+            }
+        }
     }
 
     const HOME: Seen = Seen {
@@ -183,13 +247,13 @@ mod tests {
     };
 
     fn get(view: &Seen, path: &str) -> Response<Vec<u8>> {
-        respond(view, &Method::GET, path, &HeaderMap::new())
+        respond(view, &Method::GET, (path, None), &HeaderMap::new())
     }
 
     fn with_key(view: &Seen, path: &str, key: &'static str) -> u16 {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static(key));
-        respond(view, &Method::GET, path, &headers)
+        respond(view, &Method::GET, (path, None), &headers)
             .status()
             .as_u16()
     }
@@ -206,6 +270,70 @@ mod tests {
         assert_eq!(body(&get(&HOME, "/status"))["version"], "1");
         assert_eq!(get(&HOME, "/nothing").status(), 404);
         assert!(body(&get(&HOME, "/nothing"))["error"]["message"].is_string());
+    }
+
+    #[test]
+    fn the_page_comes_with_a_policy_that_lets_nothing_else_in() {
+        let response = get(&HOME, "/");
+
+        assert_eq!(response.headers()[CONTENT_TYPE], HTML);
+        let policy = response.headers()[CONTENT_SECURITY_POLICY]
+            .to_str()
+            .unwrap();
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
+    }
+
+    #[test]
+    fn a_request_is_explained_or_it_is_said_what_the_question_lacks() {
+        let ask = |query| {
+            let target = ("/explain", Some(query));
+            respond(&HOME, &Method::GET, target, &HeaderMap::new())
+        };
+
+        assert_eq!(body(&ask("model=x"))["text"], "model=x");
+        assert_eq!(ask("").status(), 400);
+        assert_eq!(body(&ask(""))["error"]["message"], "no model");
+    }
+
+    #[test]
+    fn a_name_that_leads_here_from_elsewhere_opens_nothing() {
+        let called = |host: &'static str, path| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static(host));
+            let answer = respond(&HOME, &Method::GET, (path, None), &headers);
+            answer.status().as_u16()
+        };
+
+        for host in [
+            "localhost",
+            "LOCALHOST:8766",
+            "127.0.0.1:8766",
+            "127.3.2.1",
+            "[::1]:8766",
+        ] {
+            assert_eq!(called(host, "/status"), 200, "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:8766",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "",
+        ] {
+            assert_eq!(called(host, "/status"), 403, "{host}");
+            assert_eq!(called(host, "/metrics"), 200, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_browser_may_say_the_key_as_a_password() {
+        // any:k-admin, any:k-admin2
+        assert_eq!(with_key(&AWAY, "/", "Basic YW55OmstYWRtaW4="), 200);
+        assert_eq!(with_key(&AWAY, "/", "Basic YW55OmstYWRtaW4y"), 401);
+        let asked = get(&AWAY, "/").headers()[WWW_AUTHENTICATE].clone();
+        assert!(asked.to_str().unwrap().starts_with("Basic realm="));
     }
 
     #[test]
@@ -249,7 +377,7 @@ mod tests {
     #[test]
     fn nothing_is_written_through_this_port() {
         for method in [Method::POST, Method::PUT, Method::DELETE] {
-            let response = respond(&HOME, &method, "/status", &HeaderMap::new());
+            let response = respond(&HOME, &method, ("/status", None), &HeaderMap::new());
             assert_eq!(response.status(), 405);
             assert_eq!(response.headers()[ALLOW], "GET, HEAD");
         }
@@ -257,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_head_has_the_length_and_not_the_body() {
-        let response = respond(&HOME, &Method::HEAD, "/metrics", &HeaderMap::new());
+        let response = respond(&HOME, &Method::HEAD, ("/metrics", None), &HeaderMap::new());
 
         assert_eq!(response.headers()[CONTENT_LENGTH], "13");
         assert!(response.body().is_empty());

@@ -10,8 +10,11 @@ use crate::config::Secret;
 use crate::cookies::Jar;
 use crate::gateway::{Gateway, Snapshot};
 
+use super::explain::explain;
 use super::respond::View;
-use super::{keys, lanes};
+use super::scene::scene;
+use super::why::why;
+use super::{keys, lanes, numbers, recent};
 
 pub(super) struct GatewayView {
     gateway: Arc<Gateway>,
@@ -56,9 +59,14 @@ impl View for GatewayView {
         self.gateway.snapshot().render_metrics()
     }
 
+    fn explain(&self, query: &str) -> Result<Value, String> {
+        explain(&self.gateway.snapshot(), query)
+    }
+
     fn status(&self) -> Value {
         let snapshot = self.gateway.snapshot();
         let (unready, wall) = (self.unready(), snapshot.clock.wall());
+        let (recent, counted) = (snapshot.metrics.recent(), snapshot.metrics.counted());
         let in_flight: Map<String, Value> = snapshot
             .in_flight()
             .into_iter()
@@ -66,13 +74,24 @@ impl View for GatewayView {
             .collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
+            "time": stamp(wall),
+            "why": why(&scene(&self.gateway, &snapshot, &counted)).json(),
             "uptime_seconds": (snapshot.clock.now() - self.started).as_secs(),
             "ready": unready.is_empty(),
             "reasons": unready,
             "in_flight": {"total": self.gateway.traffic.in_flight(), "lanes": in_flight},
+            "last_minute": recent::last_minute(recent, wall),
             "direct_route_open": snapshot.keys.is_open(),
             "lanes": snapshot.lanes().iter().map(|upstream| lanes::lane(upstream)).collect::<Vec<_>>(),
             "edge_errors": snapshot.edge_errors.last().iter().rev().map(lanes::edge_error).collect::<Vec<_>>(),
+            "edge_error_counts": numbers::edge_errors(&counted),
+            "failures": recent.failures().iter().map(recent::failed).collect::<Vec<_>>(),
+            "retries": numbers::retries(&counted),
+            "upstreams": numbers::upstreams(&counted),
+            "clients": numbers::clients(&counted),
+            "memory": numbers::memory(&counted),
+            "tokens": numbers::tokens(&counted),
+            "history": recent::history(recent, wall),
             "routes": routes(&snapshot),
             "keys": keys::keys(&snapshot),
             "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar, wall)).collect::<Vec<_>>(),

@@ -110,6 +110,12 @@ impl KeyRing {
         }
     }
 
+    /// What a key of the keys file may do, for an explanation: nobody has shown it. `None` also for a disabled one.
+    pub fn named(&self, name: &str) -> Option<Result<Caller, Refusal>> {
+        let key = self.ours.listed.as_ref()?.named(name)?;
+        Some(self.unexpired(Caller::key(key)))
+    }
+
     /// Any one credential that verifies suffices. Cheap: hashes, no waiting, and no lock for keys of ours.
     pub fn try_authenticate(&self, presented: &Presented<'_>) -> Attempt {
         let mut strange = Vec::new();

@@ -25,6 +25,13 @@ impl Listed {
         self.0.store(Arc::new(by_fingerprint(keys)));
     }
 
+    /// By its name, of keys that are neither disabled nor unreadable.
+    pub fn named(&self, name: &str) -> Option<Arc<Key>> {
+        let keys = self.0.load();
+        let mut good = keys.values().filter_map(|verdict| verdict.as_ref().ok());
+        good.find(|key| &*key.name == name).cloned()
+    }
+
     /// `None`: it is no key of the file's.
     pub fn find(&self, print: &Fingerprint) -> Option<Verdict> {
         self.0.load().get(print).cloned()

@@ -15,7 +15,7 @@ mod litellm;
 mod presented;
 mod refusal;
 
-pub use admin_key::bears;
+pub use admin_key::{bears, opens};
 pub use caller::Caller;
 pub use fingerprint::{Fingerprint, KeyId};
 pub use keyring::{Attempt, KeyRing, Question};

@@ -148,6 +148,9 @@ fn introduce(
         "memgate demo: everything below is simulated, on this machine alone. Ctrl-C ends it.\n"
     )?;
     writeln!(out, "  gateway        http://{gateway}")?;
+    if let Some(admin) = admin {
+        writeln!(out, "  status page    http://{admin}/")?;
+    }
     writeln!(
         out,
         "  edge           https://{}   (plays Cloudflare, Supermemory and Anthropic)",
@@ -181,10 +184,7 @@ fn introduce(
         "curl -sS http://{gateway}/memory-routing/info -H 'x-memory-user-id: alice'\n"
     )?;
     if let Some(admin) = admin {
-        writeln!(
-            out,
-            "What happened so far:\n\ncurl -sS http://{admin}/metrics\n"
-        )?;
+        introduce_admin(&mut out, gateway, admin)?;
     }
     writeln!(out, "Claude Code, if it is installed:\n")?;
     writeln!(
@@ -192,4 +192,21 @@ fn introduce(
         "ANTHROPIC_BASE_URL=http://{gateway} ANTHROPIC_AUTH_TOKEN=demo ANTHROPIC_MODEL=claude-sonnet-4.5 claude -p Hello\n"
     )?;
     out.flush()
+}
+
+fn introduce_admin(out: &mut impl Write, gateway: SocketAddr, admin: SocketAddr) -> io::Result<()> {
+    writeln!(
+        out,
+        "What happened so far, how a request would go, and what is wrong, if anything is:\n"
+    )?;
+    writeln!(out, "curl -sS http://{admin}/metrics")?;
+    writeln!(
+        out,
+        "curl -sS 'http://{admin}/explain?model=claude-sonnet-4.5'"
+    )?;
+    writeln!(out, "memgate why --admin http://{admin}")?;
+    writeln!(
+        out,
+        "memgate doctor --url http://{gateway} --model claude-sonnet-4.5\n"
+    )
 }

@@ -1,11 +1,14 @@
-//! The command line: `run`, `check`, `key`, `demo`, `sim`.
+//! The command line: `run`, `check`, `key`, `why`, `doctor`, `demo`, `sim`.
 
 pub mod check;
+mod client;
 mod demo;
+mod doctor;
 mod key;
 mod logger;
 mod resolve;
 mod run;
+mod why;
 
 use std::io;
 use std::path::PathBuf;
@@ -36,6 +39,10 @@ enum Command {
     /// Make a key for the keys file, or tell the digest of one.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// What is wrong with the running gateway, since when, for whom, and what to do: one paragraph.
+    Why(why::WhyArgs),
+    /// Send what real clients send through a running gateway; tells what to paste into each.
+    Doctor(doctor::DoctorArgs),
     /// Gateway, simulated edge and simulated LiteLLM in one process: no key, no network.
     Demo(demo::DemoArgs),
     /// The edge simulator alone, for tests and load tests.
@@ -84,6 +91,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check(args),
         Command::Key(command) => key::key(&command),
+        Command::Why(args) => why::why(args),
+        Command::Doctor(args) => doctor::doctor(args),
         Command::Demo(args) => demo::demo(&args),
         Command::Sim(args) => simulate(*args),
     }

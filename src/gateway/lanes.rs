@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Bypass, Config, Origin};
 use crate::cookies::{CookieJars, Jar};
 use crate::routing::{DirectModel, RouteTable};
-use crate::telemetry::{LaneGauges, LaneMetrics, Metrics, UpstreamMetrics};
+use crate::telemetry::{LaneGauges, LaneMetrics, LaneSample, Metrics, UpstreamMetrics};
 use crate::upstream::lane::{Cause, CircuitPolicy, Lane, Policy};
 use crate::upstream::peer::DirectServer;
 use crate::upstream::resolve::Resolver;
@@ -48,6 +48,16 @@ impl DirectUpstream {
 
     pub fn name(&self) -> &str {
         self.lane.name()
+    }
+
+    pub(super) fn sample(&self) -> LaneSample {
+        let view = self.lane.view();
+        LaneSample {
+            in_flight: view.in_flight,
+            limit: view.limit,
+            queued: view.queued,
+            paused: !view.pause_remaining().is_zero(),
+        }
     }
 
     /// Reads the gauges now.

@@ -146,6 +146,18 @@ impl Snapshot {
         self.metrics.in_flight()
     }
 
+    /// Notes how everything stands, for the last hour's record; to be called every few seconds.
+    pub fn sample(&self) {
+        let (recent, now) = (self.metrics.recent(), self.clock.wall());
+        for upstream in self.lanes() {
+            recent.sample(upstream.name(), upstream.sample(), now);
+        }
+        let has_litellm = !self.config.litellm.urls.is_empty();
+        if has_litellm && !self.litellm.backends.any_healthy() {
+            recent.stands("litellm", "litellm_down", now);
+        }
+    }
+
     fn show_lanes(&self) {
         for upstream in self.lanes() {
             upstream.show();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::context::{BodyMode, DirectWay, Memory, RequestCtx, Way};
 use super::parcel::Parcel;
-use super::passage;
+use super::{passage, record};
 use crate::body::Envelope;
 use crate::config::Bypass;
 use crate::gateway::{DirectUpstream, Snapshot};
@@ -104,6 +104,7 @@ impl DirectWay {
 }
 
 fn turn(ctx: &mut RequestCtx, reason: &'static str) -> bool {
+    let led_round = record::who(ctx).to_owned();
     let Some(admitted) = ctx.admitted.as_mut() else {
         return false;
     };
@@ -114,6 +115,8 @@ fn turn(ctx: &mut RequestCtx, reason: &'static str) -> bool {
         return false;
     };
     way.upstream.lane_metrics.bypassed(reason);
+    let (recent, now) = (ctx.snapshot.metrics.recent(), ctx.snapshot.clock.wall());
+    recent.led_round(way.upstream.name(), &led_round, now);
     // Held for the lane that it was to take.
     ctx.attempt.permit = None;
     ctx.answered.bypassed = Some(reason);

@@ -81,6 +81,7 @@ pub(super) async fn pass(session: &mut Session, ctx: &mut RequestCtx) -> Result<
             },
             Entry::Refused(refusal) => refusal,
         };
+        note(ctx, refusal);
         if !detour::take(ctx, word(refusal)) {
             return turn_away(ctx, refusal);
         }
@@ -162,6 +163,15 @@ fn turn_away(ctx: &mut RequestCtx, refusal: Refusal) -> Result<()> {
 pub(super) fn spread(wait: Duration) -> Duration {
     let most = wait.mul_f64(JITTER).min(JITTER_MAX);
     wait + most.mul_f64(fastrand::f64())
+}
+
+/// A pause tells of itself; a lane without room is known by those who find none.
+fn note(ctx: &RequestCtx, refusal: Refusal) {
+    if let (Some(way), Refusal::Full { .. } | Refusal::QueueFull { .. }) = (ctx.direct(), refusal) {
+        let (recent, now) = (ctx.snapshot.metrics.recent(), ctx.snapshot.clock.wall());
+        let request = ctx.request_id.as_str();
+        recent.went_wrong(way.upstream.name(), word(refusal), request, now);
+    }
 }
 
 fn word(refusal: Refusal) -> &'static str {

@@ -13,6 +13,14 @@ use crate::telemetry::{
 };
 use crate::upstream::Outcome;
 
+/// Attempts after which nothing is wrong at the place they went to, though something may be in the request.
+const WELL: [&str; 4] = [
+    "ok",
+    "answered",
+    "provider_invalid_request",
+    "provider_too_large",
+];
+
 /// Gives the session back to Pingora and writes the record.
 pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
     relay::unwrap(session, &ctx.custody);
@@ -52,6 +60,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
         },
     };
     ctx.snapshot.metrics.finish(&record);
+    note_failed(&record, ctx);
     if error.is_some() && ctx.answered.told {
         relay::keep(session, &ctx.custody);
     }
@@ -77,6 +86,22 @@ pub(super) fn audit(ctx: &mut RequestCtx) {
         model: admitted.model.as_deref(),
     };
     record.write();
+}
+
+/// Somebody was not served because of the place where the last attempt went.
+fn note_failed(record: &AccessRecord<'_>, ctx: &RequestCtx) {
+    let recent = ctx.snapshot.metrics.recent();
+    if let (Some("error"), Some(at)) = (record.person.memory, record.upstream.upstream) {
+        recent.went_wrong(at, "memory_error", record.id, record.time);
+    }
+    let left = ctx.answered.client_left;
+    let served = ctx
+        .answered
+        .outcome
+        .is_some_and(|outcome| WELL.contains(&outcome));
+    if let (false, Some(at)) = (left || served, record.upstream.upstream) {
+        recent.failed(at, who(ctx), record.time);
+    }
 }
 
 fn note_departure(ctx: &RequestCtx) {
@@ -111,6 +136,28 @@ pub(super) fn note_attempt(ctx: &RequestCtx) {
     if let Some(metrics) = ctx.upstream_metrics() {
         metrics.attempted(outcome);
     }
+    note_trouble(ctx);
+}
+
+/// Tells where it went how it went there.
+fn note_trouble(ctx: &RequestCtx) {
+    let Some(at) = upstream_name(ctx) else { return };
+    let (now, recent) = (ctx.snapshot.clock.wall(), ctx.snapshot.metrics.recent());
+    match (ctx.answered.outcome, ctx.answered.failure) {
+        // It says which of the reasons it was.
+        (Some("unusable") | None, Some(failure)) => {
+            recent.went_wrong(at, failure.as_str(), ctx.request_id.as_str(), now);
+        }
+        (Some(outcome), _) if WELL.contains(&outcome) => recent.went_well(at),
+        (Some(outcome), _) => recent.went_wrong(at, outcome, ctx.request_id.as_str(), now),
+        (None, None) => {}
+    }
+}
+
+/// Who asks: the person whose memory is meant, else whose key it is.
+pub(super) fn who(ctx: &RequestCtx) -> &str {
+    let person = person(ctx);
+    person.user.or(person.caller).unwrap_or("anonymous")
 }
 
 fn asked<'a>(session: &'a Session, ctx: &'a RequestCtx) -> Asked<'a> {

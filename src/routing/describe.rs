@@ -24,7 +24,7 @@ pub struct Description {
 }
 
 /// One way a request may go, with its share of the requests.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Way {
     pub share: f64,
     /// What is called; `None` is LiteLLM.

@@ -15,6 +15,8 @@ use crate::gateway::{Gateway, Snapshot};
 
 /// Changes within this time are one save.
 const SAVE_PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks at how the lanes stand.
+const SAMPLE_PAUSE: Duration = Duration::from_secs(5);
 
 /// The background work of the gateway's configuration, until shutdown.
 pub(super) struct Upkeep {
@@ -39,11 +41,21 @@ impl BackgroundService for Upkeep {
                     keep_cookies(&snapshot),
                     keys::watch(&snapshot),
                     certificates,
+                    watch_lanes(&self.gateway),
                     reach
                 )
             } => {}
             _ = shutdown.wait_for(|stop| *stop) => {}
         }
+    }
+}
+
+/// Keeps the last hour's record.
+async fn watch_lanes(gateway: &Gateway) {
+    loop {
+        let snapshot = gateway.snapshot();
+        snapshot.sample();
+        snapshot.clock.sleep(SAMPLE_PAUSE).await;
     }
 }
 

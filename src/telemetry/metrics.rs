@@ -6,9 +6,11 @@ use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Res
 
 use super::certificates::Certificates;
 use super::connections::ConnectionMetrics;
+use super::counted::Counted;
 use super::edge_errors::EdgeErrors;
 use super::lanes::{LaneMetrics, Lanes};
 use super::panics;
+use super::recent::Recent;
 use super::record::AccessRecord;
 use super::requests::Requests;
 use super::spending::Spending;
@@ -24,6 +26,7 @@ pub struct Metrics {
     events: Events,
     connections: ConnectionMetrics,
     bodies_in_flight_bytes: IntGauge,
+    recent: Recent,
 }
 
 /// Things that happen now and then.
@@ -56,6 +59,7 @@ impl Metrics {
             events: Events::new(&registry)?,
             connections: ConnectionMetrics::new(&registry)?,
             bodies_in_flight_bytes,
+            recent: Recent::default(),
             registry,
         })
     }
@@ -64,6 +68,7 @@ impl Metrics {
     pub fn finish(&self, record: &AccessRecord<'_>) {
         self.requests.count(record);
         self.spending.count(record);
+        self.recent.note(record);
         record.write();
     }
 
@@ -151,6 +156,16 @@ impl Metrics {
     pub fn hold_bodies(&self, bytes: u64) {
         self.bodies_in_flight_bytes
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// The last hour, the last failures, and what goes wrong.
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// Everything as it is now.
+    pub fn counted(&self) -> Counted {
+        Counted::new(self.registry.gather())
     }
 
     /// Everything in Prometheus' text format.

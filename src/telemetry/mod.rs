@@ -3,10 +3,12 @@
 mod audit;
 mod certificates;
 mod connections;
+mod counted;
 mod edge_errors;
 mod lanes;
 mod metrics;
 mod panics;
+mod recent;
 mod record;
 mod request_id;
 mod requests;
@@ -15,9 +17,11 @@ mod upstreams;
 
 pub use audit::AuditRecord;
 pub use connections::ConnectionMetrics;
+pub use counted::{Counted, Series};
 pub use lanes::{LaneGauges, LaneMetrics};
 pub use metrics::Metrics;
 pub use panics::tell_panics;
+pub use recent::{Failed, Ill, LaneSample, Place, Point, Recent, Spread, Step, Timeline};
 pub use record::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Tokens, Upstreamed};
 pub use request_id::RequestId;
 pub use upstreams::{InFlight, UpstreamMetrics};

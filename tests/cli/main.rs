@@ -10,6 +10,7 @@ mod program;
 mod check;
 mod demo;
 mod key;
+mod operate;
 mod panics;
 mod run;
 mod signals;

@@ -93,6 +93,7 @@ fn note_failed(record: &AccessRecord<'_>, ctx: &RequestCtx) {
     let recent = ctx.snapshot.metrics.recent();
     if let (Some("error"), Some(at)) = (record.person.memory, record.upstream.upstream) {
         recent.went_wrong(at, "memory_error", record.id, record.time);
+        recent.led_round(at, who(ctx), record.time);
     }
     let left = ctx.answered.client_left;
     let served = ctx

@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use super::words::{Words, clock, number, span, words};
+use super::amounts::{clock, number, span};
+use super::words::{Words, words};
 use super::{LITELLM, LaneScene, Level, Scene, WayRound};
 use crate::gateway::EdgeErrorNote;
 use crate::telemetry::{Ill, Place};
@@ -48,7 +49,7 @@ impl Finding {
         let place = scene.trouble(&lane.name);
         let told = place.and_then(|place| worst(place, scene, lane.is_closed()));
         match (place, told) {
-            (Some(place), Some((ill, words))) => {
+            (Some(place), Some((ill, words))) if words.stubborn || lane.is_felt(place) => {
                 Some(Self::of_ill(place, ill, words, Some(lane), scene))
             }
             _ => Self::of_pause(lane),
@@ -76,13 +77,13 @@ impl Finding {
             names.filled(words.does),
             evidence(ill, edge),
         )];
-        said.push(people(place, lane));
+        said.push(people(place, ill, lane));
         said.extend(lane.and_then(LaneScene::doing));
         said.push(format!("{}.", names.filled(words.act)));
         Self {
             cause: ill.what,
             at: place.at.clone(),
-            level: if place.failed > 0 || lane.is_none() {
+            level: if place.failed > 0 {
                 Level::Failing
             } else {
                 Level::Strained
@@ -172,12 +173,13 @@ fn evidence(ill: &Ill, edge: Option<&EdgeErrorNote>) -> String {
     }
 }
 
-fn people(place: &Place, lane: Option<&LaneScene>) -> String {
+fn people(place: &Place, ill: &Ill, lane: Option<&LaneScene>) -> String {
     let is = |count: usize| if count == 1 { "is" } else { "are" };
     let mut said = Vec::new();
     if place.led_round > 0 {
         let people = number(place.led_round as u64, "person");
         let past = match lane.map(|lane| &lane.way_round) {
+            _ if ill.what == "memory_error" => "by it".to_owned(),
             Some(WayRound::Provider(host)) => format!("past it by {host}"),
             Some(WayRound::LiteLlm) => "past it by LiteLLM".to_owned(),
             _ => "past it".to_owned(),
@@ -210,6 +212,11 @@ fn people(place: &Place, lane: Option<&LaneScene>) -> String {
 impl LaneScene {
     fn is_closed(&self) -> bool {
         matches!(self.gate, GateView::Paused { .. })
+    }
+
+    /// Somebody notices. A refusal that another attempt made good is daily bread.
+    fn is_felt(&self, place: &Place) -> bool {
+        self.is_closed() || self.queued > 0 || place.failed + place.led_round > 0
     }
 
     /// What the gateway does about it.

@@ -2,6 +2,7 @@
 //!
 //! A pure function of what there is to see: the status page and `memgate why` show what it says.
 
+mod amounts;
 mod finding;
 mod words;
 
@@ -156,7 +157,7 @@ fn paragraph(findings: &[Finding], scene: &Scene) -> String {
 }
 
 fn all_well(lately: &Point) -> String {
-    let requests = words::number(lately.requests(), "request");
+    let requests = amounts::number(lately.requests(), "request");
     match (lately.requests(), lately.failed) {
         (0, _) => "All is well. Nobody asked for anything in the last five minutes.".to_owned(),
         (_, 0) => format!("All is well. {requests} in the last five minutes, and none failed."),
@@ -196,7 +197,7 @@ fn of_the_gateway(scene: &Scene) -> Vec<Finding> {
 fn certificates(scene: &Scene) -> impl Iterator<Item = Finding> {
     scene.gateway.certificates.iter().map(|(file, end)| {
         let (level, ends) = match end.duration_since(scene.now) {
-            Ok(left) => (Level::Strained, format!("ends in {}", words::span(left))),
+            Ok(left) => (Level::Strained, format!("ends in {}", amounts::span(left))),
             Err(_) => (Level::Failing, "has ended".to_owned()),
         };
         let sentence = format!(

@@ -1,3 +1,5 @@
+//! Is the cause that is told the one that there is?
+
 use super::*;
 use crate::telemetry::Recent;
 use crate::upstream::lane::Cause;
@@ -241,13 +243,13 @@ fn every_word_for_a_failure_has_words_for_people() {
 #[test]
 fn times_and_numbers_are_as_people_say_them() {
     let now = at(0);
-    assert_eq!(words::clock(now, now), "12:00 UTC");
+    assert_eq!(amounts::clock(now, now), "12:00 UTC");
     assert_eq!(
-        words::clock(now - Duration::from_secs(86_400), now),
+        amounts::clock(now - Duration::from_secs(86_400), now),
         "2025-11-17 12:00 UTC"
     );
-    assert_eq!(words::span(Duration::from_millis(1_200)), "2 s");
-    assert_eq!(words::span(Duration::from_secs(600)), "10 min");
-    assert_eq!(words::number(1, "person"), "1 person");
-    assert_eq!(words::number(1_234_567, "time"), "1,234,567 times");
+    assert_eq!(amounts::span(Duration::from_millis(1_200)), "2 s");
+    assert_eq!(amounts::span(Duration::from_secs(600)), "10 min");
+    assert_eq!(amounts::number(1, "person"), "1 person");
+    assert_eq!(amounts::number(1_234_567, "time"), "1,234,567 times");
 }

@@ -1,9 +1,5 @@
 //! How is each kind of trouble said in plain words?
 
-use std::time::{Duration, SystemTime};
-
-use crate::clock::stamp;
-
 /// What is said of one kind. `{zone}`, `{provider}` and `{host}` stand for names.
 pub(super) struct Words {
     /// What the place does; the sentence begins with its name.
@@ -165,14 +161,6 @@ static WORDS: &[(&str, Words)] = &[
         ),
     ),
     (
-        "provider_spend_limit",
-        stubborn(
-            8,
-            "refuses because the account has no credit left or reached its spending limit",
-            "Raise the limit or add credit in the console of {provider}",
-        ),
-    ),
-    (
         "provider_not_found",
         stubborn(
             4,
@@ -197,23 +185,7 @@ static WORDS: &[(&str, Words)] = &[
         ),
     ),
     (
-        "provider_timeout",
-        passing(
-            5,
-            "answers with errors of its own",
-            "Nothing to do here; see the status page of {provider} if it lasts",
-        ),
-    ),
-    (
         "provider_api",
-        passing(
-            5,
-            "answers with errors of its own",
-            "Nothing to do here; see the status page of {provider} if it lasts",
-        ),
-    ),
-    (
-        "unproved_error",
         passing(
             5,
             "answers with errors of its own",
@@ -237,23 +209,7 @@ static WORDS: &[(&str, Words)] = &[
         ),
     ),
     (
-        "connect",
-        passing(
-            9,
-            "takes no connection",
-            "Check the network and firewall between this machine and {host}",
-        ),
-    ),
-    (
         "connect_failed",
-        passing(
-            9,
-            "takes no connection",
-            "Check the network and firewall between this machine and {host}",
-        ),
-    ),
-    (
-        "connect_timeout",
         passing(
             9,
             "takes no connection",
@@ -285,38 +241,6 @@ static WORDS: &[(&str, Words)] = &[
         ),
     ),
     (
-        "answer_lost",
-        passing(
-            5,
-            "breaks off in the middle of answers",
-            "Nothing to do here; tell the owner of {host} if it lasts",
-        ),
-    ),
-    (
-        "truncated",
-        passing(
-            5,
-            "breaks off in the middle of answers",
-            "Nothing to do here; tell the owner of {host} if it lasts",
-        ),
-    ),
-    (
-        "error_event",
-        passing(
-            5,
-            "breaks off in the middle of answers",
-            "Nothing to do here; tell the owner of {host} if it lasts",
-        ),
-    ),
-    (
-        "broken",
-        passing(
-            5,
-            "breaks off in the middle of answers",
-            "Nothing to do here; tell the owner of {host} if it lasts",
-        ),
-    ),
-    (
         "first_byte_timeout",
         passing(
             6,
@@ -333,23 +257,7 @@ static WORDS: &[(&str, Words)] = &[
         ),
     ),
     (
-        "unreadable_answer",
-        passing(
-            5,
-            "answers what cannot be read",
-            "Look at what stands between this machine and {host}",
-        ),
-    ),
-    (
         "lane_full",
-        passing(
-            3,
-            "has less room than is asked for",
-            "Nothing to do if it is short; else ask the owner of {host} for more room, or spread the work over the day",
-        ),
-    ),
-    (
-        "queue_full",
         passing(
             3,
             "has less room than is asked for",
@@ -365,45 +273,3 @@ static WORDS: &[(&str, Words)] = &[
         ),
     ),
 ];
-
-/// `14:02 UTC`, with the day where it is another one.
-pub(super) fn clock(time: SystemTime, now: SystemTime) -> String {
-    let (then, today) = (stamp(time), stamp(now));
-    let part = |text: &str, from: usize, to: usize| text.get(from..to).map(str::to_owned);
-    let (day, hour) = (part(&then, 0, 10), part(&then, 11, 16));
-    let hour = hour.unwrap_or_default();
-    if day == part(&today, 0, 10) {
-        format!("{hour} UTC")
-    } else {
-        format!("{} {hour} UTC", day.unwrap_or_default())
-    }
-}
-
-/// In the unit that people would use.
-pub(super) fn span(time: Duration) -> String {
-    // Never sooner than it will be.
-    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7_199 => format!("{} min", seconds.div_ceil(60)),
-        7_200..=172_799 => format!("{} h", seconds.div_ceil(3_600)),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}
-
-/// `1 request`, `1,234 requests`, `41 people`.
-pub(super) fn number(count: u64, noun: &str) -> String {
-    let digits = count.to_string();
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    match (count, noun) {
-        (1, _) => format!("{grouped} {noun}"),
-        (_, "person") => format!("{grouped} people"),
-        _ => format!("{grouped} {noun}s"),
-    }
-}

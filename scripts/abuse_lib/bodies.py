@@ -96,7 +96,7 @@ def zstd(blocks: int) -> bytes:
     return b"\x28\xb5\x2f\xfd\x00\x58" + (block.to_bytes(3, "little") + b" ") * (blocks - 1) + last
 
 
-@row("bodies", "brotli and zstd: 89 bytes that are 100 MiB, 4 KB that are 128 MiB, 320 KB that are 10 GiB", "413 each", bounds=Bounds(rss_mib=40))
+@row("bodies", "brotli and zstd: 89 bytes that are 100 MiB, 4 KB that are 128 MiB, 320 KB that are 10 GiB", "413 each", bounds=Bounds(rss_mib=72))
 def other_bombs(bout: Bout) -> str:
     got = [one_of(post(bout, body, f"content-encoding: {coding}"), 413) for coding, body in (("br", BROTLI), ("zstd", zstd(1024)), ("zstd", zstd(80_000)))]
     nothing_reached(bout)

@@ -191,6 +191,13 @@ fn every_documented_key_is_in_the_reference_file() {
         "work_stealing",
         "pid_file",
         "upgrade_sock",
+        "log",
+        "access",
+        "sample",
+        "slow",
+        "first_byte",
+        "whole",
+        "user_key",
         "upstream_keepalive_pool_size",
     ] {
         assert!(text.contains(&format!("{key}:")), "{key}");

@@ -85,9 +85,7 @@ impl Snapshot {
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(clock.wall())?);
-        let reporting = metrics.reporting();
-        let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
-        let traces = Tracer::start(&config.traces, reporting)?;
+        let (access_log, traces) = reporters(&config, &metrics)?;
         let routes = RouteTable::new(&config.models);
         let called = lanes::called(&config, &routes);
         let replicas = config.litellm.urls.iter().map(|url| &url.origin);
@@ -132,8 +130,8 @@ impl Snapshot {
             bodies: Budget::new(config.limits.bodies_in_flight),
             retry: RetryPolicy::new(config.retry),
             sticky: Sticky::new(config.direct.bypass_sticky),
-            access_log: Arc::new(access_log.map_err(BuildError::AccessLog)?),
-            traces: Arc::new(traces),
+            access_log,
+            traces,
             pseudonyms: Pseudonyms::new(config.log.user_key.as_ref()),
             resolver,
             config,
@@ -229,6 +227,18 @@ impl Snapshot {
     pub fn bypasses(&self) -> Vec<Arc<DirectUpstream>> {
         self.lanes.bypasses()
     }
+}
+
+/// Those who tell others of finished requests.
+fn reporters(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<(Arc<AccessLog>, Arc<Tracer>), BuildError> {
+    let reporting = metrics.reporting();
+    let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
+    let access_log = access_log.map_err(BuildError::AccessLog)?;
+    let traces = Tracer::start(&config.traces, reporting)?;
+    Ok((Arc::new(access_log), Arc::new(traces)))
 }
 
 fn defaults(model: &DirectModel) -> Result<Defaults, BuildError> {

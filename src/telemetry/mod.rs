@@ -11,6 +11,8 @@ mod exporter;
 mod lanes;
 mod line_file;
 mod metrics;
+#[cfg(test)]
+mod metrics_tests;
 mod panics;
 mod process;
 mod pseudonyms;

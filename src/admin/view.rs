@@ -122,8 +122,8 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
         Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
-        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
-        Retry, Server, Translation,
+        Identity, Limits, LiteLlm, Log, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
+        Retry, Server, Traces, Translation,
     };
 
     use super::*;
@@ -223,6 +223,8 @@ mod tests {
             prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),
+            log: Log::default(),
+            traces: Traces::default(),
             server: Server {
                 threads: 1,
                 work_stealing: false,

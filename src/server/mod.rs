@@ -6,6 +6,7 @@ mod connection;
 mod entrance;
 mod keys;
 mod lifecycle;
+mod logs;
 mod pid_file;
 mod reach;
 mod services;
@@ -192,7 +193,7 @@ impl Bound {
         upkeep.threads = Some(1);
         server.add_service(upkeep);
         let shutdown_signal = Box::new(Lifecycle {
-            traffic: Arc::clone(&self.gateway.traffic),
+            gateway: Arc::clone(&self.gateway),
             listeners: close,
             asked,
             signals,
@@ -201,6 +202,7 @@ impl Bound {
         server.run(RunArgs { shutdown_signal });
         drop(pid_file);
         background::save_cookies(&snapshot);
+        logs::finish(&self.gateway);
         Ok(())
     }
 }

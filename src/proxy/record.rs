@@ -25,7 +25,7 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     let judged = ctx.answered.finding.lock().outcome.take();
     ctx.answered.outcome = judged.or(ctx.answered.outcome);
     note_attempt(ctx);
-    let usage = metering::usage(ctx);
+    let usage = metering::usage(session, ctx);
     allowance::settle(session, ctx, usage.as_ref());
     let sent = ctx
         .attempt

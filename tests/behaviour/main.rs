@@ -44,6 +44,7 @@ mod failures;
 mod floods;
 mod heads;
 mod http2;
+mod key_charges;
 mod key_limits;
 mod keyless;
 mod keys;

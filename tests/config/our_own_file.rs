@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use memgate::clock::parse_stamp;
 use memgate::config::{
-    Bypass, Config, Effort, Env, KeyLimits, KeysFile, Secret, Sources, ThinkingKind, Traits,
+    Bypass, Config, Effort, Env, KeyLimits, KeysFile, Price, Secret, Sources, ThinkingKind, Traits,
 };
 
 use super::{Files, VARIABLES, conf, load, model};
@@ -312,6 +312,22 @@ fn every_section_is_read() {
         (config.server.threads, config.server.work_stealing),
         (7, true)
     );
+}
+
+#[test]
+fn what_a_cache_takes_has_anthropics_share_of_the_input_where_nothing_is_said() {
+    let price = |said: &str| {
+        let own = format!("prices: {{version: today, models: {{m: {{{said}}}}}}}\n");
+        let config = Files::new(&[("memgate.yaml", &own)]).load().config;
+        config.prices.of(["m"].into_iter()).unwrap()
+    };
+
+    let unsaid = price("input: 4, output: 20");
+    let said = price("input: 4, output: 20, cache_read: 0.4, cache_write: 0, cache_write_1h: 4");
+
+    let cache = |price: Price| (price.cache_read, price.cache_write, price.cache_write_1h);
+    assert_eq!(cache(unsaid), (4.0, 5.0, 8.0));
+    assert_eq!(cache(said), (0.4, 0.0, 4.0));
 }
 
 #[test]

@@ -123,7 +123,7 @@ mod tests {
     use crate::config::{
         Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
         Identity, Limits, LiteLlm, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
-        Retry, Server, Translation,
+        Retry, Server, Translation, UsageLog,
     };
 
     use super::*;
@@ -223,6 +223,7 @@ mod tests {
             prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),
+            usage_log: UsageLog::default(),
             server: Server {
                 threads: 1,
                 work_stealing: false,

@@ -18,6 +18,7 @@ mod source;
 mod tls;
 mod translation;
 mod units;
+mod usage_log;
 mod word;
 mod yaml;
 
@@ -33,6 +34,7 @@ pub use secret::Secret;
 pub use settings::*;
 pub use tls::TlsFault;
 pub use translation::{Effort, ThinkingKind, Traits, Translation, begins};
+pub use usage_log::UsageLog;
 
 /// The tree that PyYAML's `safe_load` would make of this text, in JSON; what JSON cannot say becomes an
 /// object with one `!` key. The fidelity test compares it with PyYAML's own.

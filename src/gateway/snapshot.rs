@@ -16,7 +16,7 @@ use crate::cookies::CookieJars;
 use crate::identity::IdentityRules;
 use crate::limits::Accounts;
 use crate::routing::{DirectModel, RouteTable};
-use crate::telemetry::{Metrics, UpstreamMetrics};
+use crate::telemetry::{Ledger, Metrics, UpstreamMetrics};
 use crate::translate::{Defaults, Unusable};
 use crate::upstream::backends::Backends;
 use crate::upstream::lane::Cause;
@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
+    /// What each request took, where that is written down.
+    pub ledger: Option<Arc<Ledger>>,
     pub resolver: Arc<Resolver>,
     pub jars: Arc<CookieJars>,
     pub routes: RouteTable,
@@ -63,6 +65,8 @@ pub struct LiteLlm {
 pub enum BuildError {
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error("usage_log.file: {0}")]
+    UsageLog(std::io::Error),
     #[error(transparent)]
     LiteLlm(#[from] ClientError),
     #[error("api_base host {0:?} is not a host name")]
@@ -75,6 +79,8 @@ impl Snapshot {
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(clock.wall())?);
+        let ledger = Ledger::open(&config.usage_log, metrics.usage_lines_lost());
+        let ledger = ledger.map_err(BuildError::UsageLog)?.map(Arc::new);
         let routes = RouteTable::new(&config.models);
         let called = lanes::called(&config, &routes);
         let replicas = config.litellm.urls.iter().map(|url| &url.origin);
@@ -123,6 +129,7 @@ impl Snapshot {
             config,
             clock,
             metrics,
+            ledger,
             jars,
             routes,
             litellm,

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_proxy::Session;
 
 use super::context::RequestCtx;
-use super::metering;
+use super::metering::{self, Taken};
 use super::upstream_head::remove_prefixed;
 use crate::auth::Caller;
 use crate::clock::stamp;
@@ -18,7 +18,6 @@ use crate::limits::{Admission, Holder, Standing, Window};
 use crate::routing::Route;
 use crate::translate::spoken_duration;
 use crate::wire::Dialect;
-use crate::wire::usage::Usage;
 
 /// Of the limit, of what remains, and of when all of it is there again.
 type Names = [HeaderName; 3];
@@ -80,14 +79,14 @@ pub(super) fn ask(
     })
 }
 
-/// Charges what the answer took, at its end.
-pub(super) fn settle(session: &Session, ctx: &RequestCtx, said: Option<&Usage>) {
+/// Charges what the answer took, at its end, and says it.
+pub(super) fn settle(session: &Session, ctx: &RequestCtx) -> Option<Taken> {
     let admission = ctx.admitted.as_ref().and_then(|it| it.admission.as_ref());
-    let Some(admission) = admission else { return };
-    let estimated = || metering::estimate(session, ctx);
-    if let Some(usage) = said.copied().or_else(estimated) {
-        admission.charge(&usage);
+    let taken = metering::taken(session, ctx, admission.is_some())?;
+    if let Some(admission) = admission {
+        admission.charge(&taken.usage);
     }
+    Some(taken)
 }
 
 /// Says what is left to the key, in the place of what a provider said of ours. Whoever is refused is told in both

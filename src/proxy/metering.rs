@@ -16,6 +16,29 @@ const BYTES_A_TOKEN: u64 = 4;
 /// Of a request that is longer the rest is files, whose bytes tell nothing of their tokens.
 const MOST_ESTIMATED: u64 = 200_000;
 
+/// What a request took.
+#[derive(Clone, Copy)]
+pub(super) struct Taken {
+    pub usage: Usage,
+    /// Nobody said it.
+    pub estimated: bool,
+}
+
+/// What a request took: as its answer said, or else, where somebody pays for it, by a rule of thumb.
+pub(super) fn taken(session: &Session, ctx: &RequestCtx, is_paid: bool) -> Option<Taken> {
+    if let Some(usage) = usage(session, ctx) {
+        return Some(Taken {
+            usage,
+            estimated: false,
+        });
+    }
+    let usage = estimate(session, ctx).filter(|_| is_paid)?;
+    Some(Taken {
+        usage,
+        estimated: true,
+    })
+}
+
 /// Looks for the usage in a whole answer; a stream's [`Tail`] finds its own.
 pub(super) fn scan(
     session: &Session,
@@ -37,7 +60,7 @@ pub(super) fn scan(
 }
 
 /// What the answer said that it took.
-pub(super) fn usage(session: &Session, ctx: &RequestCtx) -> Option<Usage> {
+fn usage(session: &Session, ctx: &RequestCtx) -> Option<Usage> {
     let admitted = ctx.admitted.as_ref()?;
     if !asks(session) || is_litellms_errand(&admitted.way) {
         // Counted when it was made, or where LiteLLM itself was asked.
@@ -53,7 +76,7 @@ pub(super) fn usage(session: &Session, ctx: &RequestCtx) -> Option<Usage> {
 
 /// What an answer took that did not say so: a stream a token for each of its events, and one whose client left before
 /// its end what had passed of it. What was asked goes by a rule of thumb.
-pub(super) fn estimate(session: &Session, ctx: &RequestCtx) -> Option<Usage> {
+fn estimate(session: &Session, ctx: &RequestCtx) -> Option<Usage> {
     let streamed = ctx.answered.stream.as_ref().map(Tail::pieces);
     let said_nothing = streamed.is_none_or(|pieces| pieces == 0);
     if said_nothing && !was_left(session, ctx) {
@@ -120,7 +143,8 @@ pub(super) fn tokens(usage: &Usage) -> Tokens {
     }
 }
 
-fn is_litellms_errand(way: &Way) -> bool {
+/// LiteLLM asks by itself, through the egress port.
+pub(super) fn is_litellms_errand(way: &Way) -> bool {
     match way {
         Way::Direct(way) => way.errand.is_litellms(),
         Way::LiteLlm { .. } => false,

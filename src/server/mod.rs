@@ -223,6 +223,7 @@ impl Bound {
         server.run(RunArgs { shutdown_signal });
         drop(pid_file);
         background::save_cookies(&snapshot);
+        background::finish_ledger(&snapshot);
         Ok(())
     }
 }

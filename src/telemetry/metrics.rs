@@ -24,6 +24,7 @@ pub struct Metrics {
     events: Events,
     connections: ConnectionMetrics,
     bodies_in_flight_bytes: IntGauge,
+    usage_lines_lost: IntCounter,
 }
 
 /// Things that happen now and then.
@@ -56,6 +57,11 @@ impl Metrics {
             events: Events::new(&registry)?,
             connections: ConnectionMetrics::new(&registry)?,
             bodies_in_flight_bytes,
+            usage_lines_lost: counter(
+                &registry,
+                "usage_log_lines_lost_total",
+                "Lines of the usage log for which there was no room, or that the disk refused.",
+            )?,
             registry,
         })
     }
@@ -75,6 +81,11 @@ impl Metrics {
     /// Handles for one lane, to be kept by whoever guards it.
     pub fn lane(&self, lane: &str) -> LaneMetrics {
         self.lanes.handles(lane)
+    }
+
+    /// The handle for whoever writes the usage log, and may lose lines.
+    pub fn usage_lines_lost(&self) -> IntCounter {
+        self.usage_lines_lost.clone()
     }
 
     /// Handles for whoever lets clients in.
@@ -324,6 +335,7 @@ mod tests {
             "memgate_bodies_in_flight_bytes 4096",
             "memgate_limited_total{limit=\"usd_per_day\"} 1",
             "memgate_connections 2",
+            "memgate_usage_log_lines_lost_total 0",
             "memgate_connections_closed_total{reason=\"silent\"} 1",
             "memgate_process_start_time_seconds 0",
             "memgate_certificate_not_after_seconds{file=\"cert.pem\"} 0",

@@ -81,3 +81,4 @@ mod strangers;
 mod stream_ends;
 mod streams;
 mod upstream_errors;
+mod usage_log;

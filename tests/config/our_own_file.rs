@@ -35,6 +35,7 @@ fn the_reference_file_loads_and_says_the_defaults() {
     );
     assert_eq!(written.translation, default.translation);
     assert_eq!(written.prices, default.prices);
+    assert_eq!(written.usage_log, default.usage_log);
     assert_eq!(written.cookies.share, default.cookies.share);
     assert_eq!(written.cookies.egress, default.cookies.egress);
     assert_eq!(written.direct.domains, default.direct.domains);
@@ -192,6 +193,10 @@ fn every_documented_key_is_in_the_reference_file() {
         "pid_file",
         "upgrade_sock",
         "upstream_keepalive_pool_size",
+        "usage_log",
+        "file",
+        "max_size",
+        "keep",
     ] {
         assert!(text.contains(&format!("{key}:")), "{key}");
     }

@@ -8,6 +8,7 @@ mod policies;
 mod prices;
 mod translation;
 mod upstreams;
+mod usage_log;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -22,12 +23,12 @@ use super::settings::{Auth, Cookies, Direct, Limits, Retry, Server};
 use super::source::{self, FILE_PREFIX};
 use super::translation::Translation;
 use super::yaml::{Node, Value};
-use super::{Secret, Sources};
+use super::{Secret, Sources, UsageLog};
 
 use listen::Ports;
 pub(super) use upstreams::OwnLiteLlm;
 
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     "listen",
     "admin",
     "admin_key",
@@ -41,6 +42,7 @@ const SECTIONS: [&str; 15] = [
     "trusted_proxies",
     "server",
     "translation",
+    "usage_log",
     "egress",
     "memory",
 ];
@@ -60,6 +62,7 @@ pub(super) struct Own {
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
     pub translation: Translation,
+    pub usage_log: UsageLog,
 }
 
 /// Reads the file's tree, over which the flags of the command line win.
@@ -86,6 +89,7 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
         trusted_proxies,
         server: policies::server(section("server"), base, notes),
         translation: translation::read(section("translation"), notes),
+        usage_log: usage_log::read(section("usage_log"), base, notes),
     }
 }
 

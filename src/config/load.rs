@@ -150,6 +150,8 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         server: own.server,
         translation: own.translation,
         usage_log: own.usage_log,
+        log: own.log,
+        traces: own.traces,
         models: file.models,
         identity: file.identity,
     };

@@ -34,7 +34,7 @@ pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
     session.set_total_drain_timeout(Some(DRAIN));
     session.set_ignore_info_resp(true);
     let head = session.req_header();
-    ctx.hello(head.headers.get(names::REQUEST_ID), dialect(head));
+    ctx.hello(&head.headers, dialect(head));
 }
 
 /// The path's; the model list speaks both, and its callers say which.

@@ -51,6 +51,7 @@ pub(super) async fn next_attempt(
             Err(_) => {}
         }
     };
+    ctx.attempt.chosen_at = Some(ctx.snapshot.clock.now());
     ctx.attempt.address = peer._address.as_inet().copied();
     if let Some(feed) = ctx.feed() {
         feed.lock().rewind(Duration::ZERO, ctx.snapshot.clock.now());
@@ -124,6 +125,9 @@ async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
 /// Called when a connection is there.
 pub(super) fn connected(ctx: &mut RequestCtx, reused: bool, digest: Option<&Digest>) {
     ctx.attempt.reused = Some(reused);
+    let now = ctx.snapshot.clock.now();
+    let chosen_at = ctx.attempt.chosen_at;
+    ctx.attempt.connect = chosen_at.map(|at| now.saturating_duration_since(at));
     if let Some(metrics) = ctx.upstream_metrics() {
         metrics.connected(reused);
     }

@@ -67,13 +67,6 @@ pub(super) fn save_cookies(snapshot: &Snapshot) {
     }
 }
 
-/// What still waits for the disk is written before the process ends.
-pub(super) fn finish_ledger(snapshot: &Snapshot) {
-    if let Some(ledger) = &snapshot.ledger {
-        ledger.flush();
-    }
-}
-
 /// Saves soon after a change; changes that come together are saved together.
 async fn keep_cookies(snapshot: &Arc<Snapshot>) {
     if snapshot.config.cookies.file.is_none() {

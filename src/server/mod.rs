@@ -6,6 +6,7 @@ mod connection;
 mod entrance;
 mod keys;
 mod lifecycle;
+mod logs;
 mod pid_file;
 mod reach;
 mod sockets;
@@ -214,7 +215,7 @@ impl Bound {
         upkeep.threads = Some(1);
         server.add_service(upkeep);
         let shutdown_signal = Box::new(Lifecycle {
-            traffic: Arc::clone(&self.gateway.traffic),
+            gateway: Arc::clone(&self.gateway),
             listeners: close,
             asked,
             signals,
@@ -223,7 +224,7 @@ impl Bound {
         server.run(RunArgs { shutdown_signal });
         drop(pid_file);
         background::save_cookies(&snapshot);
-        background::finish_ledger(&snapshot);
+        logs::finish(&self.gateway);
         Ok(())
     }
 }

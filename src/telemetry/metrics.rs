@@ -9,6 +9,7 @@ use super::connections::ConnectionMetrics;
 use super::edge_errors::EdgeErrors;
 use super::lanes::{LaneMetrics, Lanes};
 use super::panics;
+use super::process::Process;
 use super::record::AccessRecord;
 use super::requests::Requests;
 use super::spending::Spending;
@@ -24,7 +25,15 @@ pub struct Metrics {
     events: Events,
     connections: ConnectionMetrics,
     bodies_in_flight_bytes: IntGauge,
-    usage_lines_lost: IntCounter,
+    process: Process,
+    reporting: ReportingMetrics,
+}
+
+/// What is told to others, and what of it is lost.
+pub struct ReportingMetrics {
+    pub lines_lost: IntCounter,
+    pub spans_sent: IntCounter,
+    pub spans_lost: IntCounter,
 }
 
 /// Things that happen now and then.
@@ -45,9 +54,6 @@ impl Metrics {
         let registry = Registry::new_custom(Some("memgate".to_owned()), None)?;
         about_the_process(&registry, started)?;
         panics::register(&registry)?;
-        let bodies_in_flight_bytes =
-            IntGauge::new("bodies_in_flight_bytes", "Bytes of request bodies held.")?;
-        registry.register(Box::new(bodies_in_flight_bytes.clone()))?;
         Ok(Self {
             requests: Requests::new(&registry)?,
             upstreams: Upstreams::new(&registry)?,
@@ -56,21 +62,26 @@ impl Metrics {
             spending: Spending::new(&registry)?,
             events: Events::new(&registry)?,
             connections: ConnectionMetrics::new(&registry)?,
-            bodies_in_flight_bytes,
-            usage_lines_lost: counter(
+            bodies_in_flight_bytes: gauge(
                 &registry,
-                "usage_log_lines_lost_total",
-                "Lines of the usage log for which there was no room, or that the disk refused.",
+                "bodies_in_flight_bytes",
+                "Bytes of request bodies held.",
             )?,
+            process: Process::new(&registry)?,
+            reporting: ReportingMetrics::new(&registry)?,
             registry,
         })
     }
 
-    /// The end of a request: counts it and writes its access line.
+    /// The end of a request.
     pub fn finish(&self, record: &AccessRecord<'_>) {
         self.requests.count(record);
         self.spending.count(record);
-        record.write();
+    }
+
+    /// Handles for whoever writes lines to files and sends spans away, and may lose some.
+    pub fn reporting(&self) -> &ReportingMetrics {
+        &self.reporting
     }
 
     /// Handles for one upstream, to be kept by whoever calls it.
@@ -81,11 +92,6 @@ impl Metrics {
     /// Handles for one lane, to be kept by whoever guards it.
     pub fn lane(&self, lane: &str) -> LaneMetrics {
         self.lanes.handles(lane)
-    }
-
-    /// The handle for whoever writes the usage log, and may lose lines.
-    pub fn usage_lines_lost(&self) -> IntCounter {
-        self.usage_lines_lost.clone()
     }
 
     /// Handles for whoever lets clients in.
@@ -166,7 +172,30 @@ impl Metrics {
 
     /// Everything in Prometheus' text format.
     pub fn render(&self) -> Result<String> {
+        self.process.look();
         TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+impl ReportingMetrics {
+    fn new(registry: &Registry) -> Result<Self> {
+        Ok(Self {
+            lines_lost: counter(
+                registry,
+                "log_lines_lost_total",
+                "Lines that did not get into their file: no room, or the disk refused them.",
+            )?,
+            spans_sent: counter(
+                registry,
+                "spans_exported_total",
+                "Spans that the collector took.",
+            )?,
+            spans_lost: counter(
+                registry,
+                "spans_lost_total",
+                "Spans that the collector did not take, or for which there was no room.",
+            )?,
+        })
     }
 }
 
@@ -206,11 +235,10 @@ impl Events {
                 "direct_model_elsewhere_total",
                 "Direct models named on a path that only LiteLLM serves.",
             )?,
-            keys_file_loads: counters(
+            keys_file_loads: outcomes(
                 registry,
                 "keys_file_loads_total",
                 "Changes of the keys file, taken over or not.",
-                &["outcome"],
             )?,
             certificates: Certificates::new(registry)?,
         })
@@ -232,6 +260,12 @@ fn about_the_process(registry: &Registry, started: SystemTime) -> Result<()> {
     registry.register(Box::new(start))
 }
 
+pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge> {
+    let gauge = IntGauge::new(name, help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
 pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter> {
     let counter = IntCounter::new(name, help)?;
     registry.register(Box::new(counter.clone()))?;
@@ -249,8 +283,18 @@ pub(super) fn counters(
     Ok(vec)
 }
 
+/// Of `ok` and `failed`, both there from the start: from nothing to one would be no increase.
+pub(super) fn outcomes(registry: &Registry, name: &str, help: &str) -> Result<IntCounterVec> {
+    let vec = counters(registry, name, help, &["outcome"])?;
+    for outcome in ["ok", "failed"] {
+        vec.with_label_values(&[outcome]);
+    }
+    Ok(vec)
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::lanes::LaneGauges;
     use super::super::record::tests::record;
     use super::*;
 
@@ -297,9 +341,17 @@ mod tests {
         assert_eq!(metrics.in_flight(), [("host → provider".to_owned(), 1)]);
     }
 
-    #[test]
-    fn everything_else_counts_under_the_name_of_the_contract() {
+    /// Everything that is counted has been counted.
+    pub fn exercised() -> Metrics {
         let metrics = metrics();
+        let mut record = record();
+        record.person.memory = Some("on");
+        metrics.finish(&record);
+        let lane = metrics.lane("lane");
+        lane.show(LaneGauges::default());
+        lane.paused("refused", 1);
+        lane.bypassed("lane_paused");
+        metrics.edge_error(Some("api.example.com"), Some(1200));
         let upstream = metrics.upstream("host", "lane");
         upstream.attempted("ok");
         upstream.connected(true);
@@ -319,6 +371,12 @@ mod tests {
         metrics.limited("usd_per_day");
         metrics.connections().open(2);
         metrics.connections().closed("silent");
+        metrics
+    }
+
+    #[test]
+    fn everything_else_counts_under_the_name_of_the_contract() {
+        let metrics = exercised();
 
         for line in [
             "memgate_upstream_attempts_total{outcome=\"ok\",upstream=\"host\"} 1",
@@ -335,7 +393,6 @@ mod tests {
             "memgate_bodies_in_flight_bytes 4096",
             "memgate_limited_total{limit=\"usd_per_day\"} 1",
             "memgate_connections 2",
-            "memgate_usage_log_lines_lost_total 0",
             "memgate_connections_closed_total{reason=\"silent\"} 1",
             "memgate_process_start_time_seconds 0",
             "memgate_certificate_not_after_seconds{file=\"cert.pem\"} 0",

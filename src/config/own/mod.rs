@@ -4,8 +4,10 @@ mod egress;
 mod lanes;
 mod limits;
 mod listen;
+mod logs;
 mod policies;
 mod prices;
+mod traces;
 mod translation;
 mod upstreams;
 mod usage_log;
@@ -17,10 +19,12 @@ use ipnet::IpNet;
 
 use super::env::{self, Env};
 use super::finding::Notes;
+use super::logs::Log;
 use super::prices::Prices;
 use super::section::{NOT_YET, Section};
 use super::settings::{Auth, Cookies, Direct, Limits, Retry, Server};
 use super::source::{self, FILE_PREFIX};
+use super::traces::Traces;
 use super::translation::Translation;
 use super::yaml::{Node, Value};
 use super::{Secret, Sources, UsageLog};
@@ -28,7 +32,7 @@ use super::{Secret, Sources, UsageLog};
 use listen::Ports;
 pub(super) use upstreams::OwnLiteLlm;
 
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 18] = [
     "listen",
     "admin",
     "admin_key",
@@ -44,6 +48,8 @@ const SECTIONS: [&str; 16] = [
     "translation",
     "usage_log",
     "egress",
+    "log",
+    "traces",
     "memory",
 ];
 const LATER: [(&str, &str); 2] = [("reload", NOT_YET), ("drain", NOT_YET)];
@@ -63,6 +69,8 @@ pub(super) struct Own {
     pub server: Server,
     pub translation: Translation,
     pub usage_log: UsageLog,
+    pub log: Log,
+    pub traces: Traces,
 }
 
 /// Reads the file's tree, over which the flags of the command line win.
@@ -90,6 +98,8 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
         server: policies::server(section("server"), base, notes),
         translation: translation::read(section("translation"), notes),
         usage_log: usage_log::read(section("usage_log"), base, notes),
+        log: logs::read(section("log"), base, notes),
+        traces: traces::read(section("traces"), notes),
     }
 }
 

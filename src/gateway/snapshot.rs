@@ -17,7 +17,7 @@ use crate::identity::IdentityRules;
 use crate::limits::Accounts;
 use crate::routing::{DirectModel, RouteTable};
 use crate::telemetry::{
-    AccessLog, AccessRecord, Metrics, Pseudonyms, Tracer, TracesError, UpstreamMetrics,
+    AccessLog, AccessRecord, Ledger, Metrics, Pseudonyms, Tracer, TracesError, UpstreamMetrics,
 };
 use crate::translate::{Defaults, Unusable};
 use crate::upstream::backends::Backends;
@@ -32,8 +32,10 @@ pub struct Snapshot {
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
     pub access_log: Arc<AccessLog>,
+    /// What each request took, where that is written down.
+    pub ledger: Option<Arc<Ledger>>,
     pub traces: Arc<Tracer>,
-    /// What users are called in all three.
+    /// What users are called in all of them.
     pub pseudonyms: Pseudonyms,
     pub resolver: Arc<Resolver>,
     pub jars: Arc<CookieJars>,
@@ -71,6 +73,8 @@ pub enum BuildError {
     Metrics(#[from] prometheus::Error),
     #[error("log.access: {0}")]
     AccessLog(std::io::Error),
+    #[error("usage_log.file: {0}")]
+    UsageLog(std::io::Error),
     #[error("traces: {0}")]
     Traces(#[from] TracesError),
     #[error(transparent)]
@@ -86,6 +90,8 @@ impl Snapshot {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(clock.wall())?);
         let (access_log, traces) = reporters(&config, &metrics)?;
+        let ledger = Ledger::open(&config.usage_log, metrics.reporting().lines_lost.clone());
+        let ledger = ledger.map_err(BuildError::UsageLog)?.map(Arc::new);
         let routes = RouteTable::new(&config.models);
         let called = lanes::called(&config, &routes);
         let replicas = config.litellm.urls.iter().map(|url| &url.origin);
@@ -105,24 +111,8 @@ impl Snapshot {
         let lanes = Lanes::build(parts, &routes)?;
         let defaults = routes.direct().iter().map(|model| defaults(model));
         let defaults = defaults.collect::<Result<_, _>>()?;
-        let replicas = config.litellm.urls.iter().filter_map(|url| {
-            Some((
-                url.clone(),
-                resolver.host(&url.origin.host, url.origin.port)?,
-            ))
-        });
-        let names = Arc::clone(&resolver);
-        let api: Arc<dyn LiteLlmApi> = Arc::new(LiteLlmClient::new(
-            &config.litellm.urls,
-            config.direct.ca_file.as_deref(),
-            Arc::new(move |name: &str| names.addresses(name)),
-        )?);
-        let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&api));
-        let litellm = LiteLlm {
-            backends: Arc::new(Backends::new(replicas.collect())),
-            api: Arc::clone(&api),
-            metrics: metrics.upstream("litellm", "litellm"),
-        };
+        let litellm = LiteLlm::new(&config, &resolver, &metrics)?;
+        let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&litellm.api));
         Ok(Self {
             identity: IdentityRules::new(&config.identity),
             keys: KeyRing::new(&config.auth, &config.litellm, asked, Arc::clone(&clock)),
@@ -137,6 +127,7 @@ impl Snapshot {
             config,
             clock,
             metrics,
+            ledger,
             jars,
             routes,
             litellm,
@@ -239,6 +230,27 @@ fn reporters(
     let access_log = access_log.map_err(BuildError::AccessLog)?;
     let traces = Tracer::start(&config.traces, reporting)?;
     Ok((Arc::new(access_log), Arc::new(traces)))
+}
+
+impl LiteLlm {
+    fn new(
+        config: &Config,
+        resolver: &Arc<Resolver>,
+        metrics: &Metrics,
+    ) -> Result<Self, ClientError> {
+        let urls = &config.litellm.urls;
+        let replicas = urls.iter().filter_map(|url| {
+            let host = resolver.host(&url.origin.host, url.origin.port)?;
+            Some((url.clone(), host))
+        });
+        let (names, ca_file) = (Arc::clone(resolver), config.direct.ca_file.as_deref());
+        let addresses = Arc::new(move |name: &str| names.addresses(name));
+        Ok(Self {
+            backends: Arc::new(Backends::new(replicas.collect())),
+            api: Arc::new(LiteLlmClient::new(urls, ca_file, addresses)?),
+            metrics: metrics.upstream("litellm", "litellm"),
+        })
+    }
 }
 
 fn defaults(model: &DirectModel) -> Result<Defaults, BuildError> {

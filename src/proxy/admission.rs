@@ -140,7 +140,7 @@ async fn route(
         (None, None) => None,
         _ => Some(authenticate(session, ctx, Some(&route)).await?),
     };
-    let admission = allowance::ask(ctx, caller.as_ref(), Some(&route))?;
+    let admission = allowance::ask(session, ctx, caller.as_ref(), Some(&route))?;
     let way = direct::way(session, ctx, target, &route)?;
     let headers = &session.req_header().headers;
     let memory = direct::memory(headers, ctx, &route, caller.as_ref())?;

@@ -161,6 +161,8 @@ pub(super) struct Attempt {
     pub reused: Option<bool>,
     pub http2: bool,
     pub cookies_sent: Option<CookieHeader>,
+    /// Its head went up.
+    pub sent: bool,
     /// Of the lane that it goes by; shared with the judge of its answer.
     pub permit: Option<Arc<Permit>>,
     /// Informational answers seen.

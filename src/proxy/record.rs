@@ -8,7 +8,7 @@ use pingora_proxy::Session;
 
 use super::context::{Memory, RequestCtx, Way};
 use super::stream::Tail;
-use super::{allowance, metering, relay};
+use super::{allowance, bill, metering, relay};
 use crate::telemetry::{
     AccessRecord, Answer, Asked, AuditRecord, Person, RouteLabel, Spent, Upstreamed,
 };
@@ -26,8 +26,9 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     let judged = ctx.answered.finding.lock().outcome.take();
     ctx.answered.outcome = judged.or(ctx.answered.outcome);
     note_attempt(ctx);
-    let usage = metering::usage(ctx);
-    allowance::settle(session, ctx, usage.as_ref());
+    let taken = allowance::settle(session, ctx);
+    // What nobody said is in no metric.
+    let said = taken.as_ref().filter(|taken| !taken.estimated);
     let sent = ctx
         .attempt
         .cookies_sent
@@ -53,11 +54,12 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
             cookies: &cookies,
         },
         spent: Spent {
-            tokens: usage.as_ref().map(metering::tokens),
+            tokens: said.map(|said| metering::tokens(&said.usage)),
             ..spent(session, ctx)
         },
     };
     ctx.snapshot.finish(&record);
+    bill::write(ctx, &record, taken.as_ref());
     if error.is_some() && ctx.answered.told {
         relay::keep(session, &ctx.custody);
     }

@@ -4,8 +4,11 @@ use crate::gateway::Gateway;
 
 /// SIGUSR1, as log rotation sends it.
 pub(super) fn reopen(gateway: &Gateway) {
-    if gateway.snapshot().access_log.reopen() {
-        log::info!(target: "memgate::server", "SIGUSR1: the access log is opened anew");
+    let snapshot = gateway.snapshot();
+    let access = snapshot.access_log.reopen();
+    let usage = snapshot.ledger.as_ref().map(|ledger| ledger.reopen());
+    if access || usage.is_some() {
+        log::info!(target: "memgate::server", "SIGUSR1: the log files are opened anew");
     } else {
         log::warn!(target: "memgate::server", "SIGUSR1: there is no log file to reopen; nothing changed");
     }
@@ -15,5 +18,8 @@ pub(super) fn reopen(gateway: &Gateway) {
 pub(super) fn finish(gateway: &Gateway) {
     let snapshot = gateway.snapshot();
     snapshot.access_log.flush();
+    if let Some(ledger) = &snapshot.ledger {
+        ledger.flush();
+    }
     snapshot.traces.close();
 }

@@ -141,8 +141,8 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
         Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
-        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
-        Retry, Server, Translation,
+        Identity, Limits, LiteLlm, Log, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
+        Retry, Server, Traces, Translation, UsageLog,
     };
 
     use super::*;
@@ -242,6 +242,9 @@ mod tests {
             prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),
+            usage_log: UsageLog::default(),
+            log: Log::default(),
+            traces: Traces::default(),
             server: Server {
                 threads: 1,
                 work_stealing: false,

@@ -175,3 +175,104 @@ async fn the_last_edge_errors_come_with_their_ray_ids_and_the_latest_first() {
     assert_eq!(errors[1]["request_id"], "request-1");
     assert_eq!(errors[1]["time"], "1970-01-01T00:00:00Z");
 }
+
+/// Status and body of an explanation.
+async fn explained(gateway: &TestGateway, query: &str) -> (u16, Value) {
+    let url = gateway.admin_url(&format!("/explain?{query}"));
+    let answer = gateway.http().get(url).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_explained_as_it_then_goes_and_nothing_is_sent() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = with_bypass(&edge, &edge).await;
+    let query = format!("model={MODEL}&header=x-memory-user-id:+anna");
+
+    let (_, told) = explained(&gateway, &query).await;
+    let (_, chat) = explained(&gateway, &format!("{query}&path=/v1/chat/completions")).await;
+    let (_, other) = explained(&gateway, &format!("model={OTHER}")).await;
+    let asked_before = edge.requests().len();
+    let request = gateway
+        .post("/v1/messages")
+        .header("x-memory-user-id", "anna");
+    request.json(&turn("hello")).send().await.unwrap();
+
+    assert_eq!(asked_before, 0);
+    assert_eq!(told["ways"][0]["lane"], ROUTER);
+    assert_eq!(told["ways"][0]["model"], UPSTREAM_MODEL);
+    assert_eq!(told["ways"][0]["body"], "spliced");
+    assert_eq!(chat["ways"][0]["body"], "translated");
+    assert_eq!(other["ways"][0]["lane"], Value::Null);
+    let seen = &edge.requests()[0];
+    assert_eq!(told["memory_user"], seen.header("x-sm-user-id").unwrap());
+    let text = told["text"].as_str().unwrap();
+    assert!(
+        text.contains("memory of anna, told by the custom header"),
+        "{text}"
+    );
+    for secret in [PROVIDER_KEY, SUPERMEMORY_KEY, MASTER] {
+        assert!(!told.to_string().contains(secret));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explanation_says_what_its_question_lacks() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).start().await;
+
+    for (query, part) in [
+        ("", "`model`"),
+        ("model=x&path=/v1/nothing", "/v1/chat/completions"),
+        ("model=x&header=no-colon", "name: value"),
+        ("model=x&key=nobody", "called nobody"),
+        ("model=x&modle=y", "`modle` is not known"),
+    ] {
+        let (status, told) = explained(&gateway, query).await;
+        let said = told["error"]["message"].as_str().unwrap();
+        assert!(status == 400 && said.contains(part), "{query}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ended_stands_in_the_last_minute_and_what_failed_with_its_id() {
+    let edge = Edge::answering([]).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge).start().await;
+    let wrong = gateway
+        .post("/v1/messages")
+        .header("x-request-id", "the-wrong-one");
+    wrong.body("no json").send().await.unwrap();
+    gateway.message("hello").await;
+    gateway.settled().await;
+
+    let status = status(&gateway).await;
+
+    let minute = &status["last_minute"];
+    assert_eq!(
+        (&minute["answered"], &minute["refused"]),
+        (&1.into(), &1.into())
+    );
+    assert!(minute["first_byte_ms"]["p50"].is_f64(), "{minute}");
+    assert!(minute["tokens"]["output"].as_u64() > Some(0), "{minute}");
+    let failed = &status["failures"][0];
+    assert_eq!(failed["request_id"], "the-wrong-one");
+    assert_eq!(
+        (&failed["status"], &failed["reason"]),
+        (&400.into(), &"bad_body".into())
+    );
+    assert_eq!(
+        status["history"]["hour"]["answered"]
+            .as_array()
+            .unwrap()
+            .len(),
+        60
+    );
+    assert_eq!(status["tokens"]["users"][0]["name"], "team");
+    let page = gateway
+        .http()
+        .get(gateway.admin_url("/"))
+        .send()
+        .await
+        .unwrap();
+    assert!(page.text().await.unwrap().starts_with("<!doctype html>"));
+}

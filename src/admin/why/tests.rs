@@ -112,9 +112,21 @@ fn what_is_rare_and_passes_is_no_news_and_a_refused_key_is_however_rare() {
 }
 
 #[test]
+fn a_refusal_that_another_attempt_made_good_is_not_told() {
+    let recent = Recent::default();
+    recent.went_wrong(ROUTER, "edge_queue_full", "r-1", at(0));
+    let unnoticed = why(&scene(&recent, 1)).level;
+    recent.led_round(ROUTER, "anna", at(0));
+
+    assert_eq!(unnoticed, Level::Well);
+    assert_eq!(only(&scene(&recent, 1)).cause, "edge_queue_full");
+}
+
+#[test]
 fn what_was_not_met_for_a_minute_is_over_unless_its_lane_is_still_closed_for_it() {
     let recent = Recent::default();
     recent.went_wrong(ROUTER, "edge_origin_down", "r-1", at(0));
+    recent.failed(ROUTER, "anna", at(0));
     let over = scene(&recent, 61);
     let mut closed = scene(&recent, 61);
     closed.lanes[1].gate = paused(20, Cause::Circuit);

@@ -52,7 +52,7 @@ fn javascript(base: &str, model: &str) -> String {
 
 fn pycharm(base: &str, model: &str) -> String {
     format!(
-        "\nPyCharm, AI Assistant: Settings, Tools, AI Assistant, the provider \"OpenAI-compatible\"
+        "\nPyCharm: Settings → Tools → AI Assistant → Models → Third-party AI providers → OpenAI-compatible
   URL      {base}/v1
   API key  the client's key
   Model    {model}"

@@ -4,10 +4,13 @@ mod egress;
 mod lanes;
 mod limits;
 mod listen;
+mod logs;
 mod policies;
 mod prices;
+mod traces;
 mod translation;
 mod upstreams;
+mod usage_log;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,18 +19,20 @@ use ipnet::IpNet;
 
 use super::env::{self, Env};
 use super::finding::Notes;
+use super::logs::Log;
 use super::prices::Prices;
 use super::section::{NOT_YET, Section};
 use super::settings::{Auth, Cookies, Direct, Limits, Retry, Server};
 use super::source::{self, FILE_PREFIX};
+use super::traces::Traces;
 use super::translation::Translation;
 use super::yaml::{Node, Value};
-use super::{Secret, Sources};
+use super::{Secret, Sources, UsageLog};
 
 use listen::Ports;
 pub(super) use upstreams::OwnLiteLlm;
 
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 18] = [
     "listen",
     "admin",
     "admin_key",
@@ -41,7 +46,10 @@ const SECTIONS: [&str; 15] = [
     "trusted_proxies",
     "server",
     "translation",
+    "usage_log",
     "egress",
+    "log",
+    "traces",
     "memory",
 ];
 const LATER: [(&str, &str); 2] = [("reload", NOT_YET), ("drain", NOT_YET)];
@@ -60,6 +68,9 @@ pub(super) struct Own {
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
     pub translation: Translation,
+    pub usage_log: UsageLog,
+    pub log: Log,
+    pub traces: Traces,
 }
 
 /// Reads the file's tree, over which the flags of the command line win.
@@ -86,6 +97,9 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
         trusted_proxies,
         server: policies::server(section("server"), base, notes),
         translation: translation::read(section("translation"), notes),
+        usage_log: usage_log::read(section("usage_log"), base, notes),
+        log: logs::read(section("log"), base, notes),
+        traces: traces::read(section("traces"), notes),
     }
 }
 

@@ -102,9 +102,6 @@ def take(url: str, folder: Path) -> None:
             seen = Page(chromium, url, viewport={"width": width, "height": height}, color_scheme=scheme)
             seen.page.screenshot(path=folder / f"{name}.png")
             seen.close()
-        everything = Page(chromium, url, viewport={"width": 1440, "height": 900}, color_scheme="light")
-        everything.page.screenshot(path=folder / "status-whole.png", full_page=True) if folder != REPO / "docs" else None
-        everything.close()
 
 
 if __name__ == "__main__":

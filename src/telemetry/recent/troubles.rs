@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
-/// What is not heard of for so long, while other requests went well there, has ended; the next time it is another one.
+/// What is not heard of for so long, while other requests went well there, is another one the next time.
+const APART: Duration = Duration::from_secs(60);
+/// And so long it is kept, for its lane may still be closed for it.
 const GAP: Duration = Duration::from_secs(180);
 /// People of one place who are told apart.
 const PEOPLE: usize = 2048;
@@ -138,7 +140,7 @@ impl Noted {
             .ills
             .entry(what)
             .or_insert_with(|| Ill::new(what, good, now));
-        if good > good_at_last && since(ill.last, now) >= GAP {
+        if good > good_at_last && since(ill.last, now) >= APART {
             *ill = Ill::new(what, good, now);
         }
         ill.last = now;
@@ -208,12 +210,12 @@ mod tests {
         let mut troubles = Troubles::default();
         troubles.went_wrong(LANE, "provider_api", "a", at(100));
         troubles.went_well(LANE);
-        troubles.went_wrong(LANE, "provider_api", "b", at(100 + GAP.as_secs()));
+        troubles.went_wrong(LANE, "provider_api", "b", at(100 + APART.as_secs()));
         troubles.went_well(LANE);
 
-        let ill = only(&mut troubles, 300);
+        let ill = only(&mut troubles, 170);
 
-        assert_eq!((ill.since, ill.times, ill.good), (at(280), 1, 1));
+        assert_eq!((ill.since, ill.times, ill.good), (at(160), 1, 1));
     }
 
     #[test]

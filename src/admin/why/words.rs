@@ -32,10 +32,18 @@ const fn stubborn(rank: u8, does: &'static str, act: &'static str) -> Words {
 
 /// `None`: nothing that an operator need know.
 pub(super) fn words(what: &str) -> Option<&'static Words> {
+    let meant = match what {
+        "connect" | "connect_timeout" => "connect_failed",
+        "provider_spend_limit" => "provider_billing",
+        "provider_timeout" | "unproved_error" => "provider_api",
+        "answer_lost" | "truncated" | "error_event" | "broken" => "connection_lost",
+        "unreadable_answer" => "invalid_answer",
+        "queue_full" => "lane_full",
+        what => what,
+    };
     let mut known = WORDS.iter();
-    known
-        .find(|(word, _)| *word == what)
-        .map(|(_, words)| words)
+    let found = known.find(|(word, _)| *word == meant);
+    found.map(|(_, words)| words)
 }
 
 /// By the words of `upstream_attempts_total{outcome}` and their like.

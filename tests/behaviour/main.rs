@@ -56,6 +56,7 @@ mod listed_keys;
 mod litellm_keys;
 mod memory_honesty;
 mod memory_users;
+mod model_lists;
 mod model_names;
 mod names;
 mod oddities;

@@ -117,7 +117,7 @@ impl Snapshot {
         let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&litellm.api));
         Ok(Self {
             identity: IdentityRules::new(&config.identity),
-            keys: KeyRing::new(&config.auth, &config.litellm, asked, Arc::clone(&clock)),
+            keys: KeyRing::new(&config.auth, asked, Arc::clone(&clock)),
             accounts: Arc::new(Accounts::new(Arc::clone(&clock))),
             bodies: Budget::new(config.limits.bodies_in_flight),
             retry: RetryPolicy::new(config.retry),

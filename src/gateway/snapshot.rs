@@ -89,11 +89,7 @@ impl Snapshot {
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(clock.wall())?);
-        let reporting = metrics.reporting();
-        let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
-        let traces = Tracer::start(&config.traces, reporting)?;
-        let ledger = Ledger::open(&config.usage_log, reporting.lines_lost.clone());
-        let ledger = ledger.map_err(BuildError::UsageLog)?.map(Arc::new);
+        let (access_log, traces, ledger) = reporters(&config, &metrics)?;
         let routes = RouteTable::new(&config.models);
         let called = lanes::called(&config, &routes);
         let replicas = config.litellm.urls.iter().map(|url| &url.origin);
@@ -122,8 +118,8 @@ impl Snapshot {
             bodies: Budget::new(config.limits.bodies_in_flight),
             retry: RetryPolicy::new(config.retry),
             sticky: Sticky::new(config.direct.bypass_sticky),
-            access_log: Arc::new(access_log.map_err(BuildError::AccessLog)?),
-            traces: Arc::new(traces),
+            access_log,
+            traces,
             pseudonyms: Pseudonyms::new(config.log.user_key.as_ref()),
             resolver,
             config,
@@ -241,6 +237,20 @@ impl LiteLlm {
             metrics: metrics.upstream("litellm", "litellm"),
         })
     }
+}
+
+/// Those who tell others of finished requests.
+fn reporters(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<(Arc<AccessLog>, Arc<Tracer>, Option<Arc<Ledger>>), BuildError> {
+    let reporting = metrics.reporting();
+    let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
+    let access_log = access_log.map_err(BuildError::AccessLog)?;
+    let traces = Tracer::start(&config.traces, reporting)?;
+    let ledger = Ledger::open(&config.usage_log, reporting.lines_lost.clone());
+    let ledger = ledger.map_err(BuildError::UsageLog)?;
+    Ok((Arc::new(access_log), Arc::new(traces), ledger.map(Arc::new)))
 }
 
 fn defaults(model: &DirectModel) -> Result<Defaults, BuildError> {

@@ -61,6 +61,9 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx, door: Doo
                 ctx.answered.memory = Some("off");
             }
             ctx.admitted = Some(admitted);
+            if let Some(guest) = &ctx.guest {
+                guest.admitted();
+            }
             detour::keep(ctx);
             Ok(false)
         }

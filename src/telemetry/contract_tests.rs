@@ -7,7 +7,7 @@ use std::path::Path;
 use regex::Regex;
 use serde_json::Value;
 
-use super::metrics::tests::exercised;
+use super::metrics_tests::exercised;
 
 /// What dashboards and scripts have been promised, without its prefix.
 const CONTRACT: [&str; 20] = [

@@ -117,8 +117,13 @@ fn nanoseconds(time: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::span::tests::example;
+    use super::super::record::tests::record;
+    use super::super::trace_context::TraceContext;
     use super::*;
+
+    fn example() -> Span {
+        Span::of(&record(), TraceContext::example())
+    }
 
     #[test]
     fn spans_are_encoded_as_the_protocol_has_it() {

@@ -12,6 +12,8 @@ mod lanes;
 mod ledger;
 mod line_file;
 mod metrics;
+#[cfg(test)]
+mod metrics_tests;
 mod panics;
 mod process;
 mod pseudonyms;

@@ -169,15 +169,11 @@ fn provider(lane: &str) -> &str {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::time::Duration;
 
     use super::super::record::tests::record;
     use super::*;
-
-    pub fn example() -> Span {
-        Span::of(&record(), TraceContext::example())
-    }
 
     fn told<'s>(span: &'s Span, name: &str) -> Option<&'s Value> {
         let mut found = span.attributes.iter().filter(|(told, _)| *told == name);

@@ -124,7 +124,7 @@ fn hex(digits: &[u8]) -> Option<u128> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use proptest::prelude::*;
 
     use super::*;

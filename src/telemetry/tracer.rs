@@ -177,3 +177,71 @@ impl Courier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::super::metrics::Metrics;
+    use super::super::record::tests::record;
+    use super::super::trace_context::TraceContext;
+    use super::*;
+    use crate::config::{BaseUrl, Origin};
+
+    fn traces(port: u16) -> Traces {
+        let origin = Origin {
+            tls: false,
+            host: "127.0.0.1".to_owned(),
+            port,
+        };
+        let path = "/v1/traces".to_owned();
+        Traces {
+            otlp: Some(Otlp {
+                url: BaseUrl { origin, path },
+                headers: Vec::new(),
+            }),
+            sample: 0.5,
+        }
+    }
+
+    #[test]
+    fn a_collector_that_hangs_costs_spans_and_no_time() {
+        let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+        let metrics = Metrics::new(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        let (metrics, port) = (metrics.reporting(), hanging.local_addr().unwrap().port());
+        let tracer = Tracer::start(&traces(port), metrics).unwrap();
+
+        for _ in 0..ROOM + BATCH + 100 {
+            tracer.end(&record());
+        }
+
+        let lost = metrics.spans_lost.get();
+        assert!((100..=100 + BATCH as u64).contains(&lost), "{lost}");
+        assert_eq!(metrics.spans_sent.get(), 0);
+        // So that the end need not wait for it.
+        drop(hanging);
+    }
+
+    #[test]
+    fn only_what_is_sampled_becomes_a_span() {
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+        let metrics = Metrics::new(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        let port = nobody.local_addr().unwrap().port();
+        drop(nobody);
+        let tracer = Tracer::start(&traces(port), metrics.reporting()).unwrap();
+
+        for sampled in [true, false, true] {
+            let trace = Some(TraceContext::new(sampled));
+            tracer.end(&AccessRecord { trace, ..record() });
+        }
+        tracer.end(&AccessRecord {
+            trace: None,
+            ..record()
+        });
+        tracer.close();
+
+        assert_eq!(metrics.reporting().spans_lost.get(), 2);
+        let some = (0..1000).filter(|_| tracer.samples()).count();
+        assert!((300..700).contains(&some), "{some}");
+    }
+}

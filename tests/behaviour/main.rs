@@ -78,6 +78,7 @@ mod secrets;
 mod shipped_runtime;
 mod slowness;
 mod smuggling;
+mod spans;
 mod status;
 mod strangers;
 mod stream_ends;

@@ -28,7 +28,12 @@ async fn world() -> World {
 impl World {
     /// Sends a turn with `model`; what it looked like upstream.
     async fn ask(&self, id: &str, model: &str, headers: &[(&str, &str)]) -> SeenRequest {
-        let mut request = self.gateway.post("/v1/messages").header("x-request-id", id);
+        let path = if model == MODEL {
+            "/v1/messages"
+        } else {
+            "/v1/chat/completions"
+        };
+        let mut request = self.gateway.post(path).header("x-request-id", id);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -89,9 +89,7 @@ impl Snapshot {
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(clock.wall())?);
-        let (access_log, traces) = reporters(&config, &metrics)?;
-        let ledger = Ledger::open(&config.usage_log, metrics.reporting().lines_lost.clone());
-        let ledger = ledger.map_err(BuildError::UsageLog)?.map(Arc::new);
+        let (access_log, traces, ledger) = reporters(&config, &metrics)?;
         let routes = RouteTable::new(&config.models);
         let called = lanes::called(&config, &routes);
         let replicas = config.litellm.urls.iter().map(|url| &url.origin);
@@ -115,7 +113,7 @@ impl Snapshot {
         let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&litellm.api));
         Ok(Self {
             identity: IdentityRules::new(&config.identity),
-            keys: KeyRing::new(&config.auth, &config.litellm, asked, Arc::clone(&clock)),
+            keys: KeyRing::new(&config.auth, asked, Arc::clone(&clock)),
             accounts: Arc::new(Accounts::new(Arc::clone(&clock))),
             bodies: Budget::new(config.limits.bodies_in_flight),
             retry: RetryPolicy::new(config.retry),
@@ -220,18 +218,6 @@ impl Snapshot {
     }
 }
 
-/// Those who tell others of finished requests.
-fn reporters(
-    config: &Config,
-    metrics: &Metrics,
-) -> Result<(Arc<AccessLog>, Arc<Tracer>), BuildError> {
-    let reporting = metrics.reporting();
-    let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
-    let access_log = access_log.map_err(BuildError::AccessLog)?;
-    let traces = Tracer::start(&config.traces, reporting)?;
-    Ok((Arc::new(access_log), Arc::new(traces)))
-}
-
 impl LiteLlm {
     fn new(
         config: &Config,
@@ -251,6 +237,20 @@ impl LiteLlm {
             metrics: metrics.upstream("litellm", "litellm"),
         })
     }
+}
+
+/// Those who tell others of finished requests.
+fn reporters(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<(Arc<AccessLog>, Arc<Tracer>, Option<Arc<Ledger>>), BuildError> {
+    let reporting = metrics.reporting();
+    let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
+    let access_log = access_log.map_err(BuildError::AccessLog)?;
+    let traces = Tracer::start(&config.traces, reporting)?;
+    let ledger = Ledger::open(&config.usage_log, reporting.lines_lost.clone());
+    let ledger = ledger.map_err(BuildError::UsageLog)?;
+    Ok((Arc::new(access_log), Arc::new(traces), ledger.map(Arc::new)))
 }
 
 fn defaults(model: &DirectModel) -> Result<Defaults, BuildError> {

@@ -98,13 +98,19 @@ async fn the_info_page_answers_for_the_key_that_is_shown() {
     let info = async |key: &str| {
         let request = gateway.http().get(gateway.url("/memory-routing/info"));
         let request = request.bearer_auth(key).header("x-memory-user-id", "carl");
-        let info: serde_json::Value = soon(request.send()).await.unwrap().json().await.unwrap();
-        info["user_id"].as_str().unwrap_or_default().to_owned()
+        let answer = soon(request.send()).await.unwrap();
+        let status = answer.status().as_u16();
+        let info: serde_json::Value = answer.json().await.unwrap();
+        (
+            status,
+            info["user_id"].as_str().unwrap_or_default().to_owned(),
+        )
     };
 
-    assert_eq!(info(ANNA).await, "anna");
-    assert_eq!(info(BOB).await, "carl");
-    assert_eq!(info("sk-mg-unknown").await, "carl", "by its headers alone");
+    assert_eq!(info(ANNA).await, (200, "anna".to_owned()));
+    assert_eq!(info(BOB).await, (200, "carl".to_owned()));
+    let stranger = info("sk-mg-unknown").await;
+    assert_eq!(stranger, (401, String::new()), "who is mapped is not said");
 }
 
 #[tokio::test(flavor = "multi_thread")]

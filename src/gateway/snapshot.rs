@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub accounts: Arc<Accounts<KeyId>>,
     pub litellm: LiteLlm,
     pub bodies: Budget,
+    /// What of it strangers may have.
+    pub strangers_bodies: Budget,
     pub retry: RetryPolicy,
     /// Sessions that went round the router.
     pub sticky: Sticky,
@@ -112,11 +114,14 @@ impl Snapshot {
             api: Arc::clone(&api),
             metrics: metrics.upstream("litellm", "litellm"),
         };
+        let limits = &config.limits;
+        let bodies = Budget::new(limits.bodies_in_flight);
         Ok(Self {
             identity: IdentityRules::new(&config.identity),
             keys: KeyRing::new(&config.auth, asked, Arc::clone(&clock)),
             accounts: Arc::new(Accounts::new(Arc::clone(&clock))),
-            bodies: Budget::new(config.limits.bodies_in_flight),
+            strangers_bodies: bodies.part(limits.body.max(limits.bodies_in_flight / 2)),
+            bodies,
             retry: RetryPolicy::new(config.retry),
             sticky: Sticky::new(config.direct.bypass_sticky),
             resolver,

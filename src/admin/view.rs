@@ -126,8 +126,8 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
         Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
-        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
-        Retry, Secret, Server, Translation,
+        Identity, Limits, LiteLlm, Log, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
+        Retry, Secret, Server, Traces, Translation,
     };
 
     use super::*;
@@ -227,6 +227,8 @@ mod tests {
             prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),
+            log: Log::default(),
+            traces: Traces::default(),
             server: Server {
                 threads: 1,
                 work_stealing: false,

@@ -149,6 +149,8 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         trusted_proxies: own.trusted_proxies,
         server: own.server,
         translation: own.translation,
+        log: own.log,
+        traces: own.traces,
         models: file.models,
         identity: file.identity,
     };

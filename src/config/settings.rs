@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Identity, KeysFile, Models, Prices, Secret, Translation};
+use super::{Identity, KeysFile, Log, Models, Prices, Secret, Traces, Translation};
 
 /// Everything one `memgate.yaml` and the LiteLLM file it names say.
 #[derive(Clone)]
@@ -29,6 +29,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
     pub translation: Translation,
+    pub log: Log,
+    pub traces: Traces,
     /// LiteLLM's own way out; `None` is none.
     pub egress: Option<Egress>,
     /// `model_list` and what belongs to it, as LiteLLM would read it.

@@ -16,7 +16,9 @@ use crate::cookies::CookieJars;
 use crate::identity::IdentityRules;
 use crate::limits::Accounts;
 use crate::routing::{DirectModel, RouteTable};
-use crate::telemetry::{Metrics, UpstreamMetrics};
+use crate::telemetry::{
+    AccessLog, AccessRecord, Metrics, Pseudonyms, Tracer, TracesError, UpstreamMetrics,
+};
 use crate::translate::{Defaults, Unusable};
 use crate::upstream::backends::Backends;
 use crate::upstream::lane::Cause;
@@ -29,6 +31,10 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
+    pub access_log: Arc<AccessLog>,
+    pub traces: Arc<Tracer>,
+    /// What users are called in all three.
+    pub pseudonyms: Pseudonyms,
     pub resolver: Arc<Resolver>,
     pub jars: Arc<CookieJars>,
     pub routes: RouteTable,
@@ -65,6 +71,10 @@ pub struct LiteLlm {
 pub enum BuildError {
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error("log.access: {0}")]
+    AccessLog(std::io::Error),
+    #[error("traces: {0}")]
+    Traces(#[from] TracesError),
     #[error(transparent)]
     LiteLlm(#[from] ClientError),
     #[error("api_base host {0:?} is not a host name")]
@@ -77,6 +87,7 @@ impl Snapshot {
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(clock.wall())?);
+        let (access_log, traces) = reporters(&config, &metrics)?;
         let routes = RouteTable::new(&config.models);
         let called = lanes::called(&config, &routes);
         let replicas = config.litellm.urls.iter().map(|url| &url.origin);
@@ -124,6 +135,9 @@ impl Snapshot {
             bodies,
             retry: RetryPolicy::new(config.retry),
             sticky: Sticky::new(config.direct.bypass_sticky),
+            access_log,
+            traces,
+            pseudonyms: Pseudonyms::new(config.log.user_key.as_ref()),
             resolver,
             config,
             clock,
@@ -136,6 +150,13 @@ impl Snapshot {
             edge_errors: EdgeErrors::default(),
             elsewhere: Mutex::default(),
         })
+    }
+
+    /// The end of a request: it is counted and written of.
+    pub fn finish(&self, record: &AccessRecord<'_>) {
+        self.metrics.finish(record);
+        self.access_log.write(record);
+        self.traces.end(record);
     }
 
     /// All metrics in Prometheus' text format, the gauges read now.
@@ -211,6 +232,18 @@ impl Snapshot {
     pub fn bypasses(&self) -> Vec<Arc<DirectUpstream>> {
         self.lanes.bypasses()
     }
+}
+
+/// Those who tell others of finished requests.
+fn reporters(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<(Arc<AccessLog>, Arc<Tracer>), BuildError> {
+    let reporting = metrics.reporting();
+    let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
+    let access_log = access_log.map_err(BuildError::AccessLog)?;
+    let traces = Tracer::start(&config.traces, reporting)?;
+    Ok((Arc::new(access_log), Arc::new(traces)))
 }
 
 fn defaults(model: &DirectModel) -> Result<Defaults, BuildError> {

@@ -36,7 +36,7 @@ pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
     session.set_total_drain_timeout(Some(DRAIN));
     session.set_ignore_info_resp(true);
     let head = session.req_header();
-    ctx.hello(head.headers.get(names::REQUEST_ID), dialect(head));
+    ctx.hello(&head.headers, dialect(head));
 }
 
 /// The path's; the model list speaks both, and its callers say which.
@@ -61,6 +61,9 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx, door: Doo
                 ctx.answered.memory = Some("off");
             }
             ctx.admitted = Some(admitted);
+            if let Some(guest) = &ctx.guest {
+                guest.admitted();
+            }
             detour::keep(ctx);
             Ok(false)
         }

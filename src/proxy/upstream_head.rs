@@ -67,12 +67,19 @@ pub(super) fn write(
     if let (Some(feed), true) = (ctx.feed(), ctx.attempt.http2) {
         feed.lock().pace_by(None);
     }
-    ctx.answered
-        .sent_at
-        .get_or_insert_with(|| ctx.snapshot.clock.now());
+    note_overhead(ctx);
     edit_request(head, |head| rewrite(session, head, ctx))?;
     record::audit(ctx);
     Ok(())
+}
+
+fn note_overhead(ctx: &mut RequestCtx) {
+    let others = ctx.answered.queued + ctx.attempt.connect.unwrap_or_default();
+    ctx.answered.overhead.get_or_insert_with(|| {
+        let now = ctx.snapshot.clock.now();
+        let gone = now.saturating_duration_since(ctx.started);
+        gone.saturating_sub(others)
+    });
 }
 
 fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<()> {
@@ -137,6 +144,7 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
     if let Some(translation) = &admitted.translation {
         add_betas(&mut head.headers, &translation.betas)?;
     }
+    ctx.trace.write(&mut head.headers);
     if let Some(held) = &admitted.held {
         write_framing(&mut head.headers, held);
     }

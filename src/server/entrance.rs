@@ -29,16 +29,20 @@ pub(super) struct Door {
 
 /// Takes connections from the listeners, and gives each a life of its own.
 pub(super) struct Entrance {
-    doors: Vec<Door>,
+    doors: Arc<[Door]>,
     proxy: Arc<HttpProxy<Proxy>>,
     gateway: Arc<Gateway>,
 }
 
 impl Entrance {
-    pub(super) fn new(doors: Vec<Door>, proxy: HttpProxy<Proxy>, gateway: Arc<Gateway>) -> Self {
+    pub(super) fn new(
+        doors: Arc<[Door]>,
+        proxy: Arc<HttpProxy<Proxy>>,
+        gateway: Arc<Gateway>,
+    ) -> Self {
         Self {
             doors,
-            proxy: Arc::new(proxy),
+            proxy,
             gateway,
         }
     }

@@ -8,14 +8,15 @@ use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::gateway::Traffic;
+use super::logs;
+use crate::gateway::Gateway;
 
 /// How long the requests in flight may go on after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Waits for the word to stop, closes the listeners, and lets the process end when it is idle.
 pub(super) struct Lifecycle {
-    pub traffic: Arc<Traffic>,
+    pub gateway: Arc<Gateway>,
     /// Closes the data listeners when it turns true.
     pub listeners: watch::Sender<bool>,
     /// Stops the server from inside the process (demo and tests).
@@ -27,29 +28,30 @@ pub(super) struct Lifecycle {
 impl ShutdownSignalWatch for Lifecycle {
     async fn recv(&self) -> ShutdownSignal {
         let mut signals = if self.signals { Signals::new() } else { None };
+        let traffic = &self.gateway.traffic;
         let mut asked = self.asked.clone();
         tokio::select! {
-            () = stop_signal(signals.as_mut()) => {}
+            () = stop_signal(signals.as_mut(), &self.gateway) => {}
             Ok(_) = asked.wait_for(|stop| *stop) => {}
         }
-        self.traffic.begin_drain();
+        traffic.begin_drain();
         // Nobody listening any more is no reason not to stop.
         let _ = self.listeners.send(true);
-        log::info!(target: "memgate::server", "stopping; {} requests in flight", self.traffic.in_flight());
+        log::info!(target: "memgate::server", "stopping; {} requests in flight", traffic.in_flight());
         tokio::select! {
-            () = self.traffic.idle() => log::info!(target: "memgate::server", "idle: stopped"),
+            () = traffic.idle() => log::info!(target: "memgate::server", "idle: stopped"),
             () = tokio::time::sleep(DRAIN) => {
-                log::warn!(target: "memgate::server", "stopped with {} requests in flight", self.traffic.in_flight());
+                log::warn!(target: "memgate::server", "stopped with {} requests in flight", traffic.in_flight());
             }
-            () = stop_signal(signals.as_mut()) => log::warn!(target: "memgate::server", "asked again: stopped"),
+            () = stop_signal(signals.as_mut(), &self.gateway) => log::warn!(target: "memgate::server", "asked again: stopped"),
         }
         ShutdownSignal::FastShutdown
     }
 }
 
-async fn stop_signal(signals: Option<&mut Signals>) {
+async fn stop_signal(signals: Option<&mut Signals>, gateway: &Gateway) {
     match signals {
-        Some(signals) => signals.stop().await,
+        Some(signals) => signals.stop(gateway).await,
         None => std::future::pending().await,
     }
 }
@@ -62,14 +64,17 @@ pub fn outlive_harmless_signals() -> std::io::Result<()> {
         .build()?;
     let _context = runtime.enter();
     // Once taken over, a signal's default action does not come back.
+    drop(signal(SignalKind::user_defined1())?);
     Signals::harmless().map(drop)
 }
 
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Log files were moved away.
+    user: Signal,
     /// Signals whose default would kill the process and that ask for something we do not do yet.
-    harmless: [(Signal, &'static str); 3],
+    harmless: [(Signal, &'static str); 2],
 }
 
 impl Signals {
@@ -78,6 +83,7 @@ impl Signals {
             Ok(Self {
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
+                user: signal(SignalKind::user_defined1())?,
                 harmless: Self::harmless()?,
             })
         };
@@ -88,15 +94,11 @@ impl Signals {
             .ok()
     }
 
-    fn harmless() -> std::io::Result<[(Signal, &'static str); 3]> {
+    fn harmless() -> std::io::Result<[(Signal, &'static str); 2]> {
         Ok([
             (
                 signal(SignalKind::hangup())?,
                 "SIGHUP: reloading is not supported in this version",
-            ),
-            (
-                signal(SignalKind::user_defined1())?,
-                "SIGUSR1: there is no log file to reopen",
             ),
             (
                 signal(SignalKind::quit())?,
@@ -105,14 +107,17 @@ impl Signals {
         ])
     }
 
-    async fn stop(&mut self) {
-        let [(hangup, hangup_says), (user, user_says), (quit, quit_says)] = &mut self.harmless;
+    async fn stop(&mut self, gateway: &Gateway) {
+        let [(hangup, hangup_says), (quit, quit_says)] = &mut self.harmless;
         loop {
             let ignored: &str = tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = hangup.recv() => hangup_says,
-                _ = user.recv() => user_says,
+                _ = self.user.recv() => {
+                    logs::reopen(gateway);
+                    continue;
+                }
                 _ = quit.recv() => quit_says,
             };
             log::warn!(target: "memgate::server", "{ignored}; nothing changed");

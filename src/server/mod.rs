@@ -6,8 +6,10 @@ mod connection;
 mod entrance;
 mod keys;
 mod lifecycle;
+mod logs;
 mod pid_file;
 mod reach;
+mod services;
 mod sockets;
 
 use std::io;
@@ -17,23 +19,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora::apps::HttpServerOptions;
-use pingora::listeners::tls::TlsSettings;
 use pingora::server::configuration::ServerConf;
-use pingora::server::{ListenFds, RunArgs, Server, ShutdownWatch};
-use pingora::services::Service as PingoraService;
+use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
-use pingora::services::listening::Service;
-use pingora_proxy::http_proxy;
 use tokio::sync::watch;
 
 use self::background::Upkeep;
-use self::entrance::{Door, Entrance};
 use self::lifecycle::Lifecycle;
 pub use self::lifecycle::outlive_harmless_signals;
 use self::pid_file::PidFile;
-use self::sockets::{BoundListener, Sockets};
+use self::services::{Ours, add_data_services};
+use self::sockets::{BoundListener, handed_over};
 use crate::admin;
 use crate::clock::Clock;
 use crate::config::{Config, TlsFault};
@@ -71,10 +67,9 @@ pub enum StartError {
 /// A gateway that holds its sockets and is ready to serve.
 pub struct Bound {
     gateway: Arc<Gateway>,
-    sockets: Sockets,
     listeners: Vec<BoundListener>,
-    admin: Option<SocketAddr>,
-    egress: Option<SocketAddr>,
+    admin: Option<BoundListener>,
+    egress: Option<BoundListener>,
     roots: Option<RootBundle>,
 }
 
@@ -100,26 +95,15 @@ impl Bound {
             .map(RootBundle::merged)
             .transpose()
             .map_err(StartError::Roots)?;
-        let mut sockets = Sockets::new();
-        let listeners = config
-            .listen
-            .iter()
-            .map(|listener| sockets.bind_listener(listener))
-            .collect::<Result<Vec<_>, _>>()?;
-        let admin = config
-            .admin
-            .map(|address| sockets.bind(address))
-            .transpose()?;
-        let egress = config
-            .egress
-            .as_ref()
-            .map(|egress| sockets.bind(egress.listen))
-            .transpose()?;
+        let listeners = config.listen.iter().map(BoundListener::bind);
+        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+        let admin = config.admin.map(BoundListener::plain).transpose()?;
+        let egress = config.egress.as_ref().map(|egress| egress.listen);
+        let egress = egress.map(BoundListener::plain).transpose()?;
         let snapshot = Snapshot::build(config, clock)?;
         background::load_cookies(&snapshot);
         Ok(Self {
             gateway: Arc::new(Gateway::new(snapshot)),
-            sockets,
             listeners,
             admin,
             egress,
@@ -135,11 +119,11 @@ impl Bound {
     }
 
     pub fn admin(&self) -> Option<SocketAddr> {
-        self.admin
+        self.admin.as_ref().map(|listener| listener.address)
     }
 
     pub fn egress(&self) -> Option<SocketAddr> {
-        self.egress
+        self.egress.as_ref().map(|listener| listener.address)
     }
 
     /// Serves until a signal says stop.
@@ -151,7 +135,7 @@ impl Bound {
     /// Serves on a thread of its own, without touching the process's signals.
     pub fn spawn(self) -> Running {
         let (stop, asked) = watch::channel(false);
-        let (addresses, admin, egress) = (self.addresses(), self.admin, self.egress);
+        let (addresses, admin, egress) = (self.addresses(), self.admin(), self.egress());
         let gateway = Arc::clone(&self.gateway);
         let thread = std::thread::spawn(move || {
             if let Err(error) = self.serve(asked, false) {
@@ -168,38 +152,33 @@ impl Bound {
         }
     }
 
-    fn serve(mut self, asked: watch::Receiver<bool>, signals: bool) -> Result<(), StartError> {
+    fn serve(self, asked: watch::Receiver<bool>, signals: bool) -> Result<(), StartError> {
         let snapshot = self.gateway.snapshot();
         prime(&snapshot)?;
         let mut server =
             Server::new_with_opt_and_conf(None, server_conf(&snapshot.config, self.roots.as_ref()));
         let (close, closing) = watch::channel(false);
-        let certificates = std::mem::take(&mut self.sockets.certificates);
-        let fds = self.sockets.into_shared();
+        let certificates = self.listeners.iter();
+        let certificates = certificates.filter_map(|listener| listener.certificate.clone());
+        let certificates = certificates.collect();
+        let egress = self.egress();
         let (h2c, mut plain): (Vec<_>, Vec<_>) = self
             .listeners
             .into_iter()
             .partition(|listener| listener.h2c);
-        // Of the same service, so that it shares the connections to the upstreams.
-        plain.extend(self.egress.map(BoundListener::plain));
+        // Of the same services, so that it shares the connections to the upstreams.
+        plain.extend(self.egress);
         for (listeners, h2c) in [(plain, false), (h2c, true)] {
-            if !listeners.is_empty() {
-                let proxy = Proxy::new(Arc::clone(&self.gateway), self.egress);
-                let service = data_service(&server.configuration, proxy, listeners, h2c);
-                server.add_service(Ours {
-                    service,
-                    fds: fds.clone(),
-                    closing: Some(closing.clone()),
-                });
-            }
+            let proxy = Proxy::new(Arc::clone(&self.gateway), egress);
+            add_data_services(&mut server, proxy, &listeners, h2c, &closing)?;
         }
-        if let Some(address) = self.admin {
+        if let Some(listener) = self.admin {
             let mut service = admin::service(Arc::clone(&self.gateway));
-            service.add_tcp(&address.to_string());
+            service.add_tcp(&listener.address.to_string());
             service.threads = Some(1);
             server.add_service(Ours {
                 service,
-                fds,
+                fds: handed_over(vec![listener]),
                 closing: None,
             });
         }
@@ -214,7 +193,7 @@ impl Bound {
         upkeep.threads = Some(1);
         server.add_service(upkeep);
         let shutdown_signal = Box::new(Lifecycle {
-            traffic: Arc::clone(&self.gateway.traffic),
+            gateway: Arc::clone(&self.gateway),
             listeners: close,
             asked,
             signals,
@@ -223,6 +202,7 @@ impl Bound {
         server.run(RunArgs { shutdown_signal });
         drop(pid_file);
         background::save_cookies(&snapshot);
+        logs::finish(&self.gateway);
         Ok(())
     }
 }
@@ -277,69 +257,4 @@ fn server_conf(config: &Config, roots: Option<&RootBundle>) -> ServerConf {
     conf.pid_file = "/nonexistent/memgate.pid".to_owned();
     conf.upgrade_sock = "/nonexistent/memgate.sock".to_owned();
     conf
-}
-
-fn data_service(
-    conf: &Arc<ServerConf>,
-    proxy: Proxy,
-    listeners: Vec<BoundListener>,
-    h2c: bool,
-) -> Service<Entrance> {
-    let gateway = Arc::clone(proxy.gateway());
-    let egress = proxy.egress();
-    let mut options = HttpServerOptions::default();
-    options.h2c = h2c;
-    options.h2_idle_timeout = Some(gateway.snapshot().config.limits.keepalive_timeout);
-    // So that CONNECT is refused as all else is, by the proxy.
-    options.allow_connect_method_proxying = true;
-    let mut proxy = http_proxy(conf, proxy);
-    proxy.server_options = Some(options);
-    let (configs, doors): (Vec<_>, Vec<_>) = listeners
-        .into_iter()
-        .map(|listener| {
-            let config = listener.config();
-            let door = Door {
-                address: listener.address,
-                tls: listener.tls.map(TlsSettings::build),
-                private: Some(listener.address) == egress,
-            };
-            (config, door)
-        })
-        .unzip();
-    let name = if h2c { "data-h2c" } else { "data" };
-    let mut service = Service::new(name.to_owned(), Entrance::new(doors, proxy, gateway));
-    for config in configs {
-        service.add_listener(config);
-    }
-    service
-}
-
-/// A service on our sockets, with a close of its own: Pingora's ends the process with it.
-struct Ours<S> {
-    service: S,
-    fds: ListenFds,
-    closing: Option<ShutdownWatch>,
-}
-
-#[async_trait]
-impl<S: PingoraService> PingoraService for Ours<S> {
-    async fn start_service(
-        &mut self,
-        _fds: Option<ListenFds>,
-        shutdown: ShutdownWatch,
-        listeners_per_fd: usize,
-    ) {
-        let shutdown = self.closing.take().unwrap_or(shutdown);
-        self.service
-            .start_service(Some(self.fds.clone()), shutdown, listeners_per_fd)
-            .await;
-    }
-
-    fn name(&self) -> &str {
-        self.service.name()
-    }
-
-    fn threads(&self) -> Option<usize> {
-        self.service.threads()
-    }
 }

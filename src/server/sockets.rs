@@ -23,72 +23,69 @@ const TLS_RECORD: usize = 16 * 1024;
 /// A listener that is bound, and the way its connections are spoken with.
 pub(super) struct BoundListener {
     pub address: SocketAddr,
-    pub tls: Option<TlsSettings>,
+    pub certificate: Option<Arc<Certificate>>,
     pub h2c: bool,
+    socket: Socket,
 }
 
 impl BoundListener {
-    pub(super) fn plain(address: SocketAddr) -> Self {
-        Self {
+    pub(super) fn bind(listener: &Listener) -> Result<Self, StartError> {
+        let certificate = listener.tls.as_ref().map(Certificate::load).transpose()?;
+        let mut bound = Self::plain(listener.address)?;
+        bound.certificate = certificate.map(Arc::new);
+        bound.h2c = listener.h2c;
+        Ok(bound)
+    }
+
+    /// Without TLS; port 0 becomes a free one.
+    pub(super) fn plain(address: SocketAddr) -> Result<Self, StartError> {
+        let bound = listen(address).map_err(|error| StartError::Bind { address, error })?;
+        let (socket, address) = bound;
+        Ok(Self {
             address,
-            tls: None,
+            certificate: None,
             h2c: false,
-        }
+            socket,
+        })
+    }
+
+    /// For one more service that takes connections from the same queue.
+    pub(super) fn again(&self) -> Result<Self, StartError> {
+        let address = self.address;
+        let socket = self.socket.try_clone();
+        Ok(Self {
+            address,
+            certificate: self.certificate.clone(),
+            h2c: self.h2c,
+            socket: socket.map_err(|error| StartError::Bind { address, error })?,
+        })
+    }
+
+    pub(super) fn tls(&self) -> Result<Option<TlsSettings>, StartError> {
+        let certificate = self.certificate.as_ref();
+        certificate.map(Certificate::settings).transpose()
     }
 
     /// Pingora holds a buffer of 64 KiB for every connection, between requests and through silent streams too.
     /// HTTP reads into buffers of its own; TLS, which the entrance speaks, reads a record at a time.
     pub(super) fn config(&self) -> ListenerConfig {
-        let read = if self.tls.is_some() { TLS_RECORD } else { 0 };
+        let read = if self.certificate.is_some() {
+            TLS_RECORD
+        } else {
+            0
+        };
         let buffers = L4BufferSettings::default().read(read);
         ListenerConfig::tcp(self.address.to_string()).l4_buffer(buffers)
     }
 }
 
-/// The bound sockets, in the form in which Pingora takes over listeners.
-pub(super) struct Sockets {
-    fds: Fds,
-    /// What is shown on those that speak TLS.
-    pub certificates: Vec<Arc<Certificate>>,
-}
-
-impl Sockets {
-    pub(super) fn new() -> Self {
-        Self {
-            fds: Fds::new(),
-            certificates: Vec::new(),
-        }
+/// The sockets, in the form in which a Pingora service takes them over.
+pub(super) fn handed_over(listeners: Vec<BoundListener>) -> ListenFds {
+    let mut fds = Fds::new();
+    for listener in listeners {
+        fds.add(listener.address.to_string(), listener.socket.into_raw_fd());
     }
-
-    /// Binds `address` and returns the address it became.
-    pub(super) fn bind(&mut self, address: SocketAddr) -> Result<SocketAddr, StartError> {
-        let bound = listen(address).map_err(|error| StartError::Bind { address, error })?;
-        let (socket, address) = bound;
-        self.fds.add(address.to_string(), socket.into_raw_fd());
-        Ok(address)
-    }
-
-    pub(super) fn bind_listener(
-        &mut self,
-        listener: &Listener,
-    ) -> Result<BoundListener, StartError> {
-        let certificate = listener.tls.as_ref().map(Certificate::load).transpose()?;
-        let certificate = certificate.map(Arc::new);
-        let tls = certificate
-            .as_ref()
-            .map(Certificate::settings)
-            .transpose()?;
-        self.certificates.extend(certificate);
-        Ok(BoundListener {
-            address: self.bind(listener.address)?,
-            tls,
-            h2c: listener.h2c,
-        })
-    }
-
-    pub(super) fn into_shared(self) -> ListenFds {
-        Arc::new(Mutex::new(self.fds))
-    }
+    Arc::new(Mutex::new(fds))
 }
 
 fn listen(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -171,6 +172,11 @@ impl TestGateway {
         let fresh = self.folder.path().join(format!("{name}.new"));
         fs::write(&fresh, text).unwrap();
         fs::rename(fresh, self.folder.path().join(name)).unwrap();
+    }
+
+    /// Where such a file is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Takes such a file away.

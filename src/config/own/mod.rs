@@ -4,8 +4,10 @@ mod egress;
 mod lanes;
 mod limits;
 mod listen;
+mod logs;
 mod policies;
 mod prices;
+mod traces;
 mod translation;
 mod upstreams;
 
@@ -16,10 +18,12 @@ use ipnet::IpNet;
 
 use super::env::{self, Env};
 use super::finding::Notes;
+use super::logs::Log;
 use super::prices::Prices;
 use super::section::{NOT_YET, Section};
 use super::settings::{Auth, Cookies, Direct, Limits, Retry, Server};
 use super::source::{self, FILE_PREFIX};
+use super::traces::Traces;
 use super::translation::Translation;
 use super::yaml::{Node, Value};
 use super::{Secret, Sources};
@@ -27,7 +31,7 @@ use super::{Secret, Sources};
 use listen::Ports;
 pub(super) use upstreams::OwnLiteLlm;
 
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 17] = [
     "listen",
     "admin",
     "admin_key",
@@ -42,6 +46,8 @@ const SECTIONS: [&str; 15] = [
     "server",
     "translation",
     "egress",
+    "log",
+    "traces",
     "memory",
 ];
 const LATER: [(&str, &str); 2] = [("reload", NOT_YET), ("drain", NOT_YET)];
@@ -60,6 +66,8 @@ pub(super) struct Own {
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
     pub translation: Translation,
+    pub log: Log,
+    pub traces: Traces,
 }
 
 /// Reads the file's tree, over which the flags of the command line win.
@@ -86,6 +94,8 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
         trusted_proxies,
         server: policies::server(section("server"), base, notes),
         translation: translation::read(section("translation"), notes),
+        log: logs::read(section("log"), base, notes),
+        traces: traces::read(section("traces"), notes),
     }
 }
 

@@ -16,9 +16,7 @@ use crate::cookies::CookieJars;
 use crate::identity::IdentityRules;
 use crate::limits::Accounts;
 use crate::routing::{DirectModel, RouteTable};
-use crate::telemetry::{
-    AccessLog, AccessRecord, Metrics, Pseudonyms, Tracer, TracesError, UpstreamMetrics,
-};
+use crate::telemetry::{AccessRecord, Metrics, Reporter, ReporterError, UpstreamMetrics};
 use crate::translate::{Defaults, Unusable};
 use crate::upstream::backends::Backends;
 use crate::upstream::lane::Cause;
@@ -31,10 +29,7 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
-    pub access_log: Arc<AccessLog>,
-    pub traces: Arc<Tracer>,
-    /// What users are called in all three.
-    pub pseudonyms: Pseudonyms,
+    pub reporter: Arc<Reporter>,
     pub resolver: Arc<Resolver>,
     pub jars: Arc<CookieJars>,
     pub routes: RouteTable,
@@ -69,10 +64,8 @@ pub struct LiteLlm {
 pub enum BuildError {
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-    #[error("log.access: {0}")]
-    AccessLog(std::io::Error),
-    #[error("traces: {0}")]
-    Traces(#[from] TracesError),
+    #[error(transparent)]
+    Reporter(#[from] ReporterError),
     #[error(transparent)]
     LiteLlm(#[from] ClientError),
     #[error("api_base host {0:?} is not a host name")]
@@ -85,7 +78,7 @@ impl Snapshot {
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(clock.wall())?);
-        let (access_log, traces) = reporters(&config, &metrics)?;
+        let reporter = Reporter::open(&config.log, &config.traces, metrics.reporting())?;
         let routes = RouteTable::new(&config.models);
         let called = lanes::called(&config, &routes);
         let replicas = config.litellm.urls.iter().map(|url| &url.origin);
@@ -130,9 +123,7 @@ impl Snapshot {
             bodies: Budget::new(config.limits.bodies_in_flight),
             retry: RetryPolicy::new(config.retry),
             sticky: Sticky::new(config.direct.bypass_sticky),
-            access_log,
-            traces,
-            pseudonyms: Pseudonyms::new(config.log.user_key.as_ref()),
+            reporter: Arc::new(reporter),
             resolver,
             config,
             clock,
@@ -150,8 +141,7 @@ impl Snapshot {
     /// The end of a request: it is counted and written of.
     pub fn finish(&self, record: &AccessRecord<'_>) {
         self.metrics.finish(record);
-        self.access_log.write(record);
-        self.traces.end(record);
+        self.reporter.finish(record);
     }
 
     /// All metrics in Prometheus' text format, the gauges read now.
@@ -227,18 +217,6 @@ impl Snapshot {
     pub fn bypasses(&self) -> Vec<Arc<DirectUpstream>> {
         self.lanes.bypasses()
     }
-}
-
-/// Those who tell others of finished requests.
-fn reporters(
-    config: &Config,
-    metrics: &Metrics,
-) -> Result<(Arc<AccessLog>, Arc<Tracer>), BuildError> {
-    let reporting = metrics.reporting();
-    let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
-    let access_log = access_log.map_err(BuildError::AccessLog)?;
-    let traces = Tracer::start(&config.traces, reporting)?;
-    Ok((Arc::new(access_log), Arc::new(traces)))
 }
 
 fn defaults(model: &DirectModel) -> Result<Defaults, BuildError> {

@@ -238,7 +238,7 @@ impl RequestCtx {
         if let Some(id) = headers.get(names::REQUEST_ID) {
             self.request_id = RequestId::new(Some(id));
         }
-        self.trace = TraceContext::of(headers, || self.snapshot.traces.samples());
+        self.trace = TraceContext::of(headers, || self.snapshot.reporter.samples());
         self.dialect = dialect;
     }
 

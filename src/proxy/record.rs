@@ -78,7 +78,7 @@ pub(super) fn audit(ctx: &mut RequestCtx) {
         time: ctx.snapshot.clock.wall(),
         id: ctx.request_id.as_str(),
         caller: caller.name(),
-        user: &ctx.snapshot.pseudonyms.of(meant.user.as_str()),
+        user: &ctx.snapshot.reporter.name_of(meant.user.as_str()),
         by: meant.by.as_str(),
         model: admitted.model.as_deref(),
     };
@@ -139,7 +139,7 @@ fn asked<'a>(session: &'a Session, ctx: &'a RequestCtx) -> Asked<'a> {
 /// As others may read it.
 fn meant_user(ctx: &RequestCtx) -> Option<Cow<'_, str>> {
     let user = ctx.admitted.as_ref()?.memory.user()?;
-    Some(ctx.snapshot.pseudonyms.of(user.as_str()))
+    Some(ctx.snapshot.reporter.name_of(user.as_str()))
 }
 
 /// But for the user.

@@ -4,7 +4,7 @@ use crate::gateway::Gateway;
 
 /// SIGUSR1, as log rotation sends it.
 pub(super) fn reopen(gateway: &Gateway) {
-    if gateway.snapshot().access_log.reopen() {
+    if gateway.snapshot().reporter.reopen() {
         log::info!(target: "memgate::server", "SIGUSR1: the access log is opened anew");
     } else {
         log::warn!(target: "memgate::server", "SIGUSR1: there is no log file to reopen; nothing changed");
@@ -13,7 +13,5 @@ pub(super) fn reopen(gateway: &Gateway) {
 
 /// What still waits for the disk or the collector goes there before the process ends.
 pub(super) fn finish(gateway: &Gateway) {
-    let snapshot = gateway.snapshot();
-    snapshot.access_log.flush();
-    snapshot.traces.close();
+    gateway.snapshot().reporter.close();
 }

@@ -1,5 +1,6 @@
 //! What do operators see? Health, metrics and status, on a port of their own.
 
+mod entrance;
 mod keys;
 mod lanes;
 mod respond;
@@ -15,6 +16,7 @@ use pingora_core::services::listening::Service;
 
 use crate::gateway::Gateway;
 
+use entrance::Entrance;
 use respond::respond;
 use view::GatewayView;
 
@@ -22,9 +24,10 @@ use view::GatewayView;
 pub struct Admin(GatewayView);
 
 /// The service, to which the caller adds the configured address.
-pub fn service(gateway: Arc<Gateway>) -> Service<HttpServer<Admin>> {
+pub fn service(gateway: Arc<Gateway>) -> Service<Entrance> {
     let admin = Admin(GatewayView::new(gateway));
-    Service::new("admin".to_owned(), HttpServer::new_app(admin))
+    let entrance = Entrance::new(HttpServer::new_app(admin));
+    Service::new("admin".to_owned(), entrance)
 }
 
 #[async_trait]

@@ -123,7 +123,7 @@ mod tests {
     use crate::config::{
         Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
         Identity, Limits, LiteLlm, Log, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
-        Retry, Server, Traces, Translation,
+        Retry, Server, Traces, Translation, UsageLog,
     };
 
     use super::*;
@@ -223,6 +223,7 @@ mod tests {
             prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),
+            usage_log: UsageLog::default(),
             log: Log::default(),
             traces: Traces::default(),
             server: Server {

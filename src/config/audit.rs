@@ -215,7 +215,7 @@ fn report_unpriced(config: &Config, root: &Node, notes: &mut Notes) {
         let names = std::iter::once(&group.name).chain(direct.map(|one| &one.model));
         if config.prices.of(names.map(String::as_str)).is_none() {
             let place = place_of(root, &group.name).unwrap_or(&root.place);
-            notes.warn(place, format!("`{}` has no price, so it counts as the dearest of all towards `usd_per_day` of the key `{}`; name it in `prices.models`", group.name, key.name));
+            notes.warn(place, format!("`{}` has no price, so it counts as the dearest of the table, and no less than $15 and $75 for a million tokens of input and output, towards `usd_per_day` of the key `{}`; name it in `prices.models`", group.name, key.name));
         }
     }
 }

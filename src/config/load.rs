@@ -149,6 +149,7 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         trusted_proxies: own.trusted_proxies,
         server: own.server,
         translation: own.translation,
+        usage_log: own.usage_log,
         log: own.log,
         traces: own.traces,
         models: file.models,

@@ -20,6 +20,7 @@ mod tls;
 mod traces;
 mod translation;
 mod units;
+mod usage_log;
 mod word;
 mod yaml;
 
@@ -37,6 +38,7 @@ pub use settings::*;
 pub use tls::TlsFault;
 pub use traces::{Otlp, Traces};
 pub use translation::{Effort, ThinkingKind, Traits, Translation, begins};
+pub use usage_log::UsageLog;
 
 /// The tree that PyYAML's `safe_load` would make of this text, in JSON; what JSON cannot say becomes an
 /// object with one `!` key. The fidelity test compares it with PyYAML's own.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Identity, KeysFile, Log, Models, Prices, Secret, Traces, Translation};
+use super::{Identity, KeysFile, Log, Models, Prices, Secret, Traces, Translation, UsageLog};
 
 /// Everything one `memgate.yaml` and the LiteLLM file it names say.
 #[derive(Clone)]
@@ -29,6 +29,7 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
     pub translation: Translation,
+    pub usage_log: UsageLog,
     pub log: Log,
     pub traces: Traces,
     /// LiteLLM's own way out; `None` is none.

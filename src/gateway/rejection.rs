@@ -13,6 +13,7 @@ const NOT_EXPOSED: &str = "this path is not open here: the gateway passes LiteLL
 const HEAD_TOO_LARGE: &str =
     "the head has more fields or bytes than are allowed (`limits.headers`, `limits.head`)";
 const EXPECTATION: &str = "the only expectation met is 100-continue";
+const UNCOUNTED: &str = "what passes over an upgraded connection is not counted, and this key has a limit of tokens or dollars (`tokens_per_minute`, `usd_per_day`): ask without the upgrade";
 const NOT_ALLOWED: &str = "this port leads only to the hosts in `egress.allow`: write the path as /v3/PROVIDER/… for the first of them, or /HOST/v3/PROVIDER/…";
 
 /// Why a request is answered here and goes no further.
@@ -45,6 +46,8 @@ pub enum Rejection {
     Caller(Refusal),
     /// A limit of the caller's key is reached.
     Limit(limits::Refusal),
+    /// A connection is to be upgraded for a key with a limit that goes by what answers say.
+    Uncounted,
     NoMemoryUser,
     /// `x-memgate-memory` cannot be obeyed, and why.
     MemorySwitch(&'static str),
@@ -258,6 +261,7 @@ impl Rejection {
             .again_after(1),
             Self::Caller(refusal) => Answer::refused(*refusal),
             Self::Limit(refusal) => Answer::limited(refusal),
+            Self::Uncounted => Answer::new(403, "upgrade_not_counted", UNCOUNTED),
             Self::NoMemoryUser => Answer::new(
                 400,
                 "no_memory_user",

@@ -16,7 +16,9 @@ use crate::cookies::CookieJars;
 use crate::identity::IdentityRules;
 use crate::limits::Accounts;
 use crate::routing::{DirectModel, RouteTable};
-use crate::telemetry::{AccessRecord, Metrics, Reporter, ReporterError, UpstreamMetrics};
+use crate::telemetry::{
+    AccessLog, AccessRecord, Ledger, Metrics, Pseudonyms, Tracer, TracesError, UpstreamMetrics,
+};
 use crate::translate::{Defaults, Unusable};
 use crate::upstream::backends::Backends;
 use crate::upstream::lane::Cause;
@@ -29,7 +31,12 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
-    pub reporter: Arc<Reporter>,
+    pub access_log: Arc<AccessLog>,
+    /// What each request took, where that is written down.
+    pub ledger: Option<Arc<Ledger>>,
+    pub traces: Arc<Tracer>,
+    /// What users are called in all of them.
+    pub pseudonyms: Pseudonyms,
     pub resolver: Arc<Resolver>,
     pub jars: Arc<CookieJars>,
     pub routes: RouteTable,
@@ -64,8 +71,12 @@ pub struct LiteLlm {
 pub enum BuildError {
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-    #[error(transparent)]
-    Reporter(#[from] ReporterError),
+    #[error("log.access: {0}")]
+    AccessLog(std::io::Error),
+    #[error("usage_log.file: {0}")]
+    UsageLog(std::io::Error),
+    #[error("traces: {0}")]
+    Traces(#[from] TracesError),
     #[error(transparent)]
     LiteLlm(#[from] ClientError),
     #[error("api_base host {0:?} is not a host name")]
@@ -78,7 +89,9 @@ impl Snapshot {
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(clock.wall())?);
-        let reporter = Reporter::open(&config.log, &config.traces, metrics.reporting())?;
+        let (access_log, traces) = reporters(&config, &metrics)?;
+        let ledger = Ledger::open(&config.usage_log, metrics.reporting().lines_lost.clone());
+        let ledger = ledger.map_err(BuildError::UsageLog)?.map(Arc::new);
         let routes = RouteTable::new(&config.models);
         let called = lanes::called(&config, &routes);
         let replicas = config.litellm.urls.iter().map(|url| &url.origin);
@@ -98,24 +111,8 @@ impl Snapshot {
         let lanes = Lanes::build(parts, &routes)?;
         let defaults = routes.direct().iter().map(|model| defaults(model));
         let defaults = defaults.collect::<Result<_, _>>()?;
-        let replicas = config.litellm.urls.iter().filter_map(|url| {
-            Some((
-                url.clone(),
-                resolver.host(&url.origin.host, url.origin.port)?,
-            ))
-        });
-        let names = Arc::clone(&resolver);
-        let api: Arc<dyn LiteLlmApi> = Arc::new(LiteLlmClient::new(
-            &config.litellm.urls,
-            config.direct.ca_file.as_deref(),
-            Arc::new(move |name: &str| names.addresses(name)),
-        )?);
-        let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&api));
-        let litellm = LiteLlm {
-            backends: Arc::new(Backends::new(replicas.collect())),
-            api: Arc::clone(&api),
-            metrics: metrics.upstream("litellm", "litellm"),
-        };
+        let litellm = LiteLlm::new(&config, &resolver, &metrics)?;
+        let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&litellm.api));
         Ok(Self {
             identity: IdentityRules::new(&config.identity),
             keys: KeyRing::new(&config.auth, &config.litellm, asked, Arc::clone(&clock)),
@@ -123,11 +120,14 @@ impl Snapshot {
             bodies: Budget::new(config.limits.bodies_in_flight),
             retry: RetryPolicy::new(config.retry),
             sticky: Sticky::new(config.direct.bypass_sticky),
-            reporter: Arc::new(reporter),
+            access_log,
+            traces,
+            pseudonyms: Pseudonyms::new(config.log.user_key.as_ref()),
             resolver,
             config,
             clock,
             metrics,
+            ledger,
             jars,
             routes,
             litellm,
@@ -141,7 +141,8 @@ impl Snapshot {
     /// The end of a request: it is counted and written of.
     pub fn finish(&self, record: &AccessRecord<'_>) {
         self.metrics.finish(record);
-        self.reporter.finish(record);
+        self.access_log.write(record);
+        self.traces.end(record);
     }
 
     /// All metrics in Prometheus' text format, the gauges read now.
@@ -216,6 +217,39 @@ impl Snapshot {
     /// The lanes past a router, whose reachability matters before they are needed.
     pub fn bypasses(&self) -> Vec<Arc<DirectUpstream>> {
         self.lanes.bypasses()
+    }
+}
+
+/// Those who tell others of finished requests.
+fn reporters(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<(Arc<AccessLog>, Arc<Tracer>), BuildError> {
+    let reporting = metrics.reporting();
+    let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
+    let access_log = access_log.map_err(BuildError::AccessLog)?;
+    let traces = Tracer::start(&config.traces, reporting)?;
+    Ok((Arc::new(access_log), Arc::new(traces)))
+}
+
+impl LiteLlm {
+    fn new(
+        config: &Config,
+        resolver: &Arc<Resolver>,
+        metrics: &Metrics,
+    ) -> Result<Self, ClientError> {
+        let urls = &config.litellm.urls;
+        let replicas = urls.iter().filter_map(|url| {
+            let host = resolver.host(&url.origin.host, url.origin.port)?;
+            Some((url.clone(), host))
+        });
+        let (names, ca_file) = (Arc::clone(resolver), config.direct.ca_file.as_deref());
+        let addresses = Arc::new(move |name: &str| names.addresses(name));
+        Ok(Self {
+            backends: Arc::new(Backends::new(replicas.collect())),
+            api: Arc::new(LiteLlmClient::new(urls, ca_file, addresses)?),
+            metrics: metrics.upstream("litellm", "litellm"),
+        })
     }
 }
 

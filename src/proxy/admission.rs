@@ -59,6 +59,9 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx, door: Doo
                 ctx.answered.memory = Some("off");
             }
             ctx.admitted = Some(admitted);
+            if let Some(guest) = &ctx.guest {
+                guest.admitted();
+            }
             detour::keep(ctx);
             Ok(false)
         }
@@ -137,7 +140,7 @@ async fn route(
         (None, None) => None,
         _ => Some(authenticate(session, ctx, Some(&route)).await?),
     };
-    let admission = allowance::ask(ctx, caller.as_ref(), Some(&route))?;
+    let admission = allowance::ask(session, ctx, caller.as_ref(), Some(&route))?;
     let way = direct::way(session, ctx, target, &route)?;
     let headers = &session.req_header().headers;
     let memory = direct::memory(headers, ctx, &route, caller.as_ref())?;

@@ -161,6 +161,8 @@ pub(super) struct Attempt {
     pub reused: Option<bool>,
     pub http2: bool,
     pub cookies_sent: Option<CookieHeader>,
+    /// Its head went up.
+    pub sent: bool,
     /// Of the lane that it goes by; shared with the judge of its answer.
     pub permit: Option<Arc<Permit>>,
     /// Informational answers seen.
@@ -238,7 +240,7 @@ impl RequestCtx {
         if let Some(id) = headers.get(names::REQUEST_ID) {
             self.request_id = RequestId::new(Some(id));
         }
-        self.trace = TraceContext::of(headers, || self.snapshot.reporter.samples());
+        self.trace = TraceContext::of(headers, || self.snapshot.traces.samples());
         self.dialect = dialect;
     }
 

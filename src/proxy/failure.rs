@@ -178,6 +178,7 @@ fn take_finding(ctx: &mut RequestCtx) -> bool {
     record::note_attempt(ctx);
     // Whoever waits for the lane need not wait for this one's next attempt.
     ctx.attempt.permit = None;
+    ctx.attempt.sent = false;
     match next {
         Next::Again(wait, reason) => {
             ctx.answered.wait = Some(wait);

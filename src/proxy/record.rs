@@ -8,7 +8,7 @@ use pingora_proxy::Session;
 
 use super::context::{Memory, RequestCtx, Way};
 use super::stream::Tail;
-use super::{allowance, metering, relay};
+use super::{allowance, bill, metering, relay};
 use crate::telemetry::{
     AccessRecord, Answer, Asked, AuditRecord, Person, RouteLabel, Spent, Upstreamed,
 };
@@ -26,8 +26,9 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     let judged = ctx.answered.finding.lock().outcome.take();
     ctx.answered.outcome = judged.or(ctx.answered.outcome);
     note_attempt(ctx);
-    let usage = metering::usage(ctx);
-    allowance::settle(session, ctx, usage.as_ref());
+    let taken = allowance::settle(session, ctx);
+    // What nobody said is in no metric.
+    let said = taken.as_ref().filter(|taken| !taken.estimated);
     let sent = ctx
         .attempt
         .cookies_sent
@@ -53,11 +54,12 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
             cookies: &cookies,
         },
         spent: Spent {
-            tokens: usage.as_ref().map(metering::tokens),
+            tokens: said.map(|said| metering::tokens(&said.usage)),
             ..spent(session, ctx)
         },
     };
     ctx.snapshot.finish(&record);
+    bill::write(ctx, &record, taken.as_ref());
     if error.is_some() && ctx.answered.told {
         relay::keep(session, &ctx.custody);
     }
@@ -78,7 +80,7 @@ pub(super) fn audit(ctx: &mut RequestCtx) {
         time: ctx.snapshot.clock.wall(),
         id: ctx.request_id.as_str(),
         caller: caller.name(),
-        user: &ctx.snapshot.reporter.name_of(meant.user.as_str()),
+        user: &ctx.snapshot.pseudonyms.of(meant.user.as_str()),
         by: meant.by.as_str(),
         model: admitted.model.as_deref(),
     };
@@ -139,7 +141,7 @@ fn asked<'a>(session: &'a Session, ctx: &'a RequestCtx) -> Asked<'a> {
 /// As others may read it.
 fn meant_user(ctx: &RequestCtx) -> Option<Cow<'_, str>> {
     let user = ctx.admitted.as_ref()?.memory.user()?;
-    Some(ctx.snapshot.reporter.name_of(user.as_str()))
+    Some(ctx.snapshot.pseudonyms.of(user.as_str()))
 }
 
 /// But for the user.

@@ -44,7 +44,7 @@ pub(super) async fn stream(
     if asks_a_model(session) {
         confine(caller.as_ref(), route.as_ref())?;
     }
-    let admission = allowance::ask(ctx, caller.as_ref(), route.as_ref())?;
+    let admission = allowance::ask(session, ctx, caller.as_ref(), route.as_ref())?;
     body::invite(session).await?;
     Ok(Admitted {
         model: model.map(str::to_owned),
@@ -76,7 +76,7 @@ pub(super) async fn peeked(session: &mut Session, ctx: &RequestCtx) -> Result<Ad
         return Err(direct::no_endpoint(route, direct).into());
     }
     confine(caller.as_ref(), route.as_ref())?;
-    let admission = allowance::ask(ctx, caller.as_ref(), route.as_ref())?;
+    let admission = allowance::ask(session, ctx, caller.as_ref(), route.as_ref())?;
     let feed = parcel::feed(ctx, None);
     if let Some((beginning, share)) = peeked {
         feed.lock().begin_with(beginning, share);

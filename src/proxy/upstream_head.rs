@@ -62,6 +62,7 @@ pub(super) fn write(
     ctx: &mut RequestCtx,
 ) -> Result<()> {
     ctx.attempt.http2 = head.version == Version::HTTP_2;
+    ctx.attempt.sent = true;
     if let (Some(feed), true) = (ctx.feed(), ctx.attempt.http2) {
         feed.lock().pace_by(None);
     }

@@ -4,8 +4,11 @@ use crate::gateway::Gateway;
 
 /// SIGUSR1, as log rotation sends it.
 pub(super) fn reopen(gateway: &Gateway) {
-    if gateway.snapshot().reporter.reopen() {
-        log::info!(target: "memgate::server", "SIGUSR1: the access log is opened anew");
+    let snapshot = gateway.snapshot();
+    let access = snapshot.access_log.reopen();
+    let usage = snapshot.ledger.as_ref().map(|ledger| ledger.reopen());
+    if access || usage.is_some() {
+        log::info!(target: "memgate::server", "SIGUSR1: the log files are opened anew");
     } else {
         log::warn!(target: "memgate::server", "SIGUSR1: there is no log file to reopen; nothing changed");
     }
@@ -13,5 +16,10 @@ pub(super) fn reopen(gateway: &Gateway) {
 
 /// What still waits for the disk or the collector goes there before the process ends.
 pub(super) fn finish(gateway: &Gateway) {
-    gateway.snapshot().reporter.close();
+    let snapshot = gateway.snapshot();
+    snapshot.access_log.flush();
+    if let Some(ledger) = &snapshot.ledger {
+        ledger.flush();
+    }
+    snapshot.traces.close();
 }

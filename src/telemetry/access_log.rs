@@ -27,7 +27,7 @@ impl AccessLog {
         Ok(Self {
             out: match &settings.access {
                 config::AccessLog::Stderr => Out::Stderr,
-                config::AccessLog::File(path) => Out::File(LineFile::open(path, lost)?),
+                config::AccessLog::File(path) => Out::File(LineFile::open(path, None, lost)?),
                 config::AccessLog::Off => Out::Nowhere,
             },
             sample: settings.sample,

@@ -1,16 +1,16 @@
 //! How do lines get into a file without a request ever waiting for the disk? A thread writes them; lines for which
 //! there is no room are lost, and counted.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use prometheus::IntCounter;
+
+use super::sheet::{Sheet, Turning};
 
 /// Bytes of lines that wait for the disk.
 const ROOM: usize = 4 << 20;
@@ -45,12 +45,12 @@ impl State {
 }
 
 impl LineFile {
-    pub fn open(path: &Path, lost: IntCounter) -> io::Result<Self> {
+    /// `turning`: when the file gives way to a new one, if ever.
+    pub fn open(path: &Path, turning: Option<Turning>, lost: IntCounter) -> io::Result<Self> {
         let desk = Arc::new(Desk::default());
         let writer = Writer {
             desk: Arc::clone(&desk),
-            file: append(path)?,
-            path: path.to_owned(),
+            sheet: Sheet::open(path, turning)?,
             lost: lost.clone(),
             failing: false,
         };
@@ -105,8 +105,7 @@ impl Drop for LineFile {
 /// The thread's own.
 struct Writer {
     desk: Arc<Desk>,
-    file: File,
-    path: PathBuf,
+    sheet: Sheet,
     lost: IntCounter,
     failing: bool,
 }
@@ -140,36 +139,27 @@ impl Writer {
     }
 
     fn write(&mut self, text: &str) {
-        let written = self.file.write_all(text.as_bytes());
+        let written = self.sheet.write(text.as_bytes());
         if let Err(error) = &written {
             self.lost.inc_by(text.lines().count() as u64);
             if !self.failing {
-                log::error!(target: "memgate::log", "{}: {error}; its lines are lost", self.path.display());
+                let path = self.sheet.path().display();
+                log::error!(target: "memgate::log", "{path}: {error}; its lines are lost");
             }
         }
         self.failing = written.is_err();
     }
 
     fn reopen(&mut self) {
-        match append(&self.path) {
-            Ok(file) => {
-                self.file = file;
-                log::info!(target: "memgate::log", "{} is opened again", self.path.display());
-            }
+        let opened = self.sheet.reopen();
+        let path = self.sheet.path().display();
+        match opened {
+            Ok(()) => log::info!(target: "memgate::log", "{path} is opened again"),
             Err(error) => {
-                log::error!(target: "memgate::log", "{} cannot be opened again: {error}; the old file goes on", self.path.display());
+                log::error!(target: "memgate::log", "{path} cannot be opened again: {error}; the old file goes on");
             }
         }
     }
-}
-
-/// Who may read it is decided by whoever made it; a new one is the owner's and the group's.
-fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o640)
-        .open(path)
 }
 
 #[cfg(test)]
@@ -189,7 +179,7 @@ mod tests {
         fs::write(&path, "before\n").unwrap();
         let lost = lost();
 
-        let file = LineFile::open(&path, lost.clone()).unwrap();
+        let file = LineFile::open(&path, None, lost.clone()).unwrap();
         for n in 0..1000 {
             file.write(&n.to_string());
         }
@@ -205,7 +195,7 @@ mod tests {
     fn a_file_that_was_moved_away_keeps_its_lines_and_the_next_go_to_a_new_one() {
         let folder = tempfile::tempdir().unwrap();
         let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
-        let file = LineFile::open(&path, lost()).unwrap();
+        let file = LineFile::open(&path, None, lost()).unwrap();
         file.write("first");
         file.flush();
 
@@ -227,7 +217,7 @@ mod tests {
         let path = folder.path().join("logs").join("log");
         let moved = folder.path().join("moved");
         fs::create_dir(path.parent().unwrap()).unwrap();
-        let file = LineFile::open(&path, lost()).unwrap();
+        let file = LineFile::open(&path, None, lost()).unwrap();
 
         fs::rename(path.parent().unwrap(), &moved).unwrap();
         file.reopen();
@@ -242,7 +232,7 @@ mod tests {
     fn lines_without_room_and_lines_that_the_disk_refuses_are_counted() {
         let lost = lost();
         // Every write there fails: there is no space left.
-        let file = LineFile::open(Path::new("/dev/full"), lost.clone()).unwrap();
+        let file = LineFile::open(Path::new("/dev/full"), None, lost.clone()).unwrap();
 
         file.write("one");
         file.write("two");

@@ -223,7 +223,7 @@ pub(super) fn as_stamp<S: Serializer>(time: &SystemTime, serializer: S) -> Resul
     serializer.serialize_str(&clock::stamp(*time))
 }
 
-fn as_millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(time.as_micros() as f64 / 1000.0)
 }
 

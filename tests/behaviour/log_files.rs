@@ -28,7 +28,7 @@ async fn ask(gateway: &TestGateway, id: &str) -> u16 {
 
 /// The ids of the requests that have a line in this file, once what waits is written.
 fn ids(gateway: &TestGateway, file: &Path) -> Vec<String> {
-    gateway.gateway().snapshot().reporter.flush();
+    gateway.gateway().snapshot().access_log.flush();
     let text = fs::read_to_string(file).unwrap_or_default();
     let lines = text
         .lines()
@@ -48,7 +48,7 @@ async fn lines_go_to_a_file_and_to_a_new_one_after_it_was_moved() {
     fs::rename(&file, &moved).unwrap();
     ask(&gateway, "file-2").await;
     ids(&gateway, &moved);
-    assert!(gateway.gateway().snapshot().reporter.reopen());
+    assert!(gateway.gateway().snapshot().access_log.reopen());
     ids(&gateway, &file);
     ask(&gateway, "file-3").await;
 
@@ -87,7 +87,7 @@ async fn nobody_need_write_lines_and_all_are_counted_all_the_same() {
     assert_eq!(gateway.metric("requests_total", &answered).await, 1.0);
     assert!(logs::access_lines("off-access-1").is_empty());
     assert!(
-        !gateway.gateway().snapshot().reporter.reopen(),
+        !gateway.gateway().snapshot().access_log.reopen(),
         "there is no file"
     );
 }

@@ -390,7 +390,7 @@ fn a_model_without_a_price_is_warned_of_where_a_key_has_a_days_dollars() {
     assert_eq!(
         unpriced(&keys("{usd_per_day: 5}")),
         [
-            "config.yaml:3:18: `gpt` has no price, so it counts as the dearest of all towards `usd_per_day` of the key `anna`; name it in `prices.models`"
+            "config.yaml:3:18: `gpt` has no price, so it counts as the dearest of the table, and no less than $15 and $75 for a million tokens of input and output, towards `usd_per_day` of the key `anna`; name it in `prices.models`"
         ]
     );
     let none: [String; 0] = [];

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use memgate::clock::parse_stamp;
 use memgate::config::{
-    AccessLog, Bypass, Config, Effort, Env, KeyLimits, KeysFile, Secret, Sources, ThinkingKind,
-    Traits,
+    AccessLog, Bypass, Config, Effort, Env, KeyLimits, KeysFile, Price, Secret, Sources,
+    ThinkingKind, Traits,
 };
 
 use super::{Files, VARIABLES, conf, load, model};
@@ -38,6 +38,7 @@ fn the_reference_file_loads_and_says_the_defaults() {
     assert!(written.log == default.log);
     assert_eq!(written.traces, default.traces);
     assert_eq!(written.prices, default.prices);
+    assert_eq!(written.usage_log, default.usage_log);
     assert_eq!(written.cookies.share, default.cookies.share);
     assert_eq!(written.cookies.egress, default.cookies.egress);
     assert_eq!(written.direct.domains, default.direct.domains);
@@ -205,6 +206,10 @@ fn every_documented_key_is_in_the_reference_file() {
         "otlp",
         "sample",
         "upstream_keepalive_pool_size",
+        "usage_log",
+        "file",
+        "max_size",
+        "keep",
     ] {
         assert!(text.contains(&format!("{key}:")), "{key}");
     }
@@ -347,6 +352,22 @@ fn every_section_is_read() {
         (config.server.threads, config.server.work_stealing),
         (7, true)
     );
+}
+
+#[test]
+fn what_a_cache_takes_has_anthropics_share_of_the_input_where_nothing_is_said() {
+    let price = |said: &str| {
+        let own = format!("prices: {{version: today, models: {{m: {{{said}}}}}}}\n");
+        let config = Files::new(&[("memgate.yaml", &own)]).load().config;
+        config.prices.of(["m"].into_iter()).unwrap()
+    };
+
+    let unsaid = price("input: 4, output: 20");
+    let said = price("input: 4, output: 20, cache_read: 0.4, cache_write: 0, cache_write_1h: 4");
+
+    let cache = |price: Price| (price.cache_read, price.cache_write, price.cache_write_1h);
+    assert_eq!(cache(unsaid), (4.0, 5.0, 8.0));
+    assert_eq!(cache(said), (0.4, 0.0, 4.0));
 }
 
 #[test]

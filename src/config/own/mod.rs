@@ -10,6 +10,7 @@ mod prices;
 mod traces;
 mod translation;
 mod upstreams;
+mod usage_log;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -26,12 +27,12 @@ use super::source::{self, FILE_PREFIX};
 use super::traces::Traces;
 use super::translation::Translation;
 use super::yaml::{Node, Value};
-use super::{Secret, Sources};
+use super::{Secret, Sources, UsageLog};
 
 use listen::Ports;
 pub(super) use upstreams::OwnLiteLlm;
 
-const SECTIONS: [&str; 17] = [
+const SECTIONS: [&str; 18] = [
     "listen",
     "admin",
     "admin_key",
@@ -45,6 +46,7 @@ const SECTIONS: [&str; 17] = [
     "trusted_proxies",
     "server",
     "translation",
+    "usage_log",
     "egress",
     "log",
     "traces",
@@ -66,6 +68,7 @@ pub(super) struct Own {
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
     pub translation: Translation,
+    pub usage_log: UsageLog,
     pub log: Log,
     pub traces: Traces,
 }
@@ -94,6 +97,7 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
         trusted_proxies,
         server: policies::server(section("server"), base, notes),
         translation: translation::read(section("translation"), notes),
+        usage_log: usage_log::read(section("usage_log"), base, notes),
         log: logs::read(section("log"), base, notes),
         traces: traces::read(section("traces"), notes),
     }

@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub accounts: Arc<Accounts<KeyId>>,
     pub litellm: LiteLlm,
     pub bodies: Budget,
+    /// What of it strangers may have.
+    pub strangers_bodies: Budget,
     pub retry: RetryPolicy,
     /// Sessions that went round the router.
     pub sticky: Sticky,
@@ -111,11 +113,14 @@ impl Snapshot {
         let defaults = defaults.collect::<Result<_, _>>()?;
         let litellm = LiteLlm::new(&config, &resolver, &metrics)?;
         let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&litellm.api));
+        let limits = &config.limits;
+        let bodies = Budget::new(limits.bodies_in_flight);
         Ok(Self {
             identity: IdentityRules::new(&config.identity),
             keys: KeyRing::new(&config.auth, asked, Arc::clone(&clock)),
             accounts: Arc::new(Accounts::new(Arc::clone(&clock))),
-            bodies: Budget::new(config.limits.bodies_in_flight),
+            strangers_bodies: bodies.part(limits.body.max(limits.bodies_in_flight / 2)),
+            bodies,
             retry: RetryPolicy::new(config.retry),
             sticky: Sticky::new(config.direct.bypass_sticky),
             access_log,

@@ -152,7 +152,7 @@ async fn route(
         (None, Some(_)) => Some(authenticate(session, ctx, None).await?),
         (known, _) => known,
     };
-    let (sent, share) = body::read(session, &snapshot.config.limits, &snapshot.bodies).await?;
+    let (sent, share) = body::read(session, &snapshot.config.limits, ctx.bodies()).await?;
     let mut parcel = Parcel::open(session, sent, share, snapshot.config.limits.body).await?;
     let envelope = Envelope::scan(parcel.plain()).map_err(Rejection::Body)?;
     let route = snapshot.routes.resolve(&envelope.model, fastrand::f64());

@@ -67,7 +67,7 @@ pub(super) async fn peeked(session: &mut Session, ctx: &RequestCtx) -> Result<Ad
     body::invite(session).await?;
     let headers = &session.req_header().headers;
     let peeked = if matches!(Encoding::of(headers), Ok(Encoding::Identity)) {
-        body::peek(session, &snapshot.config.limits, &snapshot.bodies).await?
+        body::peek(session, &snapshot.config.limits, ctx.bodies()).await?
     } else {
         None
     };
@@ -101,7 +101,7 @@ async fn whole(
     caller: Caller,
 ) -> Result<Admitted, Unread> {
     let (snapshot, limit) = (&ctx.snapshot, ctx.snapshot.config.limits.body);
-    let (sent, share) = body::read(session, &snapshot.config.limits, &snapshot.bodies).await?;
+    let (sent, share) = body::read(session, &snapshot.config.limits, ctx.bodies()).await?;
     let parcel = Parcel::open(session, sent, share, limit).await?;
     let envelope = match Envelope::scan(parcel.plain()) {
         Err(ScanError::NoModel) => None,

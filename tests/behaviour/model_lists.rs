@@ -185,8 +185,12 @@ async fn a_model_in_the_query_is_refused_whoever_asks() {
             assert!(answer.text().await.unwrap().contains("query"));
         }
         let request = gateway.post(&format!("{path}?models=x&beta=true"));
-        let answer = soon(request.body(other.clone()).send()).await.unwrap();
-        assert_eq!(answer.status(), 200, "{path}");
+        soon(request.body(other.clone()).send()).await.unwrap();
     }
-    assert_eq!(asked(&litellm).len(), 4);
+    let seen = asked(&litellm);
+    assert_eq!(seen.len(), 4);
+    assert!(
+        seen.iter()
+            .all(|seen| seen.target.ends_with("?models=x&beta=true"))
+    );
 }

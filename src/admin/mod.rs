@@ -1,5 +1,6 @@
 //! What do operators see? Health, metrics and status, on a port of their own.
 
+mod browser;
 mod entrance;
 mod explain;
 mod keys;
@@ -18,12 +19,13 @@ use async_trait::async_trait;
 use http::{Method, Response};
 use pingora_core::apps::http_app::{HttpServer, ServeHttp};
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::services::listening::Service;
 
 use crate::gateway::Gateway;
 
 use entrance::Entrance;
-use respond::respond;
+use respond::{Asked, respond};
 use view::GatewayView;
 
 /// The admin port's application.
@@ -40,8 +42,15 @@ pub fn service(gateway: Arc<Gateway>) -> Service<Entrance> {
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let head = session.req_header();
-        let target = (head.uri.path(), head.uri.query());
-        let response = respond(&self.0, &head.method, target, &head.headers);
+        let from = session.client_addr().and_then(SocketAddr::as_inet);
+        let asked = Asked {
+            method: &head.method,
+            path: head.uri.path(),
+            query: head.uri.query().unwrap_or_default(),
+            headers: &head.headers,
+            from: from.map(|from| from.ip()),
+        };
+        let response = respond(&self.0, &asked);
         if head.method != Method::GET && head.method != Method::HEAD {
             // Whatever body comes with it is not read.
             session.set_keepalive(None);

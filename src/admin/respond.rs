@@ -3,15 +3,15 @@
 use std::net::IpAddr;
 
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST,
-    REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::auth;
-use crate::config::Secret;
+use crate::auth::{Presented, Refusal};
 
+use super::browser::{as_bearer, is_called_locally};
 use super::page::page;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -24,8 +24,8 @@ const PROMETHEUS: HeaderValue =
 pub(super) trait View {
     /// Only this machine reaches the port, so nobody needs a key.
     fn on_loopback(&self) -> bool;
-    /// Those that open it from elsewhere.
-    fn keys(&self) -> Vec<Secret>;
+    /// Whether one of the keys came that open it from elsewhere; `Off`: there are none.
+    fn admit(&self, presented: &Presented<'_>) -> Result<(), Refusal>;
     /// Why no new work should come; empty: it may.
     fn unready(&self) -> Vec<&'static str>;
     /// In Prometheus' text format.
@@ -35,24 +35,27 @@ pub(super) trait View {
     fn explain(&self, query: &str) -> Result<Value, String>;
 }
 
-/// The query counts for `/explain` alone.
-pub(super) fn respond(
-    view: &dyn View,
-    method: &Method,
-    target: (&str, Option<&str>),
-    headers: &HeaderMap,
-) -> Response<Vec<u8>> {
-    let (path, query) = target;
+/// What is asked, by whom.
+pub(super) struct Asked<'r> {
+    pub method: &'r Method,
+    pub path: &'r str,
+    pub query: &'r str,
+    pub headers: &'r HeaderMap,
+    pub from: Option<IpAddr>,
+}
+
+pub(super) fn respond(view: &dyn View, asked: &Asked<'_>) -> Response<Vec<u8>> {
+    let Asked { method, path, .. } = *asked;
     let response = match path {
         "/healthz" | "/readyz" | "/metrics" => {
             read_only(method).unwrap_or_else(|| open(view, path))
         }
-        _ => refused(view, headers)
+        _ => refused(view, asked)
             .or_else(|| match path {
                 "/" | "/status" | "/explain" => read_only(method),
                 _ => Some(error(StatusCode::NOT_FOUND, "no such page")),
             })
-            .unwrap_or_else(|| operators(view, path, query.unwrap_or_default())),
+            .unwrap_or_else(|| operators(view, path, asked.query)),
     };
     sized(response, method)
 }
@@ -114,16 +117,23 @@ fn read_only(method: &Method) -> Option<Response<Vec<u8>>> {
     Some(response)
 }
 
-fn refused(view: &dyn View, headers: &HeaderMap) -> Option<Response<Vec<u8>>> {
-    if view.on_loopback() && is_called_locally(headers) {
+fn refused(view: &dyn View, asked: &Asked<'_>) -> Option<Response<Vec<u8>>> {
+    if view.on_loopback() && is_called_locally(asked.headers) {
         return None;
     }
-    match view.keys().as_slice() {
-        [] => Some(error(
+    let headers = as_bearer(asked.headers);
+    let presented = Presented::of(&headers, None).at(asked.from);
+    match view.admit(&presented).err()? {
+        Refusal::Off => Some(error(
             StatusCode::FORBIDDEN,
             "beyond loopback this needs `admin_key` in the configuration",
         )),
-        keys if keys.iter().any(|key| auth::opens(headers, key)) => None,
+        slowed @ Refusal::TooManyFailures { retry_after } => {
+            let mut response = error(StatusCode::TOO_MANY_REQUESTS, &slowed.to_string());
+            let seconds = retry_after.as_secs().saturating_add(1);
+            set(&mut response, RETRY_AFTER, seconds.into());
+            Some(response)
+        }
         _ => {
             let mut response = error(StatusCode::UNAUTHORIZED, "this needs the admin key");
             // A browser asks for it: any name, and the key as the password.
@@ -136,21 +146,6 @@ fn refused(view: &dyn View, headers: &HeaderMap) -> Option<Response<Vec<u8>>> {
             Some(response)
         }
     }
-}
-
-/// By a name that means this machine. A page from elsewhere can have a browser of this machine call us by a name of
-/// its own that leads here, and then read the answer.
-fn is_called_locally(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST) else {
-        return true;
-    };
-    let host = host.to_str().unwrap_or_default();
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
-    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn error(status: StatusCode, message: &str) -> Response<Vec<u8>> {
@@ -196,13 +191,17 @@ fn set(response: &mut Response<Vec<u8>>, name: HeaderName, value: HeaderValue) {
 
 #[cfg(test)]
 mod tests {
-    use http::header::AUTHORIZATION;
+    use std::time::Duration;
+
+    use http::HeaderMap;
+    use http::header::{AUTHORIZATION, HOST};
 
     use super::*;
 
     struct Seen {
         loopback: bool,
         key: Option<&'static str>,
+        wrong: Refusal,
         unready: Vec<&'static str>,
     }
 
@@ -211,8 +210,13 @@ mod tests {
             self.loopback
         }
 
-        fn keys(&self) -> Vec<Secret> {
-            self.key.map(Secret::new).into_iter().collect()
+        fn admit(&self, presented: &Presented<'_>) -> Result<(), Refusal> {
+            let key = self.key.ok_or(Refusal::Off)?;
+            match presented.first().map(|said| said.reveal() == key) {
+                Some(true) => Ok(()),
+                Some(false) => Err(self.wrong),
+                None => Err(Refusal::Missing),
+            }
         }
 
         fn unready(&self) -> Vec<&'static str> {
@@ -238,22 +242,34 @@ mod tests {
     const HOME: Seen = Seen {
         loopback: true,
         key: None,
+        wrong: Refusal::Unknown,
         unready: Vec::new(),
     };
     const AWAY: Seen = Seen {
         loopback: false,
         key: Some("k-admin"),
+        wrong: Refusal::Unknown,
         unready: Vec::new(),
     };
 
+    fn asked<'r>(method: &'r Method, path: &'r str, headers: &'r HeaderMap) -> Asked<'r> {
+        Asked {
+            method,
+            path,
+            query: "",
+            headers,
+            from: None,
+        }
+    }
+
     fn get(view: &Seen, path: &str) -> Response<Vec<u8>> {
-        respond(view, &Method::GET, (path, None), &HeaderMap::new())
+        respond(view, &asked(&Method::GET, path, &HeaderMap::new()))
     }
 
     fn with_key(view: &Seen, path: &str, key: &'static str) -> u16 {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static(key));
-        respond(view, &Method::GET, (path, None), &headers)
+        respond(view, &asked(&Method::GET, path, &headers))
             .status()
             .as_u16()
     }
@@ -288,8 +304,12 @@ mod tests {
     #[test]
     fn a_request_is_explained_or_it_is_said_what_the_question_lacks() {
         let ask = |query| {
-            let target = ("/explain", Some(query));
-            respond(&HOME, &Method::GET, target, &HeaderMap::new())
+            let headers = HeaderMap::new();
+            let asked = Asked {
+                query,
+                ..asked(&Method::GET, "/explain", &headers)
+            };
+            respond(&HOME, &asked)
         };
 
         assert_eq!(body(&ask("model=x"))["text"], "model=x");
@@ -302,7 +322,7 @@ mod tests {
         let called = |host: &'static str, path| {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_static(host));
-            let answer = respond(&HOME, &Method::GET, (path, None), &headers);
+            let answer = respond(&HOME, &asked(&Method::GET, path, &headers));
             answer.status().as_u16()
         };
 
@@ -358,6 +378,20 @@ mod tests {
     }
 
     #[test]
+    fn who_guesses_too_often_is_told_when_to_come_back() {
+        let retry_after = Duration::from_millis(1500);
+        let wrong = Refusal::TooManyFailures { retry_after };
+        let view = Seen { wrong, ..AWAY };
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer x"))]);
+
+        let response = respond(&view, &asked(&Method::GET, "/status", &headers));
+
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+        assert_eq!(with_key(&view, "/metrics", "Bearer x"), 200);
+    }
+
+    #[test]
     fn it_is_not_ready_while_there_is_a_reason_against_it() {
         let view = Seen {
             unready: vec!["draining"],
@@ -377,7 +411,7 @@ mod tests {
     #[test]
     fn nothing_is_written_through_this_port() {
         for method in [Method::POST, Method::PUT, Method::DELETE] {
-            let response = respond(&HOME, &method, ("/status", None), &HeaderMap::new());
+            let response = respond(&HOME, &asked(&method, "/status", &HeaderMap::new()));
             assert_eq!(response.status(), 405);
             assert_eq!(response.headers()[ALLOW], "GET, HEAD");
         }
@@ -385,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_head_has_the_length_and_not_the_body() {
-        let response = respond(&HOME, &Method::HEAD, ("/metrics", None), &HeaderMap::new());
+        let response = respond(&HOME, &asked(&Method::HEAD, "/metrics", &HeaderMap::new()));
 
         assert_eq!(response.headers()[CONTENT_LENGTH], "13");
         assert!(response.body().is_empty());

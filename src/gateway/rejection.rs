@@ -14,6 +14,8 @@ const HEAD_TOO_LARGE: &str =
     "the head has more fields or bytes than are allowed (`limits.headers`, `limits.head`)";
 const EXPECTATION: &str = "the only expectation met is 100-continue";
 const UNCOUNTED: &str = "what passes over an upgraded connection is not counted, and this key has a limit of tokens or dollars (`tokens_per_minute`, `usd_per_day`): ask without the upgrade";
+const FORM: &str =
+    "this key's model must be seen, and a form's is not: send the body as application/json";
 const NOT_ALLOWED: &str = "this port leads only to the hosts in `egress.allow`: write the path as /v3/PROVIDER/… for the first of them, or /HOST/v3/PROVIDER/…";
 
 /// Why a request is answered here and goes no further.
@@ -34,6 +36,8 @@ pub enum Rejection {
     UnknownModel(String),
     Body(ScanError),
     Encoding(DecodeError),
+    /// A body that LiteLLM would read as a form, from a caller whose model must be seen.
+    Form,
     BodyTooLarge {
         limit: usize,
     },
@@ -244,6 +248,7 @@ impl Rejection {
             ),
             Self::Body(error) => Answer::unroutable(error),
             Self::Encoding(error) => Answer::new(error.status(), "bad_encoding", error.to_string()),
+            Self::Form => Answer::new(415, "form_body", FORM),
             Self::BodyTooLarge { limit } => Answer::too_large("the body", *limit),
             Self::TranslationTooLarge { limit } => {
                 Answer::too_large("the body, translated for its model,", *limit)

@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub accounts: Arc<Accounts<KeyId>>,
     pub litellm: LiteLlm,
     pub bodies: Budget,
+    /// What of it strangers may have.
+    pub strangers_bodies: Budget,
     pub retry: RetryPolicy,
     /// Sessions that went round the router.
     pub sticky: Sticky,
@@ -89,9 +91,7 @@ impl Snapshot {
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(clock.wall())?);
-        let (access_log, traces) = reporters(&config, &metrics)?;
-        let ledger = Ledger::open(&config.usage_log, metrics.reporting().lines_lost.clone());
-        let ledger = ledger.map_err(BuildError::UsageLog)?.map(Arc::new);
+        let (access_log, traces, ledger) = reporters(&config, &metrics)?;
         let routes = RouteTable::new(&config.models);
         let called = lanes::called(&config, &routes);
         let replicas = config.litellm.urls.iter().map(|url| &url.origin);
@@ -113,11 +113,14 @@ impl Snapshot {
         let defaults = defaults.collect::<Result<_, _>>()?;
         let litellm = LiteLlm::new(&config, &resolver, &metrics)?;
         let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&litellm.api));
+        let limits = &config.limits;
+        let bodies = Budget::new(limits.bodies_in_flight);
         Ok(Self {
             identity: IdentityRules::new(&config.identity),
-            keys: KeyRing::new(&config.auth, &config.litellm, asked, Arc::clone(&clock)),
+            keys: KeyRing::new(&config.auth, asked, Arc::clone(&clock)),
             accounts: Arc::new(Accounts::new(Arc::clone(&clock))),
-            bodies: Budget::new(config.limits.bodies_in_flight),
+            strangers_bodies: bodies.part(limits.body.max(limits.bodies_in_flight / 2)),
+            bodies,
             retry: RetryPolicy::new(config.retry),
             sticky: Sticky::new(config.direct.bypass_sticky),
             access_log,
@@ -232,18 +235,6 @@ impl Snapshot {
     }
 }
 
-/// Those who tell others of finished requests.
-fn reporters(
-    config: &Config,
-    metrics: &Metrics,
-) -> Result<(Arc<AccessLog>, Arc<Tracer>), BuildError> {
-    let reporting = metrics.reporting();
-    let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
-    let access_log = access_log.map_err(BuildError::AccessLog)?;
-    let traces = Tracer::start(&config.traces, reporting)?;
-    Ok((Arc::new(access_log), Arc::new(traces)))
-}
-
 impl LiteLlm {
     fn new(
         config: &Config,
@@ -263,6 +254,20 @@ impl LiteLlm {
             metrics: metrics.upstream("litellm", "litellm"),
         })
     }
+}
+
+/// Those who tell others of finished requests.
+fn reporters(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<(Arc<AccessLog>, Arc<Tracer>, Option<Arc<Ledger>>), BuildError> {
+    let reporting = metrics.reporting();
+    let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
+    let access_log = access_log.map_err(BuildError::AccessLog)?;
+    let traces = Tracer::start(&config.traces, reporting)?;
+    let ledger = Ledger::open(&config.usage_log, reporting.lines_lost.clone());
+    let ledger = ledger.map_err(BuildError::UsageLog)?;
+    Ok((Arc::new(access_log), Arc::new(traces), ledger.map(Arc::new)))
 }
 
 fn defaults(model: &DirectModel) -> Result<Defaults, BuildError> {

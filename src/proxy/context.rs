@@ -15,6 +15,7 @@ use super::relay::{Custody, SharedFeed};
 use super::stream::Tail;
 use super::translation::Translation;
 use crate::auth::Caller;
+use crate::body::Budget;
 use crate::cookies::CookieHeader;
 use crate::gateway::{DirectUpstream, Failure, Gateway, Guest, InFlight, Snapshot};
 use crate::identity::{MemoryUser, Resolved};
@@ -247,6 +248,15 @@ impl RequestCtx {
     /// No valid key has come by its connection.
     pub(super) fn is_strangers(&self) -> bool {
         self.guest.as_ref().is_some_and(|guest| !guest.is_known())
+    }
+
+    /// The room for its body.
+    pub(super) fn bodies(&self) -> &Budget {
+        if self.is_strangers() {
+            &self.snapshot.strangers_bodies
+        } else {
+            &self.snapshot.bodies
+        }
     }
 
     /// A valid key came with it.

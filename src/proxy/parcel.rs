@@ -132,6 +132,12 @@ impl Parcel {
         }
     }
 
+    /// What goes up where nothing of it is to change.
+    pub(super) fn hold_as_it_came(mut self, ctx: &RequestCtx) -> (SharedFeed, Held) {
+        self.share.shrink_to(self.sent.len());
+        as_it_came(ctx, self.sent, self.share)
+    }
+
     /// What goes up: the bytes that came, but for the model's name.
     pub(super) fn hold(
         self,

@@ -82,6 +82,10 @@ pub(super) fn audit(ctx: &mut RequestCtx) {
     let (Memory::Of(meant), Some(caller)) = (&admitted.memory, &admitted.caller) else {
         return;
     };
+    if matches!(admitted.way, Way::LiteLlm { .. }) {
+        // It was turned there, past the router.
+        return;
+    }
     if std::mem::replace(&mut ctx.answered.audited, true) {
         return;
     }

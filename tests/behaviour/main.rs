@@ -59,6 +59,7 @@ mod litellm_keys;
 mod log_files;
 mod memory_honesty;
 mod memory_users;
+mod model_lists;
 mod model_names;
 mod names;
 mod oddities;

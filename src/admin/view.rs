@@ -121,9 +121,9 @@ mod tests {
 
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
-        Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
+        Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Drain, Expose,
         Identity, Limits, LiteLlm, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
-        Retry, Server, Translation,
+        Reload, Retry, Server, Translation,
     };
 
     use super::*;
@@ -223,6 +223,8 @@ mod tests {
             prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),
+            drain: Drain::default(),
+            reload: Reload::Signal,
             server: Server {
                 threads: 1,
                 work_stealing: false,

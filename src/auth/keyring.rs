@@ -29,7 +29,7 @@ pub struct KeyRing {
     anonymous: Option<Hosts>,
     /// Towards LiteLLM a key of ours stands in for the client's.
     replaces: bool,
-    attempts: Attempts,
+    attempts: Arc<Attempts>,
     clock: Arc<dyn Clock>,
 }
 
@@ -44,8 +44,8 @@ struct Ours {
 
 struct Asking {
     api: Arc<dyn LiteLlmApi>,
-    cache: Cache,
-    places: Semaphore,
+    cache: Arc<Cache>,
+    places: Arc<Semaphore>,
 }
 
 /// What can be said at once.
@@ -88,14 +88,28 @@ impl KeyRing {
             },
             litellm: api.filter(|_| auth.litellm).map(|api| Asking {
                 api,
-                cache: Cache::default(),
-                places: Semaphore::new(AT_ONCE),
+                cache: Arc::default(),
+                places: Arc::new(Semaphore::new(AT_ONCE)),
             }),
             anonymous: auth.allow_anonymous.then(|| Hosts::new(&auth.hosts)),
             replaces: litellm.api_key.is_some(),
-            attempts: Attempts::new(auth.failed_attempts_per_minute),
+            attempts: Arc::new(Attempts::new(auth.failed_attempts_per_minute)),
             clock,
         }
+    }
+
+    /// Takes over what the one before it has learned, of addresses and of keys that the same LiteLLM knows.
+    pub fn after(mut self, before: &Self) -> Self {
+        if self.attempts.is_like(&before.attempts) {
+            self.attempts = Arc::clone(&before.attempts);
+        }
+        if let (Some(asking), Some(asked)) = (&mut self.litellm, &before.litellm)
+            && Arc::ptr_eq(&asking.api, &asked.api)
+        {
+            asking.cache = Arc::clone(&asked.cache);
+            asking.places = Arc::clone(&asked.places);
+        }
+        self
     }
 
     /// Whether anybody can pass at all; if not, the direct route is off.

@@ -30,7 +30,7 @@ pub struct DirectUpstream {
     /// Host as it stands in requests: equal to the TLS name, with a port that is not 443.
     pub authority: HeaderValue,
     pub metrics: UpstreamMetrics,
-    pub lane_metrics: LaneMetrics,
+    pub lane_metrics: Arc<LaneMetrics>,
     /// Whether a connection could be made at the start; `None`: not tried.
     pub reachable: Mutex<Option<bool>>,
     pub lane: Arc<Lane>,
@@ -81,6 +81,8 @@ pub(super) struct Parts {
 pub(super) struct Lanes {
     parts: Parts,
     servers: BTreeMap<Origin, Arc<DirectServer>>,
+    /// While these are built: the lanes before them.
+    known: BTreeMap<String, Arc<DirectUpstream>>,
     /// By name. Grows only by what callers of the egress port name.
     all: RwLock<BTreeMap<String, Arc<DirectUpstream>>>,
     /// By [`DirectModel::index`].
@@ -111,14 +113,23 @@ pub(super) fn called(config: &Config, routes: &RouteTable) -> BTreeSet<Origin> {
 }
 
 impl Lanes {
-    pub fn build(parts: Parts, routes: &RouteTable) -> Result<Self, BuildError> {
+    /// With what is known of the lanes `before` these.
+    pub fn build(
+        parts: Parts,
+        routes: &RouteTable,
+        before: Option<&Self>,
+    ) -> Result<Self, BuildError> {
         let servers = called(&parts.config, routes)
             .into_iter()
-            .map(|origin| Ok((origin.clone(), Arc::new(parts.server(&origin)?))))
+            .map(|origin| {
+                let known = before.and_then(|before| before.servers.get(&origin));
+                Ok((origin.clone(), parts.server(&origin, known)?))
+            })
             .collect::<Result<_, BuildError>>()?;
         let mut lanes = Self {
             parts,
             servers,
+            known: before.map_or_else(BTreeMap::new, |before| before.all.read().clone()),
             all: RwLock::default(),
             models: Vec::new(),
             configured: 0,
@@ -129,7 +140,38 @@ impl Lanes {
         }
         lanes.open_egress()?;
         lanes.configured = lanes.all.read().len();
+        let known = std::mem::take(&mut lanes.known);
+        lanes.take_over(&known);
         Ok(lanes)
+    }
+
+    /// Lanes that callers of the egress port named, as far as they may still.
+    fn take_over(&self, known: &BTreeMap<String, Arc<DirectUpstream>>) {
+        let egress = self.parts.config.egress.as_ref();
+        let mut all = self.all.write();
+        for (name, upstream) in known {
+            let allowed = egress.is_some_and(|egress| egress.allow.contains(&upstream.server.origin.host));
+            let same = self.servers.get(&upstream.server.origin);
+            let same = same.is_some_and(|server| Arc::ptr_eq(server, &upstream.server));
+            if allowed && same && !all.contains_key(name) {
+                all.insert(name.clone(), Arc::clone(upstream));
+            }
+        }
+    }
+
+    /// Lanes go by this configuration from now on; those that are gone show nothing more.
+    pub fn take_effect(&self, before: &Self) {
+        let policy = policy(&self.parts.config);
+        let all = self.all.read();
+        for upstream in all.values() {
+            upstream.lane.follow(policy);
+        }
+        for gone in before.all.read().values() {
+            if !all.contains_key(gone.name()) {
+                gone.metrics.carry(0);
+                gone.lane_metrics.show(LaneGauges::default());
+            }
+        }
     }
 
     pub fn of(&self, model: &DirectModel) -> Option<&Arc<DirectUpstream>> {
@@ -176,7 +218,7 @@ impl Lanes {
         if let Some(known) = all.get(&name) {
             return Some(Arc::clone(known));
         }
-        let upstream = Arc::new(self.parts.upstream(server, name.clone()).ok()?);
+        let upstream = self.parts.upstream(server, name.clone(), None).ok()?;
         all.insert(name, Arc::clone(&upstream));
         Some(upstream)
     }
@@ -235,44 +277,65 @@ impl Lanes {
         }
         let server = self.servers.get(origin);
         let server = server.ok_or_else(|| BuildError::Host(origin.host.clone()))?;
-        let upstream = Arc::new(self.parts.upstream(server, name.clone())?);
+        let known = self.known.get(&name);
+        let upstream = self.parts.upstream(server, name.clone(), known)?;
         all.insert(name, Arc::clone(&upstream));
         Ok(upstream)
     }
 }
 
 impl Parts {
-    fn server(&self, origin: &Origin) -> Result<DirectServer, BuildError> {
+    fn server(
+        &self,
+        origin: &Origin,
+        known: Option<&Arc<DirectServer>>,
+    ) -> Result<Arc<DirectServer>, BuildError> {
         let host = self
             .resolver
             .host(&origin.host, origin.port)
             .ok_or_else(|| BuildError::Host(origin.host.clone()))?;
+        let limits = &self.config.limits;
+        if let Some(known) = known.filter(|known| known.is_of(&host, limits)) {
+            return Ok(Arc::clone(known));
+        }
         let shares = Shares::of(&self.config.server);
-        Ok(DirectServer::new(
-            origin.clone(),
-            host,
-            &self.config.limits,
-            shares,
-        ))
+        let server = DirectServer::new(origin.clone(), host, limits, shares);
+        Ok(Arc::new(server))
     }
 
+    /// As it is `known`, or with the lane that is: its limit, its pauses and who waits for it.
     fn upstream(
         &self,
         server: &Arc<DirectServer>,
         name: String,
-    ) -> Result<DirectUpstream, BuildError> {
+        known: Option<&Arc<DirectUpstream>>,
+    ) -> Result<Arc<DirectUpstream>, BuildError> {
         let origin = &server.origin;
+        let jar = self.jars.jar(&origin.host, &self.config.cookies.egress);
+        let same = |known: &&Arc<DirectUpstream>| {
+            Arc::ptr_eq(&known.server, server) && Arc::ptr_eq(&known.jar, &jar)
+        };
+        if let Some(known) = known.filter(same) {
+            return Ok(Arc::clone(known));
+        }
         let authority = origin.authority();
         let unknown = |_| BuildError::Host(origin.host.clone());
-        Ok(DirectUpstream {
-            jar: self.jars.jar(&origin.host, &self.config.cookies.egress),
+        Ok(Arc::new(DirectUpstream {
+            jar,
             authority: HeaderValue::try_from(authority.as_str()).map_err(unknown)?,
             metrics: self.metrics.upstream(&authority, &name),
-            lane_metrics: self.metrics.lane(&name),
+            lane_metrics: match known {
+                Some(known) => Arc::clone(&known.lane_metrics),
+                None => Arc::new(self.metrics.lane(&name)),
+            },
             server: Arc::clone(server),
+            // Of another server nobody knows yet.
             reachable: Mutex::new(None),
-            lane: Lane::new(name, policy(&self.config), Arc::clone(&self.clock)),
-        })
+            lane: match known {
+                Some(known) => Arc::clone(&known.lane),
+                None => Lane::new(name, policy(&self.config), Arc::clone(&self.clock)),
+            },
+        }))
     }
 }
 

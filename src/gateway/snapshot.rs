@@ -11,7 +11,7 @@ use super::lanes::{self, DirectUpstream, Lanes, Parts};
 use crate::auth::{ClientError, KeyId, KeyRing, LiteLlmApi, LiteLlmClient};
 use crate::body::Budget;
 use crate::clock::Clock;
-use crate::config::{Config, Origin};
+use crate::config::{BaseUrl, Config, Origin};
 use crate::cookies::CookieJars;
 use crate::identity::IdentityRules;
 use crate::limits::Accounts;
@@ -37,17 +37,17 @@ pub struct Snapshot {
     /// What each key has used; it outlives what is built from a configuration.
     pub accounts: Arc<Accounts<KeyId>>,
     pub litellm: LiteLlm,
-    pub bodies: Budget,
+    pub bodies: Arc<Budget>,
     pub retry: RetryPolicy,
     /// Sessions that went round the router.
-    pub sticky: Sticky,
+    pub sticky: Arc<Sticky>,
     /// For the status page.
-    pub edge_errors: EdgeErrors,
+    pub edge_errors: Arc<EdgeErrors>,
     lanes: Lanes,
     /// By [`DirectModel::index`]: what a translated body says where its client is silent.
     defaults: Vec<Defaults>,
     /// Direct models that were named on LiteLLM's paths: warned of once each.
-    elsewhere: Mutex<HashSet<Arc<str>>>,
+    elsewhere: Arc<Mutex<HashSet<Arc<str>>>>,
 }
 
 /// LiteLLM and what is counted of it.
@@ -73,17 +73,34 @@ pub enum BuildError {
 
 impl Snapshot {
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
-        let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(clock.wall())?);
+        Self::assemble(config, clock, metrics, None)
+    }
+
+    /// One of another configuration, which keeps of this one what that does not touch: cookies, lanes with their
+    /// limits and pauses, addresses, what is known of keys, and all that was counted.
+    pub fn succeeded_by(&self, config: Config) -> Result<Self, BuildError> {
+        let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
+        Self::assemble(config, clock, metrics, Some(self))
+    }
+
+    fn assemble(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        before: Option<&Self>,
+    ) -> Result<Self, BuildError> {
+        let config = Arc::new(config);
         let routes = RouteTable::new(&config.models);
         let called = lanes::called(&config, &routes);
         let replicas = config.litellm.urls.iter().map(|url| &url.origin);
         let hosts = called.iter().chain(replicas);
-        let resolver = Arc::new(Resolver::new(
+        let resolver = Arc::new(Resolver::after(
+            before.map(|before| &*before.resolver),
             hosts.map(|o| (o.host.clone(), o.port)),
             &config.direct.resolve,
         ));
-        let jars = Arc::new(CookieJars::new(&config.cookies.share));
+        let jars = jars(&config, &*clock, before);
         let parts = Parts {
             config: Arc::clone(&config),
             clock: Arc::clone(&clock),
@@ -91,34 +108,27 @@ impl Snapshot {
             jars: Arc::clone(&jars),
             metrics: Arc::clone(&metrics),
         };
-        let lanes = Lanes::build(parts, &routes)?;
+        let lanes = Lanes::build(parts, &routes, before.map(|before| &before.lanes))?;
         let defaults = routes.direct().iter().map(|model| defaults(model));
         let defaults = defaults.collect::<Result<_, _>>()?;
-        let replicas = config.litellm.urls.iter().filter_map(|url| {
-            Some((
-                url.clone(),
-                resolver.host(&url.origin.host, url.origin.port)?,
-            ))
-        });
-        let names = Arc::clone(&resolver);
-        let api: Arc<dyn LiteLlmApi> = Arc::new(LiteLlmClient::new(
-            &config.litellm.urls,
-            config.direct.ca_file.as_deref(),
-            Arc::new(move |name: &str| names.addresses(name)),
-        )?);
-        let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&api));
-        let litellm = LiteLlm {
-            backends: Arc::new(Backends::new(replicas.collect())),
-            api: Arc::clone(&api),
-            metrics: metrics.upstream("litellm", "litellm"),
-        };
+        let litellm = LiteLlm::new(&config, &resolver, &metrics, before)?;
+        let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&litellm.api));
+        let keys = KeyRing::new(&config.auth, &config.litellm, asked, Arc::clone(&clock));
+        let (limits, direct) = (&config.limits, &config.direct);
+        let bodies = before.filter(|b| b.config.limits.bodies_in_flight == limits.bodies_in_flight);
+        let sticky = before.filter(|b| b.config.direct.bypass_sticky == direct.bypass_sticky);
         Ok(Self {
             identity: IdentityRules::new(&config.identity),
-            keys: KeyRing::new(&config.auth, &config.litellm, asked, Arc::clone(&clock)),
-            accounts: Arc::new(Accounts::new(Arc::clone(&clock))),
-            bodies: Budget::new(config.limits.bodies_in_flight),
+            keys: match before {
+                Some(before) => keys.after(&before.keys),
+                None => keys,
+            },
+            accounts: kept(before, |b| &b.accounts, || Accounts::new(Arc::clone(&clock))),
+            bodies: kept(bodies, |b| &b.bodies, || Budget::new(limits.bodies_in_flight)),
             retry: RetryPolicy::new(config.retry),
-            sticky: Sticky::new(config.direct.bypass_sticky),
+            sticky: kept(sticky, |b| &b.sticky, || Sticky::new(direct.bypass_sticky)),
+            edge_errors: kept(before, |b| &b.edge_errors, EdgeErrors::default),
+            elsewhere: kept(before, |b| &b.elsewhere, Mutex::default),
             resolver,
             config,
             clock,
@@ -128,9 +138,12 @@ impl Snapshot {
             litellm,
             lanes,
             defaults,
-            edge_errors: EdgeErrors::default(),
-            elsewhere: Mutex::default(),
         })
+    }
+
+    /// What it shares with the one before it goes by its configuration from now on.
+    pub(super) fn take_effect(&self, before: &Self) {
+        self.lanes.take_effect(&before.lanes);
     }
 
     /// All metrics in Prometheus' text format, the gauges read now.
@@ -206,6 +219,69 @@ impl Snapshot {
     pub fn bypasses(&self) -> Vec<Arc<DirectUpstream>> {
         self.lanes.bypasses()
     }
+}
+
+impl LiteLlm {
+    /// As long as it is at the same places, its replicas and connections stay.
+    fn new(
+        config: &Config,
+        resolver: &Arc<Resolver>,
+        metrics: &Metrics,
+        before: Option<&Snapshot>,
+    ) -> Result<Self, ClientError> {
+        let urls = &config.litellm.urls;
+        let host = |resolver: &Resolver, url: &BaseUrl| {
+            resolver.host(&url.origin.host, url.origin.port)
+        };
+        let stays = |before: &&Snapshot| {
+            let same = |url| {
+                let places = (host(&before.resolver, url), host(resolver, url));
+                matches!(places, (Some(was), Some(is)) if Arc::ptr_eq(&was, &is))
+            };
+            before.config.litellm.urls == *urls && urls.iter().all(same)
+        };
+        let (backends, api) = match before.filter(stays) {
+            Some(before) => {
+                let litellm = &before.litellm;
+                (Arc::clone(&litellm.backends), Arc::clone(&litellm.api))
+            }
+            None => {
+                let places = urls.iter().filter_map(|url| Some((url.clone(), host(resolver, url)?)));
+                let backends = Arc::new(Backends::new(places.collect()));
+                let (names, ca_file) = (Arc::clone(resolver), config.direct.ca_file.as_deref());
+                let addresses = Arc::new(move |name: &str| names.addresses(name));
+                let api: Arc<dyn LiteLlmApi> = Arc::new(LiteLlmClient::new(urls, ca_file, addresses)?);
+                (backends, api)
+            }
+        };
+        Ok(Self {
+            backends,
+            api,
+            metrics: metrics.upstream("litellm", "litellm"),
+        })
+    }
+}
+
+/// The jars as they are, or with the cookies that are still shared.
+fn jars(config: &Config, clock: &dyn Clock, before: Option<&Snapshot>) -> Arc<CookieJars> {
+    let share = &config.cookies.share;
+    match before {
+        Some(before) if before.config.cookies.share == *share => Arc::clone(&before.jars),
+        Some(before) => {
+            let jars = CookieJars::new(share);
+            jars.take_over(&before.jars, clock.wall());
+            Arc::new(jars)
+        }
+        None => Arc::new(CookieJars::new(share)),
+    }
+}
+
+fn kept<T>(
+    before: Option<&Snapshot>,
+    part: impl Fn(&Snapshot) -> &Arc<T>,
+    new: impl FnOnce() -> T,
+) -> Arc<T> {
+    before.map_or_else(|| Arc::new(new()), |before| Arc::clone(part(before)))
 }
 
 fn defaults(model: &DirectModel) -> Result<Defaults, BuildError> {

@@ -1,4 +1,4 @@
-//! When does the process stop? Idle at once, busy after the requests in flight, at the latest at the deadline.
+//! When does the process stop? Idle soon, busy after the requests in flight, at the latest at the deadline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,18 +7,23 @@ use async_trait::async_trait;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::gateway::Traffic;
+use super::systemd;
+use crate::config::Drain;
+use crate::gateway::{Gateway, Traffic};
 
-/// How long the requests in flight may go on after a stop was asked for.
-const DRAIN: Duration = Duration::from_secs(5);
+/// A request may be on its way by a connection that is about to close, and the end of an answer not written yet.
+const SETTLED: Duration = Duration::from_millis(50);
+/// How long those may take to say so whose time is up.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Waits for the word to stop, closes the listeners, and lets the process end when it is idle.
 pub(super) struct Lifecycle {
-    pub traffic: Arc<Traffic>,
+    pub gateway: Arc<Gateway>,
     /// Closes the data listeners when it turns true.
     pub listeners: watch::Sender<bool>,
-    /// Stops the server from inside the process (demo and tests).
+    /// Stops the server from inside the process.
     pub asked: watch::Receiver<bool>,
     pub signals: bool,
 }
@@ -27,29 +32,110 @@ pub(super) struct Lifecycle {
 impl ShutdownSignalWatch for Lifecycle {
     async fn recv(&self) -> ShutdownSignal {
         let mut signals = if self.signals { Signals::new() } else { None };
-        let mut asked = self.asked.clone();
-        tokio::select! {
-            () = stop_signal(signals.as_mut()) => {}
-            Ok(_) = asked.wait_for(|stop| *stop) => {}
+        if self.signals {
+            systemd::ready();
         }
-        self.traffic.begin_drain();
-        // Nobody listening any more is no reason not to stop.
-        let _ = self.listeners.send(true);
-        log::info!(target: "memgate::server", "stopping; {} requests in flight", self.traffic.in_flight());
-        tokio::select! {
-            () = self.traffic.idle() => log::info!(target: "memgate::server", "idle: stopped"),
-            () = tokio::time::sleep(DRAIN) => {
-                log::warn!(target: "memgate::server", "stopped with {} requests in flight", self.traffic.in_flight());
-            }
-            () = stop_signal(signals.as_mut()) => log::warn!(target: "memgate::server", "asked again: stopped"),
+        self.serve(signals.as_mut()).await;
+        if self.signals {
+            systemd::stopping();
         }
+        let drain = self.gateway.snapshot().config.drain;
+        let insisted = tokio::select! {
+            () = self.drain(drain) => false,
+            () = until_insisted(signals.as_mut()) => true,
+        };
+        if insisted {
+            log::warn!(target: "memgate::server", "interrupted again");
+        }
+        self.end().await;
         ShutdownSignal::FastShutdown
     }
 }
 
-async fn stop_signal(signals: Option<&mut Signals>) {
+impl Lifecycle {
+    /// Until somebody wants it to stop.
+    async fn serve(&self, mut signals: Option<&mut Signals>) {
+        let mut asked = self.asked.clone();
+        loop {
+            let word = tokio::select! {
+                word = next(signals.as_deref_mut()) => word,
+                Ok(_) = asked.wait_for(|stop| *stop) => Word::Stop,
+            };
+            match word {
+                Word::Stop | Word::Interrupt => return,
+                Word::Unheard(what) => {
+                    log::warn!(target: "memgate::server", "{what}; nothing changed");
+                }
+            }
+        }
+    }
+
+    /// Turns new work away step by step, and waits for what there is.
+    async fn drain(&self, drain: Drain) {
+        let traffic = &self.gateway.traffic;
+        traffic.begin_drain();
+        let in_flight = traffic.in_flight();
+        log::info!(target: "memgate::server", "stopping; {in_flight} requests in flight");
+        if !drain.grace.is_zero() {
+            log::info!(target: "memgate::server", "still accepting for {:?}", drain.grace);
+            sleep(drain.grace).await;
+        }
+        // Nobody listening any more is no reason not to stop.
+        let _ = self.listeners.send(true);
+        let deadline = Instant::now() + drain.timeout;
+        tokio::select! {
+            () = settled(traffic) => {}
+            () = sleep_until(deadline) => {}
+        }
+    }
+
+    /// Ends what is left.
+    async fn end(&self) {
+        let traffic = &self.gateway.traffic;
+        let _ = self.listeners.send(true);
+        let left = traffic.in_flight();
+        if left > 0 {
+            log::warn!(target: "memgate::server", "ending {left} requests that are still in flight");
+            traffic.end_all();
+            tokio::select! {
+                () = settled(traffic) => {}
+                () = sleep(LAST_WORDS) => {}
+            }
+        }
+        match traffic.in_flight() {
+            0 => log::info!(target: "memgate::server", "idle: stopped"),
+            cut => log::warn!(target: "memgate::server", "stopped with {cut} requests in flight"),
+        }
+    }
+}
+
+/// Idle, and for a moment nothing new.
+async fn settled(traffic: &Traffic) {
+    loop {
+        traffic.idle().await;
+        sleep(SETTLED).await;
+        if traffic.in_flight() == 0 {
+            return;
+        }
+    }
+}
+
+/// A second SIGTERM may be a service manager's habit; a second SIGINT is a person's.
+async fn until_insisted(mut signals: Option<&mut Signals>) {
+    loop {
+        match next(signals.as_deref_mut()).await {
+            Word::Interrupt => return,
+            Word::Stop => log::warn!(target: "memgate::server", "SIGTERM: already stopping"),
+            Word::Unheard(what) => {
+                log::warn!(target: "memgate::server", "{what}; it goes on stopping");
+            }
+        }
+    }
+}
+
+async fn next(signals: Option<&mut Signals>) -> Word {
     match signals {
-        Some(signals) => signals.stop().await,
+        Some(signals) => signals.next().await,
         None => std::future::pending().await,
     }
 }
@@ -63,6 +149,13 @@ pub fn outlive_harmless_signals() -> std::io::Result<()> {
     let _context = runtime.enter();
     // Once taken over, a signal's default action does not come back.
     Signals::harmless().map(drop)
+}
+
+/// What a signal means.
+enum Word {
+    Stop,
+    Interrupt,
+    Unheard(&'static str),
 }
 
 struct Signals {
@@ -105,17 +198,14 @@ impl Signals {
         ])
     }
 
-    async fn stop(&mut self) {
+    async fn next(&mut self) -> Word {
         let [(hangup, hangup_says), (user, user_says), (quit, quit_says)] = &mut self.harmless;
-        loop {
-            let ignored: &str = tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = hangup.recv() => hangup_says,
-                _ = user.recv() => user_says,
-                _ = quit.recv() => quit_says,
-            };
-            log::warn!(target: "memgate::server", "{ignored}; nothing changed");
+        tokio::select! {
+            _ = self.terminate.recv() => Word::Stop,
+            _ = self.interrupt.recv() => Word::Interrupt,
+            _ = hangup.recv() => Word::Unheard(hangup_says),
+            _ = user.recv() => Word::Unheard(user_says),
+            _ = quit.recv() => Word::Unheard(quit_says),
         }
     }
 }

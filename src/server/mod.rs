@@ -9,6 +9,7 @@ mod lifecycle;
 mod pid_file;
 mod reach;
 mod sockets;
+mod systemd;
 
 use std::io;
 use std::net::SocketAddr;
@@ -214,7 +215,7 @@ impl Bound {
         upkeep.threads = Some(1);
         server.add_service(upkeep);
         let shutdown_signal = Box::new(Lifecycle {
-            traffic: Arc::clone(&self.gateway.traffic),
+            gateway: Arc::clone(&self.gateway),
             listeners: close,
             asked,
             signals,

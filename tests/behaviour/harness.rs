@@ -63,7 +63,7 @@ impl TestGateway {
         let own = format!(
             "listen: ['127.0.0.1:0']\nadmin: 127.0.0.1:0\nauth: {{litellm: false}}\n\
              direct: {{ca_file: ca.pem, bypass: none, resolve: {{'api.supermemory.ai:443': '{}'}}}}\n\
-             retry: {{attempts: 3, initial_delay: 5ms, max_delay: 2s}}\n",
+             retry: {{attempts: 3, initial_delay: 5ms, max_delay: 2s}}\ndrain: {{timeout: 5s}}\n",
             edge.addr()
         );
         Builder {

@@ -35,6 +35,7 @@ mod cookies;
 mod deadlines;
 mod departures;
 mod direct;
+mod drain;
 mod early_answers;
 mod egress;
 mod endpoints;

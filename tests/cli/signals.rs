@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::program::{PATIENCE, World, ask, send, turn};
+use crate::program::{PATIENCE, World, ask, ask_to_stay, send, turn};
 
 /// A machine with other things to do takes its time; sooner than what is in flight would be cut.
 const AT_ONCE: Duration = Duration::from_secs(4);
@@ -67,38 +67,60 @@ fn term_lets_a_stream_finish_takes_nothing_new_and_then_ends() {
 }
 
 #[test]
-fn a_stream_that_goes_on_is_cut_after_five_seconds() {
-    let mut world = World::new(&["--event-delay", "60000"]);
+fn a_stream_that_outlasts_the_drain_ends_with_an_error_event() {
+    let mut world = World::with(&["--event-delay", "60000"], "drain: {timeout: 300ms}");
     let mut stream = open_stream(&world);
 
     world.memgate.signal("TERM");
-    let (status, after) = world.memgate.end();
     let mut rest = String::new();
-    let end = stream.read_to_string(&mut rest);
+    stream.read_to_string(&mut rest).unwrap();
+    let (status, _) = world.memgate.end();
 
     assert_eq!(status.code(), Some(0));
-    assert!(
-        (Duration::from_secs(4)..PATIENCE).contains(&after),
-        "{after:?}"
-    );
-    assert!(
-        end.is_err() || !rest.contains("message_stop"),
-        "it was not whole: {rest}"
-    );
+    assert!(rest.contains("event: error"), "{rest}");
+    assert!(rest.contains("the gateway stopped in mid-stream"), "{rest}");
 }
 
 #[test]
-fn a_second_term_ends_a_busy_gateway_at_once() {
-    let mut world = World::new(&["--event-delay", "60000"]);
-    let _stream = open_stream(&world);
+fn a_second_term_changes_nothing_and_a_persons_second_interrupt_ends_it() {
+    let mut world = World::with(&["--event-delay", "60000"], "drain: {timeout: 10m}");
+    let mut stream = open_stream(&world);
     world.memgate.signal("TERM");
     world.memgate.line_with("requests in flight");
 
     world.memgate.signal("TERM");
+    world.memgate.line_with("already stopping");
+    world.memgate.signal("INT");
     let (status, after) = world.memgate.end();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
 
     assert_eq!(status.code(), Some(0));
     assert!(after < AT_ONCE, "{after:?}");
+    assert!(rest.contains("event: error"), "{rest}");
+}
+
+#[test]
+fn in_the_grace_it_says_that_it_stops_and_serves_whoever_still_comes() {
+    let mut world = World::with(&[], "drain: {grace: 3s}");
+    let admin = world.admin();
+    assert!(ask(admin, "/readyz", "").starts_with("HTTP/1.1 200"));
+
+    world.memgate.signal("TERM");
+    world.memgate.line_with("still accepting");
+    let ready = ask(admin, "/readyz", "");
+    let kept_alive = turn("claude-sonnet-4.5", false);
+    let late = ask_to_stay(world.address, "/v1/messages", &kept_alive);
+    let refused = refuses(world.address);
+    let (status, _) = world.memgate.end();
+
+    assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+    assert!(ready.contains("draining"), "{ready}");
+    assert!(late.starts_with("HTTP/1.1 200"), "{late}");
+    let head = late.to_lowercase();
+    assert!(head.contains("\r\nconnection: close\r\n"), "{late}");
+    assert!(refused, "after the grace");
+    assert_eq!(status.code(), Some(0));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::Sleep;
 
 use super::{Custody, SharedFeed};
+use crate::gateway::TimeUp;
 
 /// Whether the protocol is to be switched, which Pingora loses where the switch comes before the request's end
 /// was handed on: it takes that for the end of the new protocol. So the end of an empty request is not handed on
@@ -39,6 +40,8 @@ pub(super) struct Relay {
     pub(super) progress: (usize, Instant),
     /// Made when it is first waited for.
     pub(super) timer: Option<Pin<Box<Sleep>>>,
+    /// `None` where nobody would wait for it.
+    pub(super) time_up: Option<TimeUp>,
 }
 
 impl Drop for Relay {
@@ -65,6 +68,7 @@ impl Relay {
             switch,
             progress: (0, Instant::now()),
             timer: None,
+            time_up: None,
         }
     }
 

@@ -153,6 +153,15 @@ impl<W> State<W> {
         self.budget.pace.rests();
     }
 
+    /// Goes by another policy from now on; what was learned stays.
+    pub fn follow(&mut self, policy: Policy, now: Instant) {
+        self.budget.follow(policy.retry_share, policy.retry_min);
+        self.edge.limit.stop_at(policy.max_concurrency);
+        self.edge.circuit.follow(policy.circuit);
+        self.policy = policy;
+        self.drain(now);
+    }
+
     pub fn pause(&mut self, wait: Duration, cause: Cause, now: Instant) {
         self.edge.pause(wait, cause, now);
         self.drain(now);

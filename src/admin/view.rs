@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::clock::stamp;
 use crate::config::Secret;
 use crate::cookies::Jar;
-use crate::gateway::{Gateway, Snapshot};
+use crate::gateway::{Gateway, Reloads, Snapshot};
 
 use super::respond::View;
 use super::{keys, lanes};
@@ -73,11 +73,24 @@ impl View for GatewayView {
             "direct_route_open": snapshot.keys.is_open(),
             "lanes": snapshot.lanes().iter().map(|upstream| lanes::lane(upstream)).collect::<Vec<_>>(),
             "edge_errors": snapshot.edge_errors.last().iter().rev().map(lanes::edge_error).collect::<Vec<_>>(),
+            "configuration": configuration(&self.gateway.reloads.lock()),
             "routes": routes(&snapshot),
             "keys": keys::keys(&snapshot),
             "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar, wall)).collect::<Vec<_>>(),
         })
     }
+}
+
+/// How it went when it was read again.
+fn configuration(reloads: &Reloads) -> Value {
+    let failure = reloads.failure.as_ref();
+    json!({
+        "since": stamp(reloads.since),
+        "reloads": reloads.taken,
+        "failed": reloads.failed,
+        "failure": failure.map(|failed| json!({"at": stamp(failed.at), "why": failed.why})),
+        "needs_restart": reloads.waiting,
+    })
 }
 
 /// How each name of the model list resolves, wildcards by their pattern.
@@ -121,9 +134,9 @@ mod tests {
 
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
-        Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Drain, Expose,
-        Identity, Limits, LiteLlm, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
-        Reload, Retry, Server, Translation,
+        Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Drain,
+        Expose, Identity, Limits, LiteLlm, ModelGroup, Models, Origin, Prices, ProviderDialect,
+        Queue, Reload, Retry, Server, Translation,
     };
 
     use super::*;

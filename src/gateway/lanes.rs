@@ -150,7 +150,8 @@ impl Lanes {
         let egress = self.parts.config.egress.as_ref();
         let mut all = self.all.write();
         for (name, upstream) in known {
-            let allowed = egress.is_some_and(|egress| egress.allow.contains(&upstream.server.origin.host));
+            let allowed =
+                egress.is_some_and(|egress| egress.allow.contains(&upstream.server.origin.host));
             let same = self.servers.get(&upstream.server.origin);
             let same = same.is_some_and(|server| Arc::ptr_eq(server, &upstream.server));
             if allowed && same && !all.contains_key(name) {

@@ -123,8 +123,16 @@ impl Snapshot {
                 Some(before) => keys.after(&before.keys),
                 None => keys,
             },
-            accounts: kept(before, |b| &b.accounts, || Accounts::new(Arc::clone(&clock))),
-            bodies: kept(bodies, |b| &b.bodies, || Budget::new(limits.bodies_in_flight)),
+            accounts: kept(
+                before,
+                |b| &b.accounts,
+                || Accounts::new(Arc::clone(&clock)),
+            ),
+            bodies: kept(
+                bodies,
+                |b| &b.bodies,
+                || Budget::new(limits.bodies_in_flight),
+            ),
             retry: RetryPolicy::new(config.retry),
             sticky: kept(sticky, |b| &b.sticky, || Sticky::new(direct.bypass_sticky)),
             edge_errors: kept(before, |b| &b.edge_errors, EdgeErrors::default),
@@ -230,9 +238,8 @@ impl LiteLlm {
         before: Option<&Snapshot>,
     ) -> Result<Self, ClientError> {
         let urls = &config.litellm.urls;
-        let host = |resolver: &Resolver, url: &BaseUrl| {
-            resolver.host(&url.origin.host, url.origin.port)
-        };
+        let host =
+            |resolver: &Resolver, url: &BaseUrl| resolver.host(&url.origin.host, url.origin.port);
         let stays = |before: &&Snapshot| {
             let same = |url| {
                 let places = (host(&before.resolver, url), host(resolver, url));
@@ -246,11 +253,14 @@ impl LiteLlm {
                 (Arc::clone(&litellm.backends), Arc::clone(&litellm.api))
             }
             None => {
-                let places = urls.iter().filter_map(|url| Some((url.clone(), host(resolver, url)?)));
+                let places = urls
+                    .iter()
+                    .filter_map(|url| Some((url.clone(), host(resolver, url)?)));
                 let backends = Arc::new(Backends::new(places.collect()));
                 let (names, ca_file) = (Arc::clone(resolver), config.direct.ca_file.as_deref());
                 let addresses = Arc::new(move |name: &str| names.addresses(name));
-                let api: Arc<dyn LiteLlmApi> = Arc::new(LiteLlmClient::new(urls, ca_file, addresses)?);
+                let api: Arc<dyn LiteLlmApi> =
+                    Arc::new(LiteLlmClient::new(urls, ca_file, addresses)?);
                 (backends, api)
             }
         };

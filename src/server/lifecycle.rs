@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::reload::Reload;
 use super::systemd;
 use crate::config::Drain;
 use crate::gateway::{Gateway, Traffic};
@@ -23,20 +24,32 @@ pub(super) struct Lifecycle {
     pub gateway: Arc<Gateway>,
     /// Closes the data listeners when it turns true.
     pub listeners: watch::Sender<bool>,
-    /// Stops the server from inside the process.
+    pub stops: Stops,
+    pub reload: Reload,
+}
+
+/// Who may stop it.
+pub(super) struct Stops {
+    /// Somebody inside the process, who says true.
     pub asked: watch::Receiver<bool>,
+    /// Whoever sends the process a signal.
     pub signals: bool,
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Lifecycle {
     async fn recv(&self) -> ShutdownSignal {
-        let mut signals = if self.signals { Signals::new() } else { None };
-        if self.signals {
+        let mut signals = if self.stops.signals {
+            Signals::new()
+        } else {
+            None
+        };
+        if self.stops.signals {
+            log::info!(target: "memgate::server", "ready");
             systemd::ready();
         }
         self.serve(signals.as_mut()).await;
-        if self.signals {
+        if self.stops.signals {
             systemd::stopping();
         }
         let drain = self.gateway.snapshot().config.drain;
@@ -55,7 +68,7 @@ impl ShutdownSignalWatch for Lifecycle {
 impl Lifecycle {
     /// Until somebody wants it to stop.
     async fn serve(&self, mut signals: Option<&mut Signals>) {
-        let mut asked = self.asked.clone();
+        let mut asked = self.stops.asked.clone();
         loop {
             let word = tokio::select! {
                 word = next(signals.as_deref_mut()) => word,
@@ -63,11 +76,24 @@ impl Lifecycle {
             };
             match word {
                 Word::Stop | Word::Interrupt => return,
+                Word::Reload => self.reload(),
                 Word::Unheard(what) => {
                     log::warn!(target: "memgate::server", "{what}; nothing changed");
                 }
             }
         }
+    }
+
+    /// Meanwhile a signal may say something else.
+    fn reload(&self) {
+        log::info!(target: "memgate::server", "SIGHUP: reading the configuration again");
+        let reload = self.reload.clone();
+        tokio::spawn(async move {
+            systemd::reloading();
+            // Whoever carries it out says what came of it.
+            let _ = reload.now().await;
+            systemd::ready();
+        });
     }
 
     /// Turns new work away step by step, and waits for what there is.
@@ -126,6 +152,7 @@ async fn until_insisted(mut signals: Option<&mut Signals>) {
         match next(signals.as_deref_mut()).await {
             Word::Interrupt => return,
             Word::Stop => log::warn!(target: "memgate::server", "SIGTERM: already stopping"),
+            Word::Reload => log::warn!(target: "memgate::server", "SIGHUP: it goes on stopping"),
             Word::Unheard(what) => {
                 log::warn!(target: "memgate::server", "{what}; it goes on stopping");
             }
@@ -140,7 +167,7 @@ async fn next(signals: Option<&mut Signals>) -> Word {
     }
 }
 
-/// From now on the signals that ask for what we do not do yet do not kill, not even before there is a
+/// From now on the signals that ask for something else than the end do not kill, not even before there is a
 /// server to answer them.
 pub fn outlive_harmless_signals() -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -148,21 +175,28 @@ pub fn outlive_harmless_signals() -> std::io::Result<()> {
         .build()?;
     let _context = runtime.enter();
     // Once taken over, a signal's default action does not come back.
-    Signals::harmless().map(drop)
+    Harmless::new().map(drop)
 }
 
 /// What a signal means.
 enum Word {
     Stop,
     Interrupt,
+    Reload,
     Unheard(&'static str),
+}
+
+/// Signals whose default would kill the process.
+struct Harmless {
+    hangup: Signal,
+    /// Those that ask for something we do not do yet.
+    others: [(Signal, &'static str); 2],
 }
 
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// Signals whose default would kill the process and that ask for something we do not do yet.
-    harmless: [(Signal, &'static str); 3],
+    harmless: Harmless,
 }
 
 impl Signals {
@@ -171,7 +205,7 @@ impl Signals {
             Ok(Self {
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
-                harmless: Self::harmless()?,
+                harmless: Harmless::new()?,
             })
         };
         open()
@@ -181,31 +215,31 @@ impl Signals {
             .ok()
     }
 
-    fn harmless() -> std::io::Result<[(Signal, &'static str); 3]> {
-        Ok([
-            (
-                signal(SignalKind::hangup())?,
-                "SIGHUP: reloading is not supported in this version",
-            ),
-            (
-                signal(SignalKind::user_defined1())?,
-                "SIGUSR1: there is no log file to reopen",
-            ),
-            (
-                signal(SignalKind::quit())?,
-                "SIGQUIT: handing over is not supported in this version",
-            ),
-        ])
-    }
-
     async fn next(&mut self) -> Word {
-        let [(hangup, hangup_says), (user, user_says), (quit, quit_says)] = &mut self.harmless;
+        let [(user, user_says), (quit, quit_says)] = &mut self.harmless.others;
         tokio::select! {
             _ = self.terminate.recv() => Word::Stop,
             _ = self.interrupt.recv() => Word::Interrupt,
-            _ = hangup.recv() => Word::Unheard(hangup_says),
+            _ = self.harmless.hangup.recv() => Word::Reload,
             _ = user.recv() => Word::Unheard(user_says),
             _ = quit.recv() => Word::Unheard(quit_says),
         }
+    }
+}
+
+impl Harmless {
+    fn new() -> std::io::Result<Self> {
+        let user = signal(SignalKind::user_defined1())?;
+        let quit = signal(SignalKind::quit())?;
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            others: [
+                (user, "SIGUSR1: there is no log file to reopen"),
+                (
+                    quit,
+                    "SIGQUIT: handing over is not supported in this version",
+                ),
+            ],
+        })
     }
 }

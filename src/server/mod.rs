@@ -8,6 +8,8 @@ mod keys;
 mod lifecycle;
 mod pid_file;
 mod reach;
+mod reload;
+mod services;
 mod sockets;
 mod systemd;
 
@@ -18,23 +20,19 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora::apps::HttpServerOptions;
-use pingora::listeners::tls::TlsSettings;
 use pingora::server::configuration::ServerConf;
-use pingora::server::{ListenFds, RunArgs, Server, ShutdownWatch};
-use pingora::services::Service as PingoraService;
+use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
-use pingora::services::listening::Service;
-use pingora_proxy::http_proxy;
 use tokio::sync::watch;
 
 use self::background::Upkeep;
-use self::entrance::{Door, Entrance};
-use self::lifecycle::Lifecycle;
 pub use self::lifecycle::outlive_harmless_signals;
+use self::lifecycle::{Lifecycle, Stops};
 use self::pid_file::PidFile;
-use self::sockets::{BoundListener, Sockets};
+use self::reload::{Orders, Reloader, Source};
+pub use self::reload::{Read, Reload};
+use self::services::{Ours, add_data_services};
+use self::sockets::{BoundListener, Listeners, handed_over};
 use crate::admin;
 use crate::clock::Clock;
 use crate::config::{Config, TlsFault};
@@ -72,11 +70,11 @@ pub enum StartError {
 /// A gateway that holds its sockets and is ready to serve.
 pub struct Bound {
     gateway: Arc<Gateway>,
-    sockets: Sockets,
-    listeners: Vec<BoundListener>,
-    admin: Option<SocketAddr>,
+    listeners: Listeners,
     egress: Option<SocketAddr>,
+    admin: Option<BoundListener>,
     roots: Option<RootBundle>,
+    source: Option<Source>,
 }
 
 /// A gateway that serves on a thread of its own; dropping it stops it.
@@ -85,6 +83,7 @@ pub struct Running {
     pub admin: Option<SocketAddr>,
     pub egress: Option<SocketAddr>,
     pub gateway: Arc<Gateway>,
+    pub reload: Reload,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -101,42 +100,39 @@ impl Bound {
             .map(RootBundle::merged)
             .transpose()
             .map_err(StartError::Roots)?;
-        let mut sockets = Sockets::new();
-        let listeners = config
-            .listen
-            .iter()
-            .map(|listener| sockets.bind_listener(listener))
-            .collect::<Result<Vec<_>, _>>()?;
-        let admin = config
-            .admin
-            .map(|address| sockets.bind(address))
-            .transpose()?;
-        let egress = config
-            .egress
-            .as_ref()
-            .map(|egress| sockets.bind(egress.listen))
-            .transpose()?;
+        let listeners = config.listen.iter().map(BoundListener::bind);
+        let mut listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+        let admin = config.admin.map(BoundListener::private).transpose()?;
+        let egress = config.egress.as_ref().map(|egress| egress.listen);
+        let egress = egress.map(BoundListener::private).transpose()?;
+        let egress_address = egress.as_ref().map(|listener| listener.address);
+        // Of the same services, so that it shares the connections to the upstreams.
+        listeners.extend(egress);
         let snapshot = Snapshot::build(config, clock)?;
         background::load_cookies(&snapshot);
         Ok(Self {
             gateway: Arc::new(Gateway::new(snapshot)),
-            sockets,
-            listeners,
+            listeners: listeners.into_iter().map(Arc::new).collect(),
+            egress: egress_address,
             admin,
-            egress,
             roots,
+            source: None,
         })
     }
 
+    /// It can be told to read its configuration again, which is in these files now.
+    pub fn reading_again(mut self, files: Vec<PathBuf>, read: Read) -> Self {
+        self.source = Some(Source { read, files });
+        self
+    }
+
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners
-            .iter()
-            .map(|listener| listener.address)
-            .collect()
+        let data = self.listeners.iter().filter(|one| !one.door.private);
+        data.map(|listener| listener.address).collect()
     }
 
     pub fn admin(&self) -> Option<SocketAddr> {
-        self.admin
+        self.admin.as_ref().map(|listener| listener.address)
     }
 
     pub fn egress(&self) -> Option<SocketAddr> {
@@ -146,16 +142,27 @@ impl Bound {
     /// Serves until a signal says stop.
     pub fn run(self) -> Result<(), StartError> {
         let (_stop, asked) = watch::channel(false);
-        self.serve(asked, true)
+        let (reload, orders) = Reload::new();
+        let stops = Stops {
+            asked,
+            signals: true,
+        };
+        self.serve(stops, reload, orders)
     }
 
     /// Serves on a thread of its own, without touching the process's signals.
     pub fn spawn(self) -> Running {
         let (stop, asked) = watch::channel(false);
-        let (addresses, admin, egress) = (self.addresses(), self.admin, self.egress);
+        let (reload, orders) = Reload::new();
+        let stops = Stops {
+            asked,
+            signals: false,
+        };
+        let (addresses, admin, egress) = (self.addresses(), self.admin(), self.egress());
         let gateway = Arc::clone(&self.gateway);
+        let reloads = reload.clone();
         let thread = std::thread::spawn(move || {
-            if let Err(error) = self.serve(asked, false) {
+            if let Err(error) = self.serve(stops, reloads, orders) {
                 log::error!(target: "memgate::server", "{error}");
             }
         });
@@ -164,52 +171,40 @@ impl Bound {
             admin,
             egress,
             gateway,
+            reload,
             stop,
             thread: Some(thread),
         }
     }
 
-    fn serve(mut self, asked: watch::Receiver<bool>, signals: bool) -> Result<(), StartError> {
+    fn serve(self, stops: Stops, reload: Reload, orders: Orders) -> Result<(), StartError> {
         let snapshot = self.gateway.snapshot();
         prime(&snapshot)?;
         let mut server =
             Server::new_with_opt_and_conf(None, server_conf(&snapshot.config, self.roots.as_ref()));
         let (close, closing) = watch::channel(false);
-        let certificates = std::mem::take(&mut self.sockets.certificates);
-        let fds = self.sockets.into_shared();
-        let (h2c, mut plain): (Vec<_>, Vec<_>) = self
-            .listeners
-            .into_iter()
-            .partition(|listener| listener.h2c);
-        // Of the same service, so that it shares the connections to the upstreams.
-        plain.extend(self.egress.map(BoundListener::plain));
-        for (listeners, h2c) in [(plain, false), (h2c, true)] {
-            if !listeners.is_empty() {
-                let proxy = Proxy::new(Arc::clone(&self.gateway), self.egress);
-                let service = data_service(&server.configuration, proxy, listeners, h2c);
-                server.add_service(Ours {
-                    service,
-                    fds: fds.clone(),
-                    closing: Some(closing.clone()),
-                });
-            }
+        let (listeners, open) = watch::channel(self.listeners);
+        for h2c in [false, true] {
+            let proxy = Proxy::new(Arc::clone(&self.gateway), self.egress);
+            add_data_services(&mut server, proxy, h2c, &open, &closing);
         }
-        if let Some(address) = self.admin {
+        if let Some(listener) = self.admin {
             let mut service = admin::service(Arc::clone(&self.gateway));
-            service.add_tcp(&address.to_string());
+            service.add_tcp(&listener.address.to_string());
             service.threads = Some(1);
             server.add_service(Ours {
                 service,
-                fds,
-                closing: None,
+                fds: handed_over(&listener)?,
             });
         }
+        let gateway = Arc::clone(&self.gateway);
         let mut upkeep = background_service(
             "upkeep",
             Upkeep {
                 gateway: Arc::clone(&self.gateway),
                 conf: Arc::clone(&server.configuration),
-                certificates,
+                listeners: open,
+                reloader: Reloader::new(gateway, listeners, orders, self.source),
             },
         );
         upkeep.threads = Some(1);
@@ -217,13 +212,13 @@ impl Bound {
         let shutdown_signal = Box::new(Lifecycle {
             gateway: Arc::clone(&self.gateway),
             listeners: close,
-            asked,
-            signals,
+            stops,
+            reload,
         });
         let pid_file = PidFile::write(snapshot.config.server.pid_file.as_deref())?;
         server.run(RunArgs { shutdown_signal });
         drop(pid_file);
-        background::save_cookies(&snapshot);
+        background::save_cookies(&self.gateway.snapshot());
         Ok(())
     }
 }
@@ -278,69 +273,4 @@ fn server_conf(config: &Config, roots: Option<&RootBundle>) -> ServerConf {
     conf.pid_file = "/nonexistent/memgate.pid".to_owned();
     conf.upgrade_sock = "/nonexistent/memgate.sock".to_owned();
     conf
-}
-
-fn data_service(
-    conf: &Arc<ServerConf>,
-    proxy: Proxy,
-    listeners: Vec<BoundListener>,
-    h2c: bool,
-) -> Service<Entrance> {
-    let gateway = Arc::clone(proxy.gateway());
-    let egress = proxy.egress();
-    let mut options = HttpServerOptions::default();
-    options.h2c = h2c;
-    options.h2_idle_timeout = Some(gateway.snapshot().config.limits.keepalive_timeout);
-    // So that CONNECT is refused as all else is, by the proxy.
-    options.allow_connect_method_proxying = true;
-    let mut proxy = http_proxy(conf, proxy);
-    proxy.server_options = Some(options);
-    let (configs, doors): (Vec<_>, Vec<_>) = listeners
-        .into_iter()
-        .map(|listener| {
-            let config = listener.config();
-            let door = Door {
-                address: listener.address,
-                tls: listener.tls.map(TlsSettings::build),
-                private: Some(listener.address) == egress,
-            };
-            (config, door)
-        })
-        .unzip();
-    let name = if h2c { "data-h2c" } else { "data" };
-    let mut service = Service::new(name.to_owned(), Entrance::new(doors, proxy, gateway));
-    for config in configs {
-        service.add_listener(config);
-    }
-    service
-}
-
-/// A service on our sockets, with a close of its own: Pingora's ends the process with it.
-struct Ours<S> {
-    service: S,
-    fds: ListenFds,
-    closing: Option<ShutdownWatch>,
-}
-
-#[async_trait]
-impl<S: PingoraService> PingoraService for Ours<S> {
-    async fn start_service(
-        &mut self,
-        _fds: Option<ListenFds>,
-        shutdown: ShutdownWatch,
-        listeners_per_fd: usize,
-    ) {
-        let shutdown = self.closing.take().unwrap_or(shutdown);
-        self.service
-            .start_service(Some(self.fds.clone()), shutdown, listeners_per_fd)
-            .await;
-    }
-
-    fn name(&self) -> &str {
-        self.service.name()
-    }
-
-    fn threads(&self) -> Option<usize> {
-        self.service.threads()
-    }
 }

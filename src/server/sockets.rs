@@ -15,80 +15,124 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::StartError;
 use super::certificate::Certificate;
+use super::entrance::Door;
 use crate::config::Listener;
 
 const BACKLOG: i32 = 4096;
 const TLS_RECORD: usize = 16 * 1024;
 
+/// All that are open; another list takes this one's place.
+pub(super) type Listeners = Arc<[Arc<BoundListener>]>;
+
 /// A listener that is bound, and the way its connections are spoken with.
 pub(super) struct BoundListener {
+    /// As `listen` has it; `None` for one that another key names.
+    said: Option<Listener>,
     pub address: SocketAddr,
-    pub tls: Option<TlsSettings>,
-    pub h2c: bool,
+    pub certificate: Option<Arc<Certificate>>,
+    pub door: Arc<Door>,
+    socket: Socket,
 }
 
 impl BoundListener {
-    pub(super) fn plain(address: SocketAddr) -> Self {
-        Self {
-            address,
+    pub(super) fn bind(said: &Listener) -> Result<Self, StartError> {
+        Self::on(bound(said.address)?, said)
+    }
+
+    /// Without TLS; port 0 becomes a free one.
+    pub(super) fn private(address: SocketAddr) -> Result<Self, StartError> {
+        let (socket, address) = bound(address)?;
+        let door = Door {
             tls: None,
-            h2c: false,
+            private: true,
+        };
+        Ok(Self {
+            said: None,
+            address,
+            certificate: None,
+            door: Arc::new(door),
+            socket,
+        })
+    }
+
+    fn on((socket, address): (Socket, SocketAddr), said: &Listener) -> Result<Self, StartError> {
+        let certificate = said.tls.as_ref().map(Certificate::load).transpose()?;
+        let certificate = certificate.map(Arc::new);
+        let tls = certificate.as_ref().map(Certificate::settings);
+        let door = Door {
+            tls: tls.transpose()?.map(TlsSettings::build),
+            private: false,
+        };
+        Ok(Self {
+            said: Some(said.clone()),
+            address,
+            certificate,
+            door: Arc::new(door),
+            socket,
+        })
+    }
+
+    pub(super) fn h2c(&self) -> bool {
+        self.said.as_ref().is_some_and(|said| said.h2c)
+    }
+
+    /// What `listen` says now: those that are open as it says stay, and others are opened. An address that is to be
+    /// spoken with in another way keeps its socket, and whoever waits there.
+    pub(super) fn in_place_of(
+        open: &Listeners,
+        listen: &[Listener],
+    ) -> Result<Listeners, StartError> {
+        let (mut ours, others): (Vec<_>, Vec<_>) =
+            open.iter().cloned().partition(|one| one.said.is_some());
+        let mut wanted = Vec::new();
+        for said in listen {
+            let same = ours.iter().position(|one| one.said.as_ref() == Some(said));
+            wanted.push(match same {
+                Some(same) => ours.swap_remove(same),
+                None => Arc::new(Self::beside(open, said)?),
+            });
         }
+        wanted.extend(others);
+        Ok(wanted.into())
+    }
+
+    fn beside(open: &Listeners, said: &Listener) -> Result<Self, StartError> {
+        let address = said.address;
+        let Some(same) = open.iter().find(|one| one.address == address) else {
+            return Self::bind(said);
+        };
+        Self::on((same.socket_again()?, address), said)
+    }
+
+    fn socket_again(&self) -> Result<Socket, StartError> {
+        let address = self.address;
+        let socket = self.socket.try_clone();
+        socket.map_err(|error| StartError::Bind { address, error })
     }
 
     /// Pingora holds a buffer of 64 KiB for every connection, between requests and through silent streams too.
     /// HTTP reads into buffers of its own; TLS, which the entrance speaks, reads a record at a time.
     pub(super) fn config(&self) -> ListenerConfig {
-        let read = if self.tls.is_some() { TLS_RECORD } else { 0 };
+        let read = if self.door.tls.is_some() {
+            TLS_RECORD
+        } else {
+            0
+        };
         let buffers = L4BufferSettings::default().read(read);
         ListenerConfig::tcp(self.address.to_string()).l4_buffer(buffers)
     }
 }
 
-/// The bound sockets, in the form in which Pingora takes over listeners.
-pub(super) struct Sockets {
-    fds: Fds,
-    /// What is shown on those that speak TLS.
-    pub certificates: Vec<Arc<Certificate>>,
+/// The socket, in the form in which a Pingora service takes it over; any number of services may.
+pub(super) fn handed_over(listener: &BoundListener) -> Result<ListenFds, StartError> {
+    let mut fds = Fds::new();
+    let socket = listener.socket_again()?;
+    fds.add(listener.address.to_string(), socket.into_raw_fd());
+    Ok(Arc::new(Mutex::new(fds)))
 }
 
-impl Sockets {
-    pub(super) fn new() -> Self {
-        Self {
-            fds: Fds::new(),
-            certificates: Vec::new(),
-        }
-    }
-
-    /// Binds `address` and returns the address it became.
-    pub(super) fn bind(&mut self, address: SocketAddr) -> Result<SocketAddr, StartError> {
-        let bound = listen(address).map_err(|error| StartError::Bind { address, error })?;
-        let (socket, address) = bound;
-        self.fds.add(address.to_string(), socket.into_raw_fd());
-        Ok(address)
-    }
-
-    pub(super) fn bind_listener(
-        &mut self,
-        listener: &Listener,
-    ) -> Result<BoundListener, StartError> {
-        let certificate = listener.tls.as_ref().map(Certificate::load).transpose()?;
-        let certificate = certificate.map(Arc::new);
-        let tls = certificate
-            .as_ref()
-            .map(Certificate::settings)
-            .transpose()?;
-        self.certificates.extend(certificate);
-        Ok(BoundListener {
-            address: self.bind(listener.address)?,
-            tls,
-            h2c: listener.h2c,
-        })
-    }
-
-    pub(super) fn into_shared(self) -> ListenFds {
-        Arc::new(Mutex::new(self.fds))
-    }
+fn bound(address: SocketAddr) -> Result<(Socket, SocketAddr), StartError> {
+    listen(address).map_err(|error| StartError::Bind { address, error })
 }
 
 fn listen(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {

@@ -252,7 +252,10 @@ mod tests {
 
         let host = |resolver: &Resolver, name| resolver.host(name, 443).unwrap();
         assert_eq!(host(&same, "a.example").address(), a.address());
-        assert!(Arc::ptr_eq(&host(&same, "b.example"), &host(&before, "b.example")));
+        assert!(Arc::ptr_eq(
+            &host(&same, "b.example"),
+            &host(&before, "b.example")
+        ));
         assert_eq!(
             host(&moved, "b.example").address(),
             Some("127.0.0.1:2".parse().unwrap())

@@ -88,7 +88,12 @@ async fn whoever_waits_for_a_head_hears_that_the_request_may_have_been_processed
     let gateway = TestGateway::in_front_of(&edge).own(NO_TIME).start().await;
     let hold = Hold::default();
     edge.script([answer::usual().held(&hold)]);
-    let asked = tokio::spawn(gateway.post("/v1/messages").body(turn("x").to_string()).send());
+    let asked = tokio::spawn(
+        gateway
+            .post("/v1/messages")
+            .body(turn("x").to_string())
+            .send(),
+    );
     assert!(becomes_true(|| edge.stats().posts == 1).await);
 
     soon(stopping(gateway)).await.unwrap();
@@ -98,7 +103,10 @@ async fn whoever_waits_for_a_head_hears_that_the_request_may_have_been_processed
     assert_eq!(answer.headers()["x-should-retry"], "false");
     let said: Value = answer.json().await.unwrap();
     assert!(
-        said["error"]["message"].as_str().unwrap().contains("may have been processed"),
+        said["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("may have been processed"),
         "{said}"
     );
 }
@@ -111,8 +119,15 @@ async fn whoever_waits_in_line_hears_that_it_may_ask_again() {
     let held = gateway.post("/v1/messages").body(streamed(MODEL, "held"));
     let mut held = soon(held.send()).await.unwrap();
     read_until(&mut held, "message_start").await;
-    let waiting = tokio::spawn(gateway.post("/v1/messages").body(turn("x").to_string()).send());
-    gateway.until_lane(ROUTER_LANE, |view| view.queued == 1).await;
+    let waiting = tokio::spawn(
+        gateway
+            .post("/v1/messages")
+            .body(turn("x").to_string())
+            .send(),
+    );
+    gateway
+        .until_lane(ROUTER_LANE, |view| view.queued == 1)
+        .await;
 
     gateway.gateway().traffic.end_all();
     let answer = soon(waiting).await.unwrap().unwrap();

@@ -65,6 +65,7 @@ mod other_providers;
 mod passing;
 mod pipelining;
 mod queues;
+mod reloads;
 mod replicas;
 mod retries;
 mod retry_budget;

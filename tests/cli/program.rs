@@ -42,7 +42,11 @@ pub fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
 
 impl Program {
     pub fn start(arguments: &[&str]) -> Self {
-        let mut child = command(arguments)
+        Self::from(command(arguments))
+    }
+
+    pub fn from(mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -211,6 +215,11 @@ impl World {
 
     /// With these lines in memgate.yaml.
     pub fn with(sim: &[&str], lines: &str) -> Self {
+        Self::in_environment(sim, lines, &[])
+    }
+
+    /// With these variables, too.
+    pub fn in_environment(sim: &[&str], lines: &str, variables: &[(&str, &str)]) -> Self {
         let folder = folder(&[("config.yaml", MODELS)]);
         let ca = path(&folder, "ca.pem");
         let anywhere = "127.0.0.1:0";
@@ -240,7 +249,9 @@ impl World {
              direct: {{bypass: none, ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{edge}'}}}}\n{lines}"
         );
         std::fs::write(folder.path().join("memgate.yaml"), own).unwrap();
-        let mut memgate = Program::start(&["run", "--config", &path(&folder, "memgate.yaml")]);
+        let mut run = command(&["run", "--config", &path(&folder, "memgate.yaml")]);
+        run.envs(variables.iter().copied());
+        let mut memgate = Program::from(run);
         let address = memgate.address_after("serving on");
         Self {
             _sim: sim,

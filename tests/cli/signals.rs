@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use crate::program::{PATIENCE, World, ask, ask_to_stay, send, turn};
@@ -141,6 +142,70 @@ fn hup_usr1_and_quit_never_kill() {
     world.memgate.signal("TERM");
     let (status, _) = world.memgate.end();
 
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn hup_takes_a_changed_configuration_up_and_leaves_a_faulty_one() {
+    let mut world = World::new(&[]);
+    let answer =
+        |world: &World, model: &str| ask(world.address, "/v1/messages", &turn(model, false));
+    let (own, models) = (world.read("memgate.yaml"), world.read("config.yaml"));
+    world.memgate.line_with("ready");
+
+    world.rewrite(
+        "config.yaml",
+        &models.replace("claude-sonnet-4.5", "newcomer"),
+    );
+    world.rewrite("memgate.yaml", &format!("{own}\nretri: {{attempts: 3}}\n"));
+    world.memgate.signal("HUP");
+    let why = world.memgate.line_with("stays as it was");
+    let (old, new) = (
+        answer(&world, "claude-sonnet-4.5"),
+        answer(&world, "newcomer"),
+    );
+    world.rewrite("memgate.yaml", &own);
+    world.memgate.signal("HUP");
+    world.memgate.line_with("reloaded");
+    let taken = answer(&world, "newcomer");
+
+    assert!(why.contains("did you mean `retry`?"), "{why}");
+    assert!(old.contains("x-memgate-route: direct"), "{old}");
+    assert!(!new.contains("x-memgate-route: direct"), "{new}");
+    assert!(taken.contains("x-memgate-route: direct"), "{taken}");
+}
+
+#[test]
+fn a_service_manager_hears_of_each_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hear = || {
+        let mut heard = [0; 256];
+        let length = manager.recv(&mut heard).unwrap();
+        String::from_utf8_lossy(&heard[..length]).into_owned()
+    };
+
+    let socket = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let mut world = World::in_environment(&[], "", &socket);
+    let ready = hear();
+    let answers = ask(world.address, "/health", "");
+    world.memgate.signal("HUP");
+    let (reloading, again) = (hear(), hear());
+    world.memgate.signal("TERM");
+    let stopping = hear();
+    let (status, _) = world.memgate.end();
+
+    assert_eq!(ready, "READY=1");
+    assert!(answers.starts_with("HTTP/1.1 200"), "{answers}");
+    let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+    assert!(
+        since.is_some_and(|micros| micros.parse::<u64>().is_ok()),
+        "{reloading}"
+    );
+    assert_eq!(again, "READY=1");
+    assert_eq!(stopping, "STOPPING=1");
     assert_eq!(status.code(), Some(0));
 }
 

@@ -32,12 +32,7 @@ pub(crate) type SharedFeed = Arc<Mutex<Feed>>;
 
 /// Puts a relay between Pingora and the client. Keep-alive and time-outs of the client's session must
 /// be set before.
-pub(crate) fn wrap(
-    session: &mut Session,
-    feed: &SharedFeed,
-    custody: &Custody,
-    time_up: TimeUp,
-) {
+pub(crate) fn wrap(session: &mut Session, feed: &SharedFeed, custody: &Custody, time_up: TimeUp) {
     // The box changes hands, not what is in it.
     let client = replace(&mut session.downstream_session, Box::new(vacant()));
     let mut relay = Relay::new(client, Arc::clone(feed), custody.clone());

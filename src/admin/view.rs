@@ -74,11 +74,21 @@ impl View for GatewayView {
             "lanes": snapshot.lanes().iter().map(|upstream| lanes::lane(upstream)).collect::<Vec<_>>(),
             "edge_errors": snapshot.edge_errors.last().iter().rev().map(lanes::edge_error).collect::<Vec<_>>(),
             "configuration": configuration(&self.gateway.reloads.lock()),
+            "set_by_hand": by_hand(&snapshot),
             "routes": routes(&snapshot),
             "keys": keys::keys(&snapshot),
             "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar, wall)).collect::<Vec<_>>(),
         })
     }
+}
+
+/// What goes before the configuration, and how long still.
+fn by_hand(snapshot: &Snapshot) -> Vec<Value> {
+    let shown = snapshot.valve.shown(snapshot.clock.now());
+    shown
+        .into_iter()
+        .map(|(what, left)| json!({"what": what, "remaining_seconds": left.map(|left| left.as_secs())}))
+        .collect()
 }
 
 /// How it went when it was read again.
@@ -242,6 +252,7 @@ mod tests {
                 threads: 1,
                 work_stealing: false,
                 pid_file: None,
+                control_socket: None,
                 upstream_keepalive_pool_size: 1,
             },
             egress: None,

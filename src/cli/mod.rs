@@ -1,6 +1,7 @@
-//! The command line: `run`, `check`, `key`, `demo`, `sim`.
+//! The command line: `run`, `check`, `ctl`, `key`, `demo`, `sim`.
 
 pub mod check;
+mod ctl;
 mod demo;
 mod key;
 mod logger;
@@ -33,6 +34,8 @@ enum Command {
     Run(run::RunArgs),
     /// Validate the configuration: exit 0, or 1 with a line per fault.
     Check(CheckArgs),
+    /// Lay a hand on a running gateway: bypass, memory, lanes, keys, drain.
+    Ctl(ctl::CtlArgs),
     /// Make a key for the keys file, or tell the digest of one.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check(args),
+        Command::Ctl(args) => ctl::ctl(args),
         Command::Key(command) => key::key(&command),
         Command::Demo(args) => demo::demo(&args),
         Command::Sim(args) => simulate(*args),

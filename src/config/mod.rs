@@ -33,6 +33,7 @@ pub use secret::Secret;
 pub use settings::*;
 pub use tls::TlsFault;
 pub use translation::{Effort, ThinkingKind, Traits, Translation, begins};
+pub use units::duration;
 
 /// The tree that PyYAML's `safe_load` would make of this text, in JSON; what JSON cannot say becomes an
 /// object with one `!` key. The fidelity test compares it with PyYAML's own.

@@ -259,6 +259,8 @@ pub struct Server {
     /// Whether threads share their tasks, or each keeps the connections that it was given.
     pub work_stealing: bool,
     pub pid_file: Option<PathBuf>,
+    /// Where `memgate ctl` speaks to it.
+    pub control_socket: Option<PathBuf>,
     pub upstream_keepalive_pool_size: usize,
 }
 

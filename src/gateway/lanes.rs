@@ -1,81 +1,20 @@
-//! Which ways out are there, and what does each one hold: connections, cookies, numbers?
+//! Which ways out are there, and which of them does a model take?
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use http::HeaderValue;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use super::snapshot::BuildError;
-use crate::clock::Clock;
+use super::way_out::{DirectUpstream, Parts, lane_name, policy};
 use crate::config::{Bypass, Config, Origin};
-use crate::cookies::{CookieJars, Jar};
 use crate::routing::{DirectModel, RouteTable};
-use crate::telemetry::{LaneGauges, LaneMetrics, Metrics, UpstreamMetrics};
-use crate::upstream::lane::{Cause, CircuitPolicy, Lane, Policy};
+use crate::telemetry::LaneGauges;
+use crate::upstream::lane::Policy;
 use crate::upstream::peer::DirectServer;
-use crate::upstream::resolve::Resolver;
-use crate::upstream::shares::Shares;
 
 /// Providers that callers of the egress port may name and have a lane of their own, beside the configured.
 const NAMED_BY_CALLERS: usize = 32;
-
-/// Repeats that a lane may always have in flight, so that a quiet one has them at all.
-const RETRIES_FREE: usize = 3;
-
-/// A lane that the gateway serves itself: the host called and the provider behind it.
-pub struct DirectUpstream {
-    pub server: Arc<DirectServer>,
-    pub jar: Arc<Jar>,
-    /// Host as it stands in requests: equal to the TLS name, with a port that is not 443.
-    pub authority: HeaderValue,
-    pub metrics: UpstreamMetrics,
-    pub lane_metrics: Arc<LaneMetrics>,
-    /// Whether a connection could be made at the start; `None`: not tried.
-    pub reachable: Mutex<Option<bool>>,
-    pub lane: Arc<Lane>,
-}
-
-impl DirectUpstream {
-    pub fn host(&self) -> &str {
-        &self.server.origin.host
-    }
-
-    /// Tried and not reached: a way that leads nowhere.
-    pub fn is_out_of_reach(&self) -> bool {
-        *self.reachable.lock() == Some(false)
-    }
-
-    pub fn name(&self) -> &str {
-        self.lane.name()
-    }
-
-    /// Reads the gauges now.
-    pub(super) fn show(&self) {
-        let view = self.lane.view();
-        self.metrics.hold_cookies(self.jar.list().len());
-        self.metrics.carry(view.in_flight);
-        for cause in Cause::ALL {
-            let times = view.pauses.of(cause);
-            self.lane_metrics.paused(cause.as_str(), times);
-        }
-        self.lane_metrics.show(LaneGauges {
-            limit: view.limit,
-            queued: view.queued,
-            pause_remaining: view.pause_remaining(),
-            retries_exhausted: view.retries.exhausted,
-        });
-    }
-}
-
-/// What lanes are made from.
-pub(super) struct Parts {
-    pub config: Arc<Config>,
-    pub clock: Arc<dyn Clock>,
-    pub resolver: Arc<Resolver>,
-    pub jars: Arc<CookieJars>,
-    pub metrics: Arc<Metrics>,
-}
 
 /// All lanes. Those through one host share its connections and its jar.
 pub(super) struct Lanes {
@@ -160,13 +99,21 @@ impl Lanes {
         }
     }
 
-    /// Lanes go by this configuration from now on; those that are gone show nothing more.
-    pub fn take_effect(&self, before: &Self) {
+    /// Each goes by this configuration from now on, but for a limit that is set by hand.
+    pub fn follow(&self, limit: impl Fn(&str) -> Option<usize>) {
         let policy = policy(&self.parts.config);
-        let all = self.all.read();
-        for upstream in all.values() {
-            upstream.lane.follow(policy);
+        for upstream in self.all.read().values() {
+            let max_concurrency = limit(upstream.name()).unwrap_or(policy.max_concurrency);
+            upstream.lane.follow(Policy {
+                max_concurrency,
+                ..policy
+            });
         }
+    }
+
+    /// Those that are gone show nothing more.
+    pub fn take_over_from(&self, before: &Self) {
+        let all = self.all.read();
         for gone in before.all.read().values() {
             if !all.contains_key(gone.name()) {
                 gone.metrics.carry(0);
@@ -285,94 +232,11 @@ impl Lanes {
     }
 }
 
-impl Parts {
-    fn server(
-        &self,
-        origin: &Origin,
-        known: Option<&Arc<DirectServer>>,
-    ) -> Result<Arc<DirectServer>, BuildError> {
-        let host = self
-            .resolver
-            .host(&origin.host, origin.port)
-            .ok_or_else(|| BuildError::Host(origin.host.clone()))?;
-        let limits = &self.config.limits;
-        if let Some(known) = known.filter(|known| known.is_of(&host, limits)) {
-            return Ok(Arc::clone(known));
-        }
-        let shares = Shares::of(&self.config.server);
-        let server = DirectServer::new(origin.clone(), host, limits, shares);
-        Ok(Arc::new(server))
-    }
-
-    /// As it is `known`, or with the lane that is: its limit, its pauses and who waits for it.
-    fn upstream(
-        &self,
-        server: &Arc<DirectServer>,
-        name: String,
-        known: Option<&Arc<DirectUpstream>>,
-    ) -> Result<Arc<DirectUpstream>, BuildError> {
-        let origin = &server.origin;
-        let jar = self.jars.jar(&origin.host, &self.config.cookies.egress);
-        let same = |known: &&Arc<DirectUpstream>| {
-            Arc::ptr_eq(&known.server, server) && Arc::ptr_eq(&known.jar, &jar)
-        };
-        if let Some(known) = known.filter(same) {
-            return Ok(Arc::clone(known));
-        }
-        let authority = origin.authority();
-        let unknown = |_| BuildError::Host(origin.host.clone());
-        Ok(Arc::new(DirectUpstream {
-            jar,
-            authority: HeaderValue::try_from(authority.as_str()).map_err(unknown)?,
-            metrics: self.metrics.upstream(&authority, &name),
-            lane_metrics: match known {
-                Some(known) => Arc::clone(&known.lane_metrics),
-                None => Arc::new(self.metrics.lane(&name)),
-            },
-            server: Arc::clone(server),
-            // Of another server nobody knows yet.
-            reachable: Mutex::new(None),
-            lane: match known {
-                Some(known) => Arc::clone(&known.lane),
-                None => Lane::new(name, policy(&self.config), Arc::clone(&self.clock)),
-            },
-        }))
-    }
-}
-
-fn policy(config: &Config) -> Policy {
-    let (direct, circuit) = (&config.direct, &config.direct.circuit);
-    Policy {
-        max_concurrency: direct.max_concurrency,
-        queue_max: direct.queue.max,
-        queue_timeout: direct.queue.timeout,
-        before_bypass: direct.queue.before_bypass,
-        retry_share: config.retry.budget,
-        retry_min: RETRIES_FREE,
-        circuit: CircuitPolicy {
-            failures: circuit.failures,
-            requests: circuit.requests,
-            window: circuit.window,
-            open: circuit.open,
-        },
-    }
-}
-
 fn https(host: &str) -> Origin {
     Origin {
         tls: true,
         host: host.to_owned(),
         port: 443,
-    }
-}
-
-/// `host called → provider behind it`, or the host alone where it is the provider.
-fn lane_name(origin: &Origin, provider: &str) -> String {
-    let called = origin.authority();
-    if origin.host == provider {
-        called
-    } else {
-        format!("{called} → {provider}")
     }
 }
 
@@ -382,7 +246,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::clock::{Clock, ManualClock};
     use crate::config::{Env, Sources};
     use crate::gateway::Snapshot;
 

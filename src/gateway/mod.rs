@@ -7,6 +7,8 @@ mod rejection;
 mod reloads;
 mod snapshot;
 mod traffic;
+mod valve;
+mod way_out;
 
 use std::sync::Arc;
 
@@ -16,11 +18,12 @@ use tokio::sync::watch;
 
 pub use doorway::{Closed, Doorway, Guest, Visit};
 pub use edge_errors::{EdgeErrorNote, EdgeErrors};
-pub use lanes::DirectUpstream;
 pub use rejection::{Answer, Failure, Rejection};
 pub use reloads::{Failed, Reloads};
 pub use snapshot::{BuildError, LiteLlm, Snapshot};
 pub use traffic::{InFlight, TimeUp, Traffic};
+pub use valve::{Setting, Thing, Valve};
+pub use way_out::DirectUpstream;
 
 /// What all requests share: the snapshot of the day, the count of those under way, and of their clients.
 pub struct Gateway {

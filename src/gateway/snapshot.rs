@@ -7,7 +7,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::edge_errors::EdgeErrors;
-use super::lanes::{self, DirectUpstream, Lanes, Parts};
+use super::lanes::{self, Lanes};
+use super::valve::Valve;
+use super::way_out::{DirectUpstream, Parts};
 use crate::auth::{ClientError, KeyId, KeyRing, LiteLlmApi, LiteLlmClient};
 use crate::body::Budget;
 use crate::clock::Clock;
@@ -41,6 +43,8 @@ pub struct Snapshot {
     pub retry: RetryPolicy,
     /// Sessions that went round the router.
     pub sticky: Arc<Sticky>,
+    /// What operators have set by hand.
+    pub valve: Arc<Valve>,
     /// For the status page.
     pub edge_errors: Arc<EdgeErrors>,
     lanes: Lanes,
@@ -108,6 +112,7 @@ impl Snapshot {
             jars: Arc::clone(&jars),
             metrics: Arc::clone(&metrics),
         };
+        let valve = kept(before, |b| &b.valve, Valve::default);
         let lanes = Lanes::build(parts, &routes, before.map(|before| &before.lanes))?;
         let defaults = routes.direct().iter().map(|model| defaults(model));
         let defaults = defaults.collect::<Result<_, _>>()?;
@@ -137,6 +142,7 @@ impl Snapshot {
             sticky: kept(sticky, |b| &b.sticky, || Sticky::new(direct.bypass_sticky)),
             edge_errors: kept(before, |b| &b.edge_errors, EdgeErrors::default),
             elsewhere: kept(before, |b| &b.elsewhere, Mutex::default),
+            valve,
             resolver,
             config,
             clock,
@@ -151,7 +157,33 @@ impl Snapshot {
 
     /// What it shares with the one before it goes by its configuration from now on.
     pub(super) fn take_effect(&self, before: &Self) {
-        self.lanes.take_effect(&before.lanes);
+        self.follow_policy();
+        self.lanes.take_over_from(&before.lanes);
+    }
+
+    /// Lanes go by this configuration, or by what is set by hand.
+    pub fn follow_policy(&self) {
+        let now = self.clock.now();
+        self.lanes.follow(|lane| self.valve.limit(lane, now));
+    }
+
+    /// The lane of this name, or the only one whose name has this part.
+    pub fn lane(&self, name: &str) -> Result<Arc<DirectUpstream>, String> {
+        let all = self.lanes();
+        if let Some(found) = all.iter().find(|upstream| upstream.name() == name) {
+            return Ok(Arc::clone(found));
+        }
+        let mut like = all.iter().filter(|upstream| upstream.name().contains(name));
+        match (like.next(), like.next()) {
+            (Some(only), None) => Ok(Arc::clone(only)),
+            _ => {
+                let names: Vec<&str> = all.iter().map(|upstream| upstream.name()).collect();
+                Err(format!(
+                    "{name:?} is not one lane, these are: {}",
+                    names.join("; ")
+                ))
+            }
+        }
     }
 
     /// All metrics in Prometheus' text format, the gauges read now.

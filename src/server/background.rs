@@ -10,6 +10,7 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_core::services::background::BackgroundService;
 use tokio::sync::watch;
 
+use super::control::Control;
 use super::reload::Reloader;
 use super::sockets::Listeners;
 use super::{certificate, keys, reach};
@@ -24,6 +25,7 @@ pub(super) struct Upkeep {
     pub conf: Arc<ServerConf>,
     pub listeners: watch::Receiver<Listeners>,
     pub reloader: Reloader,
+    pub control: Control,
 }
 
 #[async_trait]
@@ -31,7 +33,7 @@ impl BackgroundService for Upkeep {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let kept_up = self.keep_up(shutdown.clone());
         tokio::select! {
-            _ = async { tokio::join!(self.reloader.run(), kept_up) } => {}
+            _ = async { tokio::join!(self.reloader.run(), self.control.run(), kept_up) } => {}
             _ = shutdown.wait_for(|stop| *stop) => {}
         }
     }

@@ -31,6 +31,7 @@ pub(super) struct Lifecycle {
 /// Who may stop it.
 pub(super) struct Stops {
     /// Somebody inside the process, who says true.
+    pub stop: watch::Sender<bool>,
     pub asked: watch::Receiver<bool>,
     /// Whoever sends the process a signal.
     pub signals: bool,

@@ -3,6 +3,7 @@
 mod background;
 mod certificate;
 mod connection;
+mod control;
 mod entrance;
 mod keys;
 mod lifecycle;
@@ -26,6 +27,8 @@ use pingora::services::background::background_service;
 use tokio::sync::watch;
 
 use self::background::Upkeep;
+use self::control::{Control, ControlSocket};
+pub use self::control::{Order, Said, What};
 pub use self::lifecycle::outlive_harmless_signals;
 use self::lifecycle::{Lifecycle, Stops};
 use self::pid_file::PidFile;
@@ -63,6 +66,8 @@ pub enum StartError {
     Cookies(String),
     #[error("server.pid_file: {0}")]
     PidFile(io::Error),
+    #[error("server.control_socket: {path}: {error}", path = path.display())]
+    Control { path: PathBuf, error: io::Error },
     #[error("no runtime: {0}")]
     Runtime(io::Error),
 }
@@ -73,6 +78,7 @@ pub struct Bound {
     listeners: Listeners,
     egress: Option<SocketAddr>,
     admin: Option<BoundListener>,
+    control: Option<ControlSocket>,
     roots: Option<RootBundle>,
     source: Option<Source>,
 }
@@ -108,6 +114,8 @@ impl Bound {
         let egress_address = egress.as_ref().map(|listener| listener.address);
         // Of the same services, so that it shares the connections to the upstreams.
         listeners.extend(egress);
+        let control = config.server.control_socket.as_deref();
+        let control = control.map(ControlSocket::bind).transpose()?;
         let snapshot = Snapshot::build(config, clock)?;
         background::load_cookies(&snapshot);
         Ok(Self {
@@ -115,6 +123,7 @@ impl Bound {
             listeners: listeners.into_iter().map(Arc::new).collect(),
             egress: egress_address,
             admin,
+            control,
             roots,
             source: None,
         })
@@ -141,9 +150,10 @@ impl Bound {
 
     /// Serves until a signal says stop.
     pub fn run(self) -> Result<(), StartError> {
-        let (_stop, asked) = watch::channel(false);
+        let (stop, asked) = watch::channel(false);
         let (reload, orders) = Reload::new();
         let stops = Stops {
+            stop,
             asked,
             signals: true,
         };
@@ -155,6 +165,7 @@ impl Bound {
         let (stop, asked) = watch::channel(false);
         let (reload, orders) = Reload::new();
         let stops = Stops {
+            stop: stop.clone(),
             asked,
             signals: false,
         };
@@ -205,6 +216,12 @@ impl Bound {
                 conf: Arc::clone(&server.configuration),
                 listeners: open,
                 reloader: Reloader::new(gateway, listeners, orders, self.source),
+                control: Control {
+                    gateway: Arc::clone(&self.gateway),
+                    socket: self.control,
+                    reload: reload.clone(),
+                    stop: stops.stop.clone(),
+                },
             },
         );
         upkeep.threads = Some(1);

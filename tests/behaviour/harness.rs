@@ -185,6 +185,11 @@ impl TestGateway {
         self.running().reload.now().await
     }
 
+    /// Where a file beside memgate.yaml is.
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Takes such a file away.
     pub fn remove(&self, name: &str) {
         fs::remove_file(self.folder.path().join(name)).unwrap();

@@ -82,3 +82,4 @@ mod strangers;
 mod stream_ends;
 mod streams;
 mod upstream_errors;
+mod valve;

@@ -8,6 +8,7 @@
 mod program;
 
 mod check;
+mod ctl;
 mod demo;
 mod key;
 mod panics;

@@ -18,6 +18,10 @@ pub(super) fn keep_back(config: &mut Config, running: &Config) -> Vec<&'static s
     );
     keep(now.pid_file != then.pid_file, "server.pid_file");
     keep(
+        now.control_socket != then.control_socket,
+        "server.control_socket",
+    );
+    keep(
         now.upstream_keepalive_pool_size != then.upstream_keepalive_pool_size,
         "server.upstream_keepalive_pool_size",
     );
@@ -45,4 +49,63 @@ pub(super) fn keep_back(config: &mut Config, running: &Config) -> Vec<&'static s
         "limits.keepalive_timeout of HTTP/2",
     );
     waiting
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::{Env, Sources};
+
+    fn config(own: &str) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("memgate.yaml");
+        fs::write(&path, own).unwrap();
+        let sources = Sources {
+            config: Some(path),
+            ..Sources::new(Env::from_pairs([]))
+        };
+        let loaded = Config::load(&sources).unwrap_or_else(|faults| panic!("{faults}"));
+        loaded.config
+    }
+
+    #[test]
+    fn what_is_taken_up_at_the_start_alone_stays_as_it_runs_and_is_named() {
+        let running = config("server: {threads: 2}\negress: {}");
+        let mut new = config(
+            "server: {threads: 3, work_stealing: true}\nadmin: off\negress: {listen: '127.0.0.1:9999', allow: [a.example]}\nretry: {attempts: 7}\nlimits: {keepalive_timeout: 5s}",
+        );
+
+        let waiting = keep_back(&mut new, &running);
+
+        assert_eq!(
+            waiting,
+            [
+                "server.threads",
+                "server.work_stealing",
+                "admin",
+                "egress.listen",
+                "limits.keepalive_timeout of HTTP/2"
+            ]
+        );
+        assert_eq!(new.server, running.server);
+        assert_eq!(new.admin, running.admin);
+        let egress = new.egress.unwrap();
+        assert_eq!(egress.listen, running.egress.unwrap().listen);
+        assert_eq!(egress.allow, ["a.example"], "this needs no restart");
+        assert_eq!(new.retry.attempts, 7);
+    }
+
+    #[test]
+    fn a_way_out_for_litellm_neither_comes_nor_goes() {
+        let (with, without) = (config("egress: {}"), config(""));
+        let (mut gone, mut new) = (without.clone(), with.clone());
+
+        assert_eq!(keep_back(&mut gone, &with), ["egress"]);
+        assert_eq!(keep_back(&mut new, &without), ["egress"]);
+
+        assert!(gone.egress.is_some() && new.egress.is_none());
+        assert_eq!(keep_back(&mut with.clone(), &with), [""; 0]);
+    }
 }

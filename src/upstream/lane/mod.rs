@@ -133,6 +133,14 @@ impl Lane {
         self.publish(inner, now);
     }
 
+    /// Ends a pause before its time.
+    pub fn resume(self: &Arc<Self>) {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        inner.state.resume(now);
+        self.publish(inner, now);
+    }
+
     /// Goes by another policy from now on; whoever waits keeps the patience that he came with.
     pub fn follow(self: &Arc<Self>, policy: Policy) {
         let now = self.clock.now();

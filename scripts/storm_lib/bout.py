@@ -28,6 +28,7 @@ class Bout:
     aside: list[dict] = field(default_factory=list)
     opened: tuple[float, int] = (0.0, 0)
     posts_before: int = 0
+    refused_before: int = 0
 
     @property
     def name(self) -> str:
@@ -39,21 +40,25 @@ class Bout:
         return self.router["posts"] + self.provider["posts"] - self.posts_before
 
     @property
+    def asked(self) -> int:
+        """Requests of which the edge saw anything: it let one POST of each in, or its refusal was all that the client got."""
+        refused = total_refused(self.router, self.provider) - self.refused_before
+        return self.posts - refused + self.tally.edge_errors
+
+    @property
     def posts_per_request(self) -> float:
-        """Of requests that were not turned away before the edge. What is in flight when the window closes counts on both sides."""
-        return self.posts / max(1, len(self.tally.requests) - self.tally.kinds()["refused"] + self.open_posts)
+        """Of requests that were not turned away before the edge."""
+        return self.posts / max(1, self.asked)
 
     @property
     def posts_per_any_request(self) -> float:
-        return self.posts / max(1, len(self.tally.requests) + self.open_posts)
-
-    @property
-    def open_posts(self) -> int:
-        return next((point["in_flight"] for point in reversed(self.timeline) if point["at"] <= self.tally.ended), 0)
+        return self.posts / max(1, self.asked + self.tally.kinds()["refused"])
 
     def open(self) -> None:
         self.opened = time.time(), self.edge.timeline()["now_ms"]
-        self.posts_before = sum(self.edge.stats(host)["posts"] for host in (ROUTER, PROVIDER))
+        before = [self.edge.stats(host) for host in (ROUTER, PROVIDER)]
+        self.posts_before = sum(host["posts"] for host in before)
+        self.refused_before = total_refused(*before)
 
     def look(self, elapsed: float) -> None:
         if seen := self.contestant.look():
@@ -127,3 +132,8 @@ def start(rig: Rig, bout: Bout, seconds: float, groups: list[Group]) -> Load:
     load = Load(rig, f"{len(rig.processes)}", bout.contestant.url, seconds, groups)
     bout.tally = load.tally
     return load
+
+
+def total_refused(*hosts: dict) -> int:
+    """By whichever gate."""
+    return sum(sum(stats["refused"].values()) for stats in hosts)

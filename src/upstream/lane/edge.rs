@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Policy;
+use super::burst::Burst;
 use super::circuit::Circuit;
 use super::cookie_gate::CookieGate;
 use super::limit::{ConcurrencyLimit, Refused};
@@ -16,6 +17,7 @@ pub struct Edge {
     pub limit: ConcurrencyLimit,
     pub cookies: CookieGate,
     pub circuit: Circuit,
+    burst: Burst,
     refusals: RefusalTime,
     flight: Flight,
     notes: Vec<Note>,
@@ -30,6 +32,10 @@ impl RefusalTime {
     fn learn(&mut self, time: Duration) {
         let faded = self.0.map_or(Duration::ZERO, |known| known * 7 / 8);
         self.0 = Some(time.min(SILENCE).max(faded));
+    }
+
+    fn round_trip(&self) -> Duration {
+        self.0.unwrap_or_default()
     }
 
     fn silence(&self) -> Duration {
@@ -86,6 +92,7 @@ impl Edge {
             limit: ConcurrencyLimit::new(policy.max_concurrency),
             cookies: CookieGate::default(),
             circuit: Circuit::new(policy.circuit, now),
+            burst: Burst::default(),
             refusals: RefusalTime::default(),
             flight: Flight::default(),
             notes: Vec::new(),
@@ -101,6 +108,11 @@ impl Edge {
     }
 
     pub fn may_go(&self, now: Instant) -> bool {
+        self.has_room(now) && (!self.gate.is_open() || self.burst.may_go(now))
+    }
+
+    /// Whoever has to wait all the same waits for a round trip.
+    pub fn has_room(&self, now: Instant) -> bool {
         if !self.gate.may_go() || !self.cookies.may_go() {
             return false;
         }
@@ -120,6 +132,11 @@ impl Edge {
         let (id, level) = (self.flight.last_id, self.flight.all);
         self.limit.went(id, level, now);
         self.cookies.went(id, now);
+        if self.gate.is_open() {
+            self.burst.went(self.refusals.round_trip(), now);
+        } else {
+            self.burst.went_otherwise(now);
+        }
         Ticket {
             retry,
             id,
@@ -136,6 +153,7 @@ impl Edge {
             return None;
         }
         ticket.stage = Stage::Answered;
+        self.burst.answered();
         match sign {
             Sign::Head => self.passed(ticket, now),
             Sign::Refused { pause } => return self.refused(ticket, *pause, now),
@@ -173,6 +191,7 @@ impl Edge {
     /// The request is over, with or without a sign.
     pub fn leave(&mut self, ticket: Ticket) {
         if ticket.stage == Stage::Out {
+            self.burst.answered();
             self.settled(&ticket);
         }
         if ticket.has_passed() {
@@ -205,7 +224,12 @@ impl Edge {
     /// When time alone may let somebody go who waits.
     pub fn alarm(&self, now: Instant) -> Option<Instant> {
         let limit = self.limit.alarm(self.flight.all, self.refusals.silence());
-        let alarms = [self.gate.alarm(), self.cookies.alarm(), limit];
+        let alarms = [
+            self.gate.alarm(),
+            self.cookies.alarm(),
+            self.burst.alarm(),
+            limit,
+        ];
         alarms.into_iter().flatten().filter(|at| *at > now).min()
     }
 

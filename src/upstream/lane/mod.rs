@@ -5,6 +5,7 @@
 
 mod asker;
 mod budget;
+mod burst;
 mod circuit;
 mod cookie_gate;
 mod edge;

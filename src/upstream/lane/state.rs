@@ -131,7 +131,7 @@ impl<W> State<W> {
         if !self.anybody_waits() {
             return self.leave_unwatched(ticket);
         }
-        let full = !self.edge.may_go(now);
+        let full = !self.edge.has_room(now);
         self.back(ticket);
         if ticket.has_passed() {
             let open = self.edge.gate.is_open();
@@ -262,7 +262,7 @@ impl<W> State<W> {
 
     /// How long a newcomer would wait for its turn in an open lane; `None`: there is nothing to tell it from.
     fn expected(&self, asker: &Asker, now: Instant) -> Option<Duration> {
-        let turn = if self.edge.may_go(now) {
+        let turn = if self.edge.has_room(now) {
             // Those who wait all the same are retries without budget, and fresh requests overtake them.
             Some(Duration::ZERO)
         } else {

@@ -977,6 +977,10 @@ fn who_waits_for_cookies_waits_a_second_at_most() {
     assert_eq!(world.lane.alarm(world.now), Some(world.now + SECOND));
     world.pass_time(SECOND);
 
+    // And what the lane takes to fill, after a quiet second.
+    world.pass_time(SECOND / 300);
+    world.pass_time(SECOND / 300);
+
     assert_eq!(world.granted().len(), 9);
 }
 

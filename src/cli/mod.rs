@@ -1,4 +1,4 @@
-//! The command line: `run`, `check`, `ctl`, `key`, `demo`, `sim`.
+//! The command line: `run`, `check`, `ctl`, `key`, `upgrade`, `demo`, `sim`.
 
 pub mod check;
 mod ctl;
@@ -7,6 +7,7 @@ mod key;
 mod logger;
 mod resolve;
 mod run;
+mod upgrade;
 
 use std::io;
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ enum Command {
     /// Make a key for the keys file, or tell the digest of one.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Let another instance take the running one's place, with systemd: nobody is refused.
+    Upgrade(upgrade::UpgradeArgs),
     /// Gateway, simulated edge and simulated LiteLLM in one process: no key, no network.
     Demo(demo::DemoArgs),
     /// The edge simulator alone, for tests and load tests.
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check(args),
         Command::Ctl(args) => ctl::ctl(args),
         Command::Key(command) => key::key(&command),
+        Command::Upgrade(args) => upgrade::upgrade(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Sim(args) => simulate(*args),
     }

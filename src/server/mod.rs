@@ -5,6 +5,7 @@ mod certificate;
 mod connection;
 mod control;
 mod entrance;
+mod handed;
 mod keys;
 mod lifecycle;
 mod pid_file;

@@ -1,4 +1,4 @@
-//! Which sockets do we listen on? Bound by ourselves, so that a port in use is an error with a name and
+//! Which sockets do we listen on? Handed over by the service manager, or bound by ourselves, so that a port in use is an error with a name and
 //! port 0 tells what it became.
 
 use std::io;
@@ -13,9 +13,9 @@ use pingora_core::protocols::l4::stream::L4BufferSettings;
 use pingora_core::server::{Fds, ListenFds};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::StartError;
 use super::certificate::Certificate;
 use super::entrance::Door;
+use super::{StartError, handed};
 use crate::config::Listener;
 
 const BACKLOG: i32 = 4096;
@@ -132,6 +132,9 @@ pub(super) fn handed_over(listener: &BoundListener) -> Result<ListenFds, StartEr
 }
 
 fn bound(address: SocketAddr) -> Result<(Socket, SocketAddr), StartError> {
+    if let Some(handed) = handed::socket_at(address) {
+        return Ok((handed, address));
+    }
     listen(address).map_err(|error| StartError::Bind { address, error })
 }
 

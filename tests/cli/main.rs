@@ -14,3 +14,4 @@ mod key;
 mod panics;
 mod run;
 mod signals;
+mod upgrade;

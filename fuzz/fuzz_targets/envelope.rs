@@ -83,6 +83,7 @@ fn expected(text: &str) -> Option<Envelope> {
         model_at: 0..0,
         stream: false,
         user: None,
+        other_models: false,
     };
     let mut models = 0;
     for (name, value) in members {
@@ -95,6 +96,14 @@ fn expected(text: &str) -> Option<Envelope> {
             }
             "stream" => found.stream = value.get() == "true",
             "user" => found.user = text_of(value),
+            "fallbacks"
+            | "context_window_fallbacks"
+            | "context_window_fallback_dict"
+            | "content_policy_fallbacks"
+            | "model_list"
+            | "user_config"
+            | "extra_body"
+            | "prompt_id" => found.other_models = true,
             _ => {}
         }
     }

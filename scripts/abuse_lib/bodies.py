@@ -1,5 +1,6 @@
 """What may a body be? Sizes, codings and nesting that are bombs are refused before they cost memory; what parsers read differently is refused."""
 
+import base64
 import contextlib
 import gzip
 import json
@@ -82,6 +83,24 @@ def gzip_bomb(bout: Bout) -> str:
     got = one_of(post(bout, bomb("gzip", 100 * MIB), "content-encoding: gzip"), 413)
     nothing_reached(bout)
     return got
+
+
+# 100 MiB of blanks, as `brotli` packs them.
+BROTLI = base64.b64decode("z///fwAkQOKxQHLv//n//w+ABEAcFoDu/T////8BkACIwwLQvf/n//8/ABIAcVgAuvf//P//B0ACIA4LQPf+n////wBIAMRhAeje/+f//w8ACYA4LADd+x8=")
+
+
+def zstd(blocks: int) -> bytes:
+    """RFC 8878: a frame of blocks that are one byte 128 KiB long."""
+    block = (128 << 10) << 3 | 1 << 1
+    last = (block | 1).to_bytes(3, "little") + b" "
+    return b"\x28\xb5\x2f\xfd\x00\x58" + (block.to_bytes(3, "little") + b" ") * (blocks - 1) + last
+
+
+@row("bodies", "brotli and zstd: 89 bytes that are 100 MiB, 4 KB that are 128 MiB, 320 KB that are 10 GiB", "413 each", bounds=Bounds(rss_mib=72))
+def other_bombs(bout: Bout) -> str:
+    got = [one_of(post(bout, body, f"content-encoding: {coding}"), 413) for coding, body in (("br", BROTLI), ("zstd", zstd(1024)), ("zstd", zstd(80_000)))]
+    nothing_reached(bout)
+    return ", ".join(got)
 
 
 @row("bodies", "gzip in gzip in gzip", "415, 413 or 400", bounds=SMALL)
@@ -173,7 +192,8 @@ def hoarded(bout: Bout) -> str:
     for wire in wires:
         wire.connection.settimeout(1)
         wire.send(head(MESSAGES, f"content-length: {7 * MIB}", key=None) + b" " * 6 * MIB)
-    status = post(bout, JSON.replace(b"claude-litellm", b"claude-h2"))
+    # What a turn of Claude Code's is.
+    status = post(bout, JSON[:-1].replace(b"claude-litellm", b"claude-h2") + b" " * MIB + b"}")
     statuses: dict[int, int] = {}
     for wire in wires:
         with contextlib.suppress(Silent):

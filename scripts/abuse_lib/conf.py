@@ -32,6 +32,7 @@ listen:
   - {{address: 127.0.0.1:{tls}, tls: {{cert: server.pem, key: server.key}}}}
   - {{address: 127.0.0.1:{h2c}, h2c: true}}
 admin: 127.0.0.1:{admin}
+egress: {{listen: 127.0.0.1:{egress}}}
 litellm: {{config: litellm.yaml, urls: ["http://127.0.0.1:{litellm}"]}}
 direct:
   bypass: none

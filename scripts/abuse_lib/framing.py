@@ -47,6 +47,7 @@ def chunk_extension(bout: Bout) -> str:
             size = f"{len(JSON):x}".encode()
             wire.send(head("POST /v1/audio/speech HTTP/1.1", CHUNKED) + size + extension + b"\r\n" + JSON + b"\r\n0\r\n\r\n")
             answer = wire.next()
+            check(answer is None or answer.status in (200, 400), f"{answer and answer.status}")
             got.append(str(answer.status) if answer else "closed")
     complete = [one for one in bout.seen() if one["body"]["complete"]]
     check(all(one["body"]["length"] == len(JSON) for one in complete), "another body reached the upstream")

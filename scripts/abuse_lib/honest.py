@@ -3,6 +3,7 @@
 import http.client
 import itertools
 import json
+import re
 import threading
 import time
 
@@ -10,10 +11,12 @@ from .conf import KEY
 
 PAUSE = 0.05
 NUMBERS = itertools.count()
+# Of what the model says, whole or in events.
+PIECE = re.compile(r'"text": ?"((?:[^"\\]|\\.)*)"')
 
 
 class Honest:
-    """A thread that asks each model in turn, each on a connection that it keeps."""
+    """A thread that asks each model in turn, each on a connection that it keeps, and for every second answer as a stream."""
 
     def __init__(self, port: int, models: list[str]):
         self.port = port
@@ -55,14 +58,18 @@ class Honest:
             self.slowest = max(self.slowest, time.monotonic() - began)
 
     def _ask(self, kept: dict, model: str) -> None:
-        word = f"honest-{next(NUMBERS)}"
+        number = next(NUMBERS)
+        word, stream = f"honest-{number}", number % 2 == 1
         connection = kept.setdefault(model, http.client.HTTPConnection("127.0.0.1", self.port, timeout=20))
-        body = json.dumps({"model": model, "max_tokens": 16, "messages": [{"role": "user", "content": word}]})
+        body = json.dumps({"model": model, "max_tokens": 16, "stream": stream, "messages": [{"role": "user", "content": word}]})
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", "anthropic-version": "2023-06-01", "x-honest": word}
         connection.request("POST", "/v1/messages", body, headers)
         answer = connection.getresponse()
         text = answer.read().decode(errors="replace")
         if answer.status != 200:
             raise ValueError(f"{answer.status}: {text[:200]}")
-        if f"echo: {word}" not in text or text.count("honest-") != 1:
+        said = "".join(PIECE.findall(text))
+        if f"echo: {word}" not in said or said.count("honest-") != 1 or text.count("honest-") > 1:
             raise ValueError(f"another's answer: {text[:200]}")
+        if text.startswith("event:") and "message_stop" not in text:
+            raise ValueError(f"half a stream: {text[-200:]}")

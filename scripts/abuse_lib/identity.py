@@ -46,15 +46,17 @@ def forged_by_a_proxy(bout: Bout) -> str:
     return "200, none sent up"
 
 
-@row("identity", "X-Forwarded-For of a client to LiteLLM, from a stranger and from a trusted proxy", "the client's own address; the trusted one's word")
+@row("identity", "X-Forwarded-For in two fields to LiteLLM, from a stranger and from a trusted proxy", "the client's own address; the trusted one's word")
 def forwarded_for(bout: Bout) -> str:
     got = []
     for gateway, expected in ((bout.gateway, "127.0.0.1"), (bout.world.gateway("trusting"), "6.6.6.6")):
         bout.world.reset()
         other = Bout(bout.world, gateway)
-        check(ask(other, "claude-litellm", "x-forwarded-for: 6.6.6.6", "forwarded: for=6.6.6.6", "x-real-ip: 6.6.6.6") == 200, "not served")
+        # The second field is what HAProxy adds behind its client's.
+        check(ask(other, "claude-litellm", "x-forwarded-for: 7.7.7.7", "x-forwarded-for: 6.6.6.6", "forwarded: for=6.6.6.6", "x-real-ip: 6.6.6.6") == 200, "not served")
         [request] = other.seen()
         told = ", ".join(values(request, "x-forwarded-for"))
+        check(expected != "6.6.6.6" or told.startswith("7.7.7.7, 6.6.6.6"), f"{gateway.kind}: told {told!r}")
         check(expected in told, f"{gateway.kind}: told {told!r}")
         check(expected == "6.6.6.6" or "6.6.6.6" not in str(request["headers"]), "a stranger was believed")
         got.append(told)

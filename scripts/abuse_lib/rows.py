@@ -13,10 +13,12 @@ from .wire import Wire, connect, tls_context
 from .world import Gateway, World
 
 MODULES = [
-    "smuggling", "framing", "heads", "paths", "identity", "bodies", "upgrades", "upstream_answers", "tls", "conformance", "http2_floods",
+    "smuggling", "framing", "heads", "paths", "ports", "identity", "bodies", "upgrades", "upstream_answers", "tls", "conformance", "http2_floods",
     "slow", "floods", "descriptors", "cookies", "afterwards",
 ]
 
+# What an honest client would call late, on a busy machine too.
+LATE = 5.0
 VERSION = "anthropic-version: 2023-06-01"
 ROWS: list["Row"] = []
 
@@ -125,6 +127,8 @@ def run(row: Row, world: World) -> Result:
         return Result(row, got, Cost(0, 0, time.monotonic() - meter.began), honest.served, f"memgate ended with {gateway.process.child.returncode}")
     cost = meter.read(time.monotonic())
     harmed = honest.faults if row.undisturbed else honest.faults[before:]
+    if row.undisturbed and honest.slowest > LATE:
+        harmed = [*harmed, f"an answer after {honest.slowest:.1f} s"]
     faults = [fault] if fault else []
     faults += [f"the honest client: {len(harmed)} faults, the first: {harmed[0]}"] if harmed else []
     faults += too_dear(row, cost) + (["it panicked"] if gateway.panics() > panics else [])

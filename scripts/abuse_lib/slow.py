@@ -123,13 +123,13 @@ def slowhttptest(bout: Bout, options: list[str], within: int) -> str:
     return f"{most} at once, none after {last + 1} s"
 
 
-@row("slow", "bodies of a byte every half second, held and streamed", f"408 or the end within {LATE} s; none stays upstream", quick=False)
+@row("slow", "bodies of a byte every half second, held and streamed, from the start and after 70 KB", f"408 or the end within {LATE} s; none stays upstream", quick=False)
 def slow_body(bout: Bout) -> str:
     got = []
-    for path in ("/v1/messages", "/v1/audio/speech"):
+    for path, beginning in (("/v1/messages", 0), ("/v1/audio/speech", 0), ("/v1/messages", 70_000), ("/v1/audio/speech", 70_000)):
         began = time.monotonic()
         with bout.wire() as wire:
-            wire.send(head(f"POST {path} HTTP/1.1", "content-length: 5000"))
+            wire.send(head(f"POST {path} HTTP/1.1", "content-length: 100000") + b" " * beginning)
             while wire.send(b" ") and time.monotonic() < began + LATE and wire.quiet(0.5):
                 pass
             with contextlib.suppress(Silent):
@@ -143,7 +143,23 @@ def slow_body(bout: Bout) -> str:
     return ", ".join(got)
 
 
-@row("slow", "the same over HTTP/2", f"408 or RST_STREAM within {LATE} s", quick=False)
+@row("slow", "a streamed upload without an end, 64 KiB every 5 ms", "bounded memory; the upstream is let go", quick=False, bounds=Bounds(rss_mib=24))
+def endless_upload(bout: Bout) -> str:
+    began, sent = time.monotonic(), 0
+    with bout.wire() as wire:
+        wire.send(head("POST /v1/audio/speech HTTP/1.1", "transfer-encoding: chunked"))
+        while time.monotonic() < began + 5 and wire.send(b"10000\r\n" + b" " * 65_536 + b"\r\n"):
+            sent += 65_536
+            # The simulated LiteLLM keeps what it is sent.
+            time.sleep(0.005)
+    end = time.monotonic() + 10
+    while (held := bout.world.litellm.in_flight()) > 3 and time.monotonic() < end:
+        time.sleep(0.2)
+    check(held <= 3, f"{held} in flight upstream")
+    return f"{sent >> 20} MiB taken"
+
+
+@row("slow", "a body of a byte now and then over HTTP/2", f"408 or RST_STREAM within {LATE} s", quick=False)
 def slow_body_h2(bout: Bout) -> str:
     began = time.monotonic()
     with bout.h2() as wire:

@@ -24,6 +24,7 @@ class Gateway:
     tls: int
     h2c: int
     admin: int
+    egress: int
     models: list[str]
 
     @property
@@ -37,7 +38,7 @@ class Gateway:
         return self.process.child.poll() is None
 
     def panics(self) -> int:
-        return self.process.log.read_text(errors="replace").count("panicked at")
+        return self.process.log.read_text(errors="replace").count("a panic at")
 
 
 class World:
@@ -66,7 +67,7 @@ class World:
 
     def start(self, kind: str, more: str, files: int | None = None, own: dict | None = None) -> Gateway:
         """`own`: ports that take the place of the world's."""
-        ports = {name: free_port() for name in ("plain", "tls", "h2c", "admin")}
+        ports = {name: free_port() for name in ("plain", "tls", "h2c", "admin", "egress")}
         upstreams = {**self.ports, **({"litellm": self.ports["bare"]} if kind == "odd" else {}), **(own or {})}
         config = self.rig.write(f"memgate-{kind}.yaml", MEMGATE_YAML.format(**{**upstreams, **ports}, more=more))
         limit = ["prlimit", f"--nofile={files}:{files}"] if files else []

@@ -24,6 +24,8 @@ class Workload:
     path: str = "/v1/messages"
     model: str = "some-model"
     stream: bool = False
+    # The client brings one.
+    key: bool = True
 
 
 WORKLOADS = [
@@ -70,11 +72,11 @@ def body(workload: Workload) -> str:
 
 def wrk(proxy: Proxy, workload: Workload, rig: Rig, seconds: int) -> tuple[int, float, float]:
     """Requests answered, the load generator's own CPU seconds, and the wall time."""
-    payload = rig.write("body.json", body(workload))
+    arguments = [rig.write("body.json", body(workload)), *([] if workload.key else ["keyless"])]
     url = f"http://127.0.0.1:{proxy.port}{workload.path}{workload.query}"
     began, before = time.monotonic(), cpu.child_seconds()
     done = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "-s", SCRIPT, url, "--", payload],
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "-s", SCRIPT, url, "--", *arguments],
         capture_output=True, text=True, check=True,
     )
     wall, used = time.monotonic() - began, cpu.child_seconds() - before

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 MODULES = [
     "curl", "anthropic_sdk", "openai_sdk", "openai_chats", "javascript", "langchain", "llm_program", "aider", "golden", "differential",
-    "claude_code", "endpoints", "edge_errors", "websocket", "balancer", "demo",
+    "claude_code", "endpoints", "edge_errors", "websocket", "balancer", "prometheus", "demo",
 ]
 
 CASES: list["Case"] = []

@@ -1,11 +1,12 @@
 //! What does the admin port answer? A pure function of what there is to see.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::auth;
-use crate::config::Secret;
+use crate::auth::{Presented, Refusal};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -16,8 +17,8 @@ const PROMETHEUS: HeaderValue =
 pub(super) trait View {
     /// Only this machine reaches the port, so nobody needs a key.
     fn on_loopback(&self) -> bool;
-    /// Those that open it from elsewhere.
-    fn keys(&self) -> Vec<Secret>;
+    /// Whether one of the keys came that open it from elsewhere; `Off`: there are none.
+    fn admit(&self, presented: &Presented<'_>) -> Result<(), Refusal>;
     /// Why no new work should come; empty: it may.
     fn unready(&self) -> Vec<&'static str>;
     /// In Prometheus' text format.
@@ -29,13 +30,13 @@ pub(super) fn respond(
     view: &dyn View,
     method: &Method,
     path: &str,
-    headers: &HeaderMap,
+    presented: &Presented<'_>,
 ) -> Response<Vec<u8>> {
     let response = match path {
         "/healthz" | "/readyz" | "/metrics" => {
             read_only(method).unwrap_or_else(|| open(view, path))
         }
-        _ => refused(view, headers)
+        _ => refused(view, presented)
             .or_else(|| match path {
                 "/status" => read_only(method),
                 _ => Some(error(StatusCode::NOT_FOUND, "no such page")),
@@ -81,16 +82,21 @@ fn read_only(method: &Method) -> Option<Response<Vec<u8>>> {
     Some(response)
 }
 
-fn refused(view: &dyn View, headers: &HeaderMap) -> Option<Response<Vec<u8>>> {
+fn refused(view: &dyn View, presented: &Presented<'_>) -> Option<Response<Vec<u8>>> {
     if view.on_loopback() {
         return None;
     }
-    match view.keys().as_slice() {
-        [] => Some(error(
+    match view.admit(presented).err()? {
+        Refusal::Off => Some(error(
             StatusCode::FORBIDDEN,
             "beyond loopback this needs `admin_key` in the configuration",
         )),
-        keys if keys.iter().any(|key| auth::bears(headers, key)) => None,
+        slowed @ Refusal::TooManyFailures { retry_after } => {
+            let mut response = error(StatusCode::TOO_MANY_REQUESTS, &slowed.to_string());
+            let seconds = retry_after.as_secs().saturating_add(1);
+            set(&mut response, RETRY_AFTER, seconds.into());
+            Some(response)
+        }
         _ => {
             let mut response = error(StatusCode::UNAUTHORIZED, "this needs the admin key");
             set(
@@ -139,6 +145,9 @@ fn set(response: &mut Response<Vec<u8>>, name: HeaderName, value: HeaderValue) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use http::HeaderMap;
     use http::header::AUTHORIZATION;
 
     use super::*;
@@ -146,6 +155,7 @@ mod tests {
     struct Seen {
         loopback: bool,
         key: Option<&'static str>,
+        wrong: Refusal,
         unready: Vec<&'static str>,
     }
 
@@ -154,8 +164,13 @@ mod tests {
             self.loopback
         }
 
-        fn keys(&self) -> Vec<Secret> {
-            self.key.map(Secret::new).into_iter().collect()
+        fn admit(&self, presented: &Presented<'_>) -> Result<(), Refusal> {
+            let key = self.key.ok_or(Refusal::Off)?;
+            match presented.first().map(|said| said.reveal() == key) {
+                Some(true) => Ok(()),
+                Some(false) => Err(self.wrong),
+                None => Err(Refusal::Missing),
+            }
         }
 
         fn unready(&self) -> Vec<&'static str> {
@@ -174,22 +189,28 @@ mod tests {
     const HOME: Seen = Seen {
         loopback: true,
         key: None,
+        wrong: Refusal::Unknown,
         unready: Vec::new(),
     };
     const AWAY: Seen = Seen {
         loopback: false,
         key: Some("k-admin"),
+        wrong: Refusal::Unknown,
         unready: Vec::new(),
     };
 
+    fn nobody(headers: &HeaderMap) -> Presented<'_> {
+        Presented::of(headers, None)
+    }
+
     fn get(view: &Seen, path: &str) -> Response<Vec<u8>> {
-        respond(view, &Method::GET, path, &HeaderMap::new())
+        respond(view, &Method::GET, path, &nobody(&HeaderMap::new()))
     }
 
     fn with_key(view: &Seen, path: &str, key: &'static str) -> u16 {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static(key));
-        respond(view, &Method::GET, path, &headers)
+        respond(view, &Method::GET, path, &nobody(&headers))
             .status()
             .as_u16()
     }
@@ -230,6 +251,20 @@ mod tests {
     }
 
     #[test]
+    fn who_guesses_too_often_is_told_when_to_come_back() {
+        let retry_after = Duration::from_millis(1500);
+        let wrong = Refusal::TooManyFailures { retry_after };
+        let view = Seen { wrong, ..AWAY };
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer x"))]);
+
+        let response = respond(&view, &Method::GET, "/status", &nobody(&headers));
+
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+        assert_eq!(with_key(&view, "/metrics", "Bearer x"), 200);
+    }
+
+    #[test]
     fn it_is_not_ready_while_there_is_a_reason_against_it() {
         let view = Seen {
             unready: vec!["draining"],
@@ -249,7 +284,7 @@ mod tests {
     #[test]
     fn nothing_is_written_through_this_port() {
         for method in [Method::POST, Method::PUT, Method::DELETE] {
-            let response = respond(&HOME, &method, "/status", &HeaderMap::new());
+            let response = respond(&HOME, &method, "/status", &nobody(&HeaderMap::new()));
             assert_eq!(response.status(), 405);
             assert_eq!(response.headers()[ALLOW], "GET, HEAD");
         }
@@ -257,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_head_has_the_length_and_not_the_body() {
-        let response = respond(&HOME, &Method::HEAD, "/metrics", &HeaderMap::new());
+        let response = respond(&HOME, &Method::HEAD, "/metrics", &nobody(&HeaderMap::new()));
 
         assert_eq!(response.headers()[CONTENT_LENGTH], "13");
         assert!(response.body().is_empty());

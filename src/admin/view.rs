@@ -5,8 +5,8 @@ use std::time::{Instant, SystemTime};
 
 use serde_json::{Map, Value, json};
 
+use crate::auth::{Presented, Refusal};
 use crate::clock::stamp;
-use crate::config::Secret;
 use crate::cookies::Jar;
 use crate::gateway::{Gateway, Reloads, Snapshot};
 
@@ -31,9 +31,13 @@ impl View for GatewayView {
         address.is_some_and(|address| address.ip().is_loopback())
     }
 
-    fn keys(&self) -> Vec<Secret> {
+    fn admit(&self, presented: &Presented<'_>) -> Result<(), Refusal> {
         let snapshot = self.gateway.snapshot();
-        snapshot.config.operators_keys().cloned().collect()
+        let mut keys = snapshot.config.operators_keys().peekable();
+        if keys.peek().is_none() {
+            return Err(Refusal::Off);
+        }
+        snapshot.keys.admit_operator(presented, keys)
     }
 
     fn unready(&self) -> Vec<&'static str> {
@@ -145,8 +149,8 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
         Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Drain,
-        Expose, Identity, Limits, LiteLlm, ModelGroup, Models, Origin, Prices, ProviderDialect,
-        Queue, Reload, Retry, Server, Translation,
+        Expose, Identity, Limits, LiteLlm, Log, ModelGroup, Models, Origin, Prices,
+        ProviderDialect, Queue, Reload, Retry, Secret, Server, Traces, Translation, UsageLog,
     };
 
     use super::*;
@@ -248,6 +252,9 @@ mod tests {
             translation: Translation::default(),
             drain: Drain::default(),
             reload: Reload::Signal,
+            usage_log: UsageLog::default(),
+            log: Log::default(),
+            traces: Traces::default(),
             server: Server {
                 threads: 1,
                 work_stealing: false,

@@ -12,12 +12,21 @@ const MOST: usize = 10_000;
 const OTHERS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// However many addresses fail, those whose time is over are looked for no more often.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// A minute's failures for each address, given back evenly. Who presents a good key is never counted.
 pub(super) struct Attempts {
     /// Of how much time one failure takes up.
     each: Duration,
+    used: Mutex<Used>,
+}
+
+#[derive(Default)]
+struct Used {
     /// Until when an address has used up time, if that lies ahead.
-    used: Mutex<HashMap<IpAddr, Instant>>,
+    until: HashMap<IpAddr, Instant>,
+    swept: Option<Instant>,
 }
 
 impl Attempts {
@@ -35,8 +44,8 @@ impl Attempts {
     /// Counts a failure; the wait if it was one too many.
     pub fn fail(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let mut used = self.used.lock();
-        let address = place(&mut used, address, now);
-        let until = used.entry(address).or_insert(now);
+        let address = used.place(address, now);
+        let until = used.until.entry(address).or_insert(now);
         let after = (*until).max(now) + self.each;
         let excess = excess(after, now);
         if excess.is_zero() {
@@ -46,13 +55,39 @@ impl Attempts {
         Err(excess)
     }
 
+    /// Takes back a failure that turned out to be none.
+    pub fn forgive(&self, address: IpAddr) {
+        let mut used = self.used.lock();
+        let address = used.counted(address);
+        if let Some(until) = used.until.get_mut(&address) {
+            *until = until.checked_sub(self.each).unwrap_or(*until);
+        }
+    }
+
     /// The wait until the next failure would be allowed; zero: it is now.
     pub fn wait(&self, address: IpAddr, now: Instant) -> Duration {
         let used = self.used.lock();
-        let others = || used.get(&OTHERS).filter(|_| used.len() >= MOST);
-        let until = used.get(&counted(address)).or_else(others);
-        let until = until.copied().unwrap_or(now);
-        excess(until.max(now) + self.each, now)
+        let until = used.until.get(&used.counted(address)).copied();
+        excess(until.unwrap_or(now).max(now) + self.each, now)
+    }
+}
+
+impl Used {
+    /// Under which address it is counted.
+    fn counted(&self, address: IpAddr) -> IpAddr {
+        let address = network(address);
+        let has_place = self.until.contains_key(&address) || self.until.len() < MOST;
+        if has_place { address } else { OTHERS }
+    }
+
+    /// The same, for which room is made if need be.
+    fn place(&mut self, address: IpAddr, now: Instant) -> IpAddr {
+        let due = |swept: Instant| now.saturating_duration_since(swept) >= SWEEP;
+        if self.counted(address) == OTHERS && self.swept.is_none_or(due) {
+            self.swept = Some(now);
+            self.until.retain(|_, until| *until > now);
+        }
+        self.counted(address)
     }
 }
 
@@ -60,18 +95,8 @@ fn excess(until: Instant, now: Instant) -> Duration {
     until.saturating_duration_since(now).saturating_sub(MINUTE)
 }
 
-/// Under which address it is counted, for which there is room then.
-fn place(used: &mut HashMap<IpAddr, Instant>, address: IpAddr, now: Instant) -> IpAddr {
-    let address = counted(address);
-    if used.contains_key(&address) || used.len() < MOST {
-        return address;
-    }
-    used.retain(|_, until| *until > now);
-    if used.len() < MOST { address } else { OTHERS }
-}
-
 /// Whoever has one address of IPv6 has all that begin like it.
-fn counted(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
@@ -128,6 +153,21 @@ mod tests {
     }
 
     #[test]
+    fn what_turns_out_to_be_no_failure_is_taken_back() {
+        let (attempts, now) = (a_few(), Instant::now());
+        let home = address("192.0.2.1");
+        for _ in 0..3 {
+            assert_eq!(attempts.fail(home, now), Ok(()));
+        }
+
+        attempts.forgive(home);
+        attempts.forgive(address("192.0.2.2"));
+
+        assert_eq!(attempts.fail(home, now), Ok(()));
+        assert!(attempts.fail(home, now).is_err(), "one and no more");
+    }
+
+    #[test]
     fn a_network_of_ipv6_is_one_address_and_ipv4_in_its_clothes_is_ipv4() {
         let (attempts, now) = (a_few(), Instant::now());
         for n in 0..3 {
@@ -137,7 +177,7 @@ mod tests {
 
         assert!(attempts.fail(address("2001:db8::ffff:1"), now).is_err());
         assert!(attempts.fail(address("2001:db8:0:1::1"), now).is_ok());
-        assert_eq!(counted(address("::ffff:192.0.2.1")), address("192.0.2.1"));
+        assert_eq!(network(address("::ffff:192.0.2.1")), address("192.0.2.1"));
     }
 
     #[test]
@@ -149,7 +189,7 @@ mod tests {
             let _ = attempts.fail(nth(n), now);
         }
 
-        let full = attempts.used.lock().len();
+        let full = attempts.used.lock().until.len();
         let shared = attempts.fail(nth(strangers), now);
         let later = now + MINUTE;
         let again = attempts.fail(nth(strangers), later);
@@ -157,6 +197,25 @@ mod tests {
         assert!(full <= MOST + 1);
         assert!(shared.is_err(), "those without room share one count");
         assert_eq!(again, Ok(()));
-        assert_eq!(attempts.used.lock().len(), 1);
+        assert_eq!(attempts.used.lock().until.len(), 1);
+    }
+
+    #[test]
+    fn where_there_is_no_room_it_is_looked_for_once_a_second() {
+        let (attempts, now) = (a_few(), Instant::now());
+        let nth = |n: u32| IpAddr::from(n.to_be_bytes());
+        for n in 0..u32::try_from(MOST).unwrap() {
+            assert_eq!(attempts.fail(nth(n), now), Ok(()));
+        }
+        let over = now + MINUTE / 3;
+        let before = over - SWEEP / 2;
+
+        let _ = attempts.fail(nth(u32::MAX), before);
+        let _ = attempts.fail(nth(u32::MAX - 1), over);
+        let unswept = attempts.used.lock().until.len();
+        let _ = attempts.fail(nth(u32::MAX - 1), before + SWEEP);
+
+        assert_eq!(unswept, MOST + 1, "those without room share one place");
+        assert_eq!(attempts.used.lock().until.len(), 2, "that one and the last");
     }
 }

@@ -23,7 +23,18 @@ pub(super) struct Cache(Mutex<HashMap<Fingerprint, Arc<Slot>>>);
 
 /// A key that is being asked about, or was.
 #[derive(Default)]
-pub(super) struct Slot(OnceCell<Known>);
+pub(super) struct Slot {
+    known: OnceCell<Known>,
+    /// It was a key before.
+    heard_of: bool,
+}
+
+/// What there is to say of a key without asking.
+pub(super) struct Recalled {
+    pub verdict: Option<Verdict>,
+    /// LiteLLM has said once that it is a key: no guess of somebody's.
+    pub heard_of: bool,
+}
 
 struct Known {
     verdict: Verdict,
@@ -31,18 +42,13 @@ struct Known {
 }
 
 impl Cache {
-    pub fn peek(&self, key: &Fingerprint, now: Instant) -> Option<Verdict> {
+    pub fn recall(&self, key: &Fingerprint, now: Instant) -> Recalled {
         let slots = self.0.lock();
-        let known = slots.get(key)?.0.get()?;
-        (known.until > now).then(|| known.verdict.clone())
-    }
-
-    /// Whether it was good when it was last asked about, or is being asked about: no guess of somebody's.
-    pub fn has_heard_of(&self, key: &Fingerprint) -> bool {
-        let slots = self.0.lock();
-        slots
-            .get(key)
-            .is_some_and(|slot| slot.0.get().is_none_or(|known| known.verdict.is_ok()))
+        let slot = slots.get(key);
+        Recalled {
+            verdict: slot.and_then(|slot| slot.verdict_at(now)),
+            heard_of: slot.is_some_and(|slot| slot.is_heard_of()),
+        }
     }
 
     /// The place where everybody who asks about this key now waits.
@@ -54,7 +60,10 @@ impl Cache {
         if slots.len() >= MOST {
             make_room(&mut slots, now);
         }
-        let slot = Arc::<Slot>::default();
+        let slot = Arc::new(Slot {
+            known: OnceCell::new(),
+            heard_of: slots.get(key).is_some_and(|before| before.is_heard_of()),
+        });
         slots.insert(*key, Arc::clone(&slot));
         slot
     }
@@ -67,7 +76,7 @@ impl Slot {
         ask: impl Future<Output = Verdict>,
         now: impl Fn() -> Instant,
     ) -> Verdict {
-        let known = self.0.get_or_init(|| async {
+        let known = self.known.get_or_init(|| async {
             let verdict = ask.await;
             let until = now() + life(&verdict);
             Known { verdict, until }
@@ -75,12 +84,22 @@ impl Slot {
         known.await.verdict.clone()
     }
 
-    fn lives(&self, now: Instant) -> bool {
-        self.0.get().is_none_or(|known| known.until > now)
+    fn verdict_at(&self, now: Instant) -> Option<Verdict> {
+        let known = self.known.get()?;
+        (known.until > now).then(|| known.verdict.clone())
     }
 
-    fn is_good(&self) -> bool {
-        self.0.get().is_some_and(|known| known.verdict.is_ok())
+    fn lives(&self, now: Instant) -> bool {
+        self.known.get().is_none_or(|known| known.until > now)
+    }
+
+    /// An outage of LiteLLM's makes no stranger of a key.
+    fn is_heard_of(&self) -> bool {
+        match self.known.get().map(|known| &known.verdict) {
+            Some(Ok(_) | Err(Refusal::OverBudget)) => true,
+            None | Some(Err(Refusal::CannotAsk)) => self.heard_of,
+            Some(Err(_)) => false,
+        }
     }
 }
 
@@ -88,15 +107,13 @@ fn life(verdict: &Verdict) -> Duration {
     match verdict {
         Ok(_) => GOOD,
         Err(Refusal::CannotAsk) => UNASKED,
-        // That is of an address and no key.
-        Err(Refusal::TooManyFailures { .. }) => Duration::ZERO,
         Err(_) => BAD,
     }
 }
 
 /// Made-up keys must not push out good ones, not even those that are to be asked about again.
 fn make_room(slots: &mut HashMap<Fingerprint, Arc<Slot>>, now: Instant) {
-    slots.retain(|_, slot| slot.is_good());
+    slots.retain(|_, slot| slot.is_heard_of());
     if slots.len() >= MOST {
         slots.retain(|_, slot| slot.lives(now));
     }

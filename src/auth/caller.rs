@@ -109,6 +109,11 @@ impl Caller {
         self.memory().is_none_or(|memory| memory.shared)
     }
 
+    /// Whom the operator lets in without proof.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.0, Kind::Anonymous)
+    }
+
     pub fn is_master(&self) -> bool {
         matches!(self.0, Kind::Master(_))
     }

@@ -5,20 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
-use crate::config::{Auth, ListedKey, LiteLlm, Secret};
+use crate::config::{Auth, ListedKey, Secret};
 
 use super::anonymous::Hosts;
 use super::attempts::Attempts;
 use super::cache::{Cache, Verdict};
 use super::key_info;
-use super::listed::Listed;
-use super::{Caller, Fingerprint, LiteLlmApi, Presented, Refusal, any_key};
+use super::ours::Ours;
+use super::places::Places;
+use super::{Caller, Fingerprint, LiteLlmApi, Presented, Refusal};
 
-/// Questions to LiteLLM at one time; made-up keys must not overrun it.
-const AT_ONCE: usize = 32;
 /// How long a request waits to know whose key it carries.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -27,72 +25,48 @@ pub struct KeyRing {
     litellm: Option<Asking>,
     /// `None`: nobody gets in without a key.
     anonymous: Option<Hosts>,
-    /// Towards LiteLLM a key of ours stands in for the client's.
-    replaces: bool,
     attempts: Arc<Attempts>,
     clock: Arc<dyn Clock>,
-}
-
-/// The keys that we know ourselves.
-struct Ours {
-    master: Option<Fingerprint>,
-    /// The master key may do what any other key may.
-    master_serves: bool,
-    /// `None`: there is no keys file.
-    listed: Option<Listed>,
 }
 
 struct Asking {
     api: Arc<dyn LiteLlmApi>,
     cache: Arc<Cache>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
-/// What can be said at once.
-pub enum Attempt {
-    Ready(Result<Caller, Refusal>),
-    /// LiteLLM must be asked: hand it to [`KeyRing::ask`].
-    Ask(Question),
-}
-
-/// Keys that only LiteLLM may know.
-pub struct Question {
-    keys: Vec<Asked>,
-    /// Of the keys that are already known to be refused.
-    refusal: Refusal,
+/// What can be said of a request's keys at once.
+enum Found {
+    Caller(Caller),
+    Nobody(Refused),
+    /// LiteLLM may know these.
+    Perhaps(Vec<Asked>, Refused),
 }
 
 struct Asked {
     print: Fingerprint,
     key: Secret,
-    /// From where it was presented, if it was never good before: it may be a guess.
-    stranger: Option<IpAddr>,
+    /// It was good before; else it may be a guess.
+    heard_of: bool,
+}
+
+/// Why keys are refused, as far as they are known.
+struct Refused {
+    reason: Refusal,
+    failures: u32,
 }
 
 impl KeyRing {
     /// `api`: whom to ask about keys we do not know; it is not asked unless `auth.litellm` says so.
-    pub fn new(
-        auth: &Auth,
-        litellm: &LiteLlm,
-        api: Option<Arc<dyn LiteLlmApi>>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub fn new(auth: &Auth, api: Option<Arc<dyn LiteLlmApi>>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            ours: Ours {
-                master: auth
-                    .master_key
-                    .as_ref()
-                    .map(|key| Fingerprint::of(key.reveal())),
-                master_serves: auth.accept_master_key,
-                listed: auth.keys_file.as_ref().map(|file| Listed::new(&file.keys)),
-            },
+            ours: Ours::new(auth),
             litellm: api.filter(|_| auth.litellm).map(|api| Asking {
                 api,
                 cache: Arc::default(),
-                places: Arc::new(Semaphore::new(AT_ONCE)),
+                places: Arc::new(Places::new()),
             }),
             anonymous: auth.allow_anonymous.then(|| Hosts::new(&auth.hosts)),
-            replaces: litellm.api_key.is_some(),
             attempts: Arc::new(Attempts::new(auth.failed_attempts_per_minute)),
             clock,
         }
@@ -119,171 +93,201 @@ impl KeyRing {
 
     /// Takes over what the keys file says now.
     pub fn list(&self, keys: &[ListedKey]) {
-        if let Some(listed) = &self.ours.listed {
-            listed.replace(keys);
+        self.ours.list(keys);
+    }
+
+    /// Who it is, where that is known without asking. Cheap: hashes, and no lock for keys of ours.
+    pub fn recognise(&self, presented: &Presented<'_>) -> Option<Caller> {
+        match self.look_up(presented) {
+            Found::Caller(caller) => Some(caller),
+            Found::Nobody(_) | Found::Perhaps(..) => None,
         }
     }
 
-    /// Any one credential that verifies suffices. Cheap: hashes, no waiting, and no lock for keys of ours.
-    pub fn try_authenticate(&self, presented: &Presented<'_>) -> Attempt {
-        let mut strange = Vec::new();
-        let mut refusal = Refusal::Missing;
-        for key in presented.credentials.iter() {
-            let print = Fingerprint::of(key);
-            match self.ours.find(&print).map(|found| self.unexpired(found?)) {
-                Some(Ok(caller)) => return Attempt::Ready(Ok(caller)),
-                Some(Err(other)) => refusal = refusal.max(other),
-                None => strange.push((print, key)),
-            }
-        }
-        if let (Some(hosts), Refusal::Missing) = (&self.anonymous, refusal) {
-            // SDKs always send some key; where none is needed, none is asked about.
-            return Attempt::Ready(hosts.admit(presented).map(|()| Caller::anonymous()));
-        }
-        let attempt = match &self.litellm {
-            Some(asking) => self.remembered(asking, strange, refusal, presented.address),
-            None if refusal == Refusal::Missing && !self.is_open() => {
-                Attempt::Ready(Err(Refusal::Off))
-            }
-            None if strange.is_empty() => Attempt::Ready(Err(refusal)),
-            None => Attempt::Ready(Err(refusal.max(Refusal::Unknown))),
+    /// Any one credential that verifies suffices. If none does, each that is none counts against its address.
+    pub async fn authenticate(&self, presented: &Presented<'_>) -> Result<Caller, Refusal> {
+        let address = presented.address;
+        let mut counted = 0;
+        let found = match self.look_up(presented) {
+            Found::Caller(caller) => return Ok(caller),
+            Found::Nobody(refused) => Err(refused),
+            Found::Perhaps(keys, refused) => self.ask(&keys, refused, address, &mut counted).await,
         };
-        self.guarded(attempt, presented)
+        match found {
+            Ok(caller) => {
+                self.count(address, 0, counted);
+                Ok(caller)
+            }
+            Err(refused) => Err(self.refuse(&refused, address, counted)),
+        }
     }
 
-    /// On LiteLLM's route. `None`: the client's own credential passes, and LiteLLM judges it. Where a key of
-    /// ours replaces it, the client must prove itself here first.
-    pub fn try_for_litellm(&self, presented: &Presented<'_>) -> Option<Attempt> {
-        self.replaces.then(|| self.try_authenticate(presented))
+    /// Whether a request carries one of the operators' keys. From an address that failed too often none is looked at.
+    pub fn admit_operator<'k>(
+        &self,
+        presented: &Presented<'_>,
+        mut keys: impl Iterator<Item = &'k Secret>,
+    ) -> Result<(), Refusal> {
+        let address = presented.address;
+        let now = self.clock.now();
+        let wait = address.map_or(Duration::ZERO, |address| self.attempts.wait(address, now));
+        if !wait.is_zero() {
+            return Err(Refusal::TooManyFailures { retry_after: wait });
+        }
+        if keys.any(|key| presented.is(&Fingerprint::of(key.reveal()))) {
+            return Ok(());
+        }
+        let mut refused = Refused::default();
+        let credentials = presented.credentials.iter();
+        let unknown = credentials.filter(|key| !self.is_callers(&Fingerprint::of(key)));
+        unknown.for_each(|_| refused.add(Refusal::Unknown));
+        Err(self.refuse(&refused, address, 0))
+    }
+
+    /// A key that opens other doors is no guess at this one.
+    fn is_callers(&self, print: &Fingerprint) -> bool {
+        let ours = self.ours.find(print).is_some_and(|found| found.is_ok());
+        let known = |asking: &Asking| asking.cache.recall(print, self.clock.now()).heard_of;
+        ours || self.litellm.as_ref().is_some_and(known)
     }
 
     /// Whether LiteLLM would find the master key, which may not be used so here, where ever it looks.
     pub fn bars(&self, headers: &HeaderMap, query: Option<&str>) -> bool {
-        if self.ours.master_serves || self.ours.master.is_none() {
-            return false;
-        }
-        any_key(headers, query, |key| {
-            self.ours.is_master(&Fingerprint::of(key))
-        })
+        self.ours.bars(headers, query)
     }
 
-    /// Asks LiteLLM about the keys of a question, each at most once at a time.
-    pub async fn ask(&self, question: Question) -> Result<Caller, Refusal> {
-        let Some(asking) = &self.litellm else {
-            return Err(Refusal::CannotAsk);
-        };
-        let mut refusal = question.refusal;
-        for asked in &question.keys {
-            let verdict = tokio::select! {
-                verdict = self.verdict(asking, asked) => verdict,
-                () = self.clock.sleep(PATIENCE) => Err(Refusal::CannotAsk),
+    fn look_up(&self, presented: &Presented<'_>) -> Found {
+        let mut strange = Vec::new();
+        let mut refused = Refused::default();
+        for key in presented.credentials.iter() {
+            let print = Fingerprint::of(key);
+            match self.ours.find(&print).map(|found| self.unexpired(found?)) {
+                Some(Ok(caller)) => return Found::Caller(caller),
+                Some(Err(reason)) => refused.add(reason),
+                None => strange.push((print, key)),
+            }
+        }
+        if let (Some(hosts), Refusal::Missing) = (&self.anonymous, refused.reason) {
+            // SDKs always send some key; where none is needed, none is asked about.
+            return match hosts.admit(presented) {
+                Ok(()) => Found::Caller(Caller::anonymous()),
+                Err(reason) => Found::Nobody(Refused::because(reason)),
             };
-            match verdict.and_then(|key| self.unexpired(Caller::key(key))) {
-                Ok(caller) => return Ok(caller),
-                Err(other) => refusal = refusal.max(other),
+        }
+        match &self.litellm {
+            Some(asking) => return self.remembered(asking, &strange, refused),
+            None if refused.reason == Refusal::Missing && !self.is_open() => {
+                refused.add(Refusal::Off);
             }
+            None => strange.iter().for_each(|_| refused.add(Refusal::Unknown)),
         }
-        Err(refusal)
+        Found::Nobody(refused)
     }
 
-    /// Both steps in one, for callers that may wait.
-    pub async fn authenticate(&self, presented: &Presented<'_>) -> Result<Caller, Refusal> {
-        match self.try_authenticate(presented) {
-            Attempt::Ready(result) => result,
-            Attempt::Ask(question) => {
-                let asked = self.ask(question).await;
-                asked.map_err(|refusal| self.counted(refusal, presented))
-            }
-        }
-    }
-
-    /// A refusal counts against its address. From one that failed too often, only those keys are asked about that
-    /// were good before: behind a balancer one address is everybody.
-    fn guarded(&self, attempt: Attempt, presented: &Presented<'_>) -> Attempt {
-        match attempt {
-            Attempt::Ready(Err(refusal)) => Attempt::Ready(Err(self.counted(refusal, presented))),
-            Attempt::Ask(mut question) => {
-                let mut longest = None;
-                question.keys.retain(|asked| {
-                    let wait = self.wait(asked);
-                    longest = longest.max(wait);
-                    wait.is_none()
-                });
-                match longest {
-                    Some(retry_after) if question.keys.is_empty() => {
-                        Attempt::Ready(Err(Refusal::TooManyFailures { retry_after }))
-                    }
-                    _ => Attempt::Ask(question),
-                }
-            }
-            ready @ Attempt::Ready(Ok(_)) => ready,
-        }
-    }
-
-    fn wait(&self, asked: &Asked) -> Option<Duration> {
-        let wait = self.attempts.wait(asked.stranger?, self.clock.now());
-        (!wait.is_zero()).then_some(wait)
-    }
-
-    fn counted(&self, refusal: Refusal, presented: &Presented<'_>) -> Refusal {
-        let Some(address) = presented.address.filter(|_| refusal.is_failed_attempt()) else {
-            return refusal;
-        };
-        let now = self.clock.now();
-        // Several keys in one request are as many attempts.
-        let keys = presented.credentials.iter();
-        let wait = keys.filter_map(|_| self.attempts.fail(address, now).err());
-        match wait.max() {
-            None => refusal,
-            Some(retry_after) => Refusal::TooManyFailures { retry_after },
-        }
-    }
-
+    /// What LiteLLM said of these keys. Of several that are good the first counts, asked about again or not: it says
+    /// whose memory is meant.
     fn remembered(
         &self,
         asking: &Asking,
-        keys: Vec<(Fingerprint, &str)>,
-        mut refusal: Refusal,
-        address: Option<IpAddr>,
-    ) -> Attempt {
+        keys: &[(Fingerprint, &str)],
+        mut refused: Refused,
+    ) -> Found {
         let now = self.clock.now();
-        let mut unknown = Vec::new();
+        let mut unsure: Vec<Asked> = Vec::new();
         for (print, key) in keys {
-            let Some(verdict) = asking.cache.peek(&print, now) else {
-                unknown.push(Asked {
-                    print,
-                    key: Secret::new(key),
-                    stranger: address.filter(|_| !asking.cache.has_heard_of(&print)),
-                });
-                continue;
-            };
-            match verdict.and_then(|key| self.unexpired(Caller::key(key))) {
-                Ok(caller) => return Attempt::Ready(Ok(caller)),
-                Err(other) => refusal = refusal.max(other),
+            let recalled = asking.cache.recall(print, now);
+            match recalled.verdict.map(|verdict| self.caller(verdict)) {
+                Some(Ok(caller)) if !unsure.iter().any(|before| before.heard_of) => {
+                    return Found::Caller(caller);
+                }
+                Some(Err(reason)) => refused.add(reason),
+                Some(Ok(_)) | None => unsure.push(Asked {
+                    print: *print,
+                    key: Secret::new(*key),
+                    heard_of: recalled.heard_of,
+                }),
             }
         }
-        if unknown.is_empty() {
-            return Attempt::Ready(Err(refusal));
+        if unsure.is_empty() {
+            return Found::Nobody(refused);
         }
-        Attempt::Ask(Question {
-            keys: unknown,
-            refusal,
+        Found::Perhaps(unsure, refused)
+    }
+
+    /// Asks LiteLLM, each key at most once at a time. One that may be a guess is counted before, as long as its address
+    /// may fail, and else waits for its turn: behind a balancer one address is everybody.
+    async fn ask(
+        &self,
+        keys: &[Asked],
+        mut refused: Refused,
+        address: Option<IpAddr>,
+        counted: &mut u32,
+    ) -> Result<Caller, Refused> {
+        let Some(asking) = &self.litellm else {
+            return Err(Refused::because(Refusal::CannotAsk));
+        };
+        for asked in keys {
+            let stranger = address.filter(|_| !asked.heard_of);
+            let attempt = stranger.map(|address| self.attempts.fail(address, self.clock.now()));
+            let answer = match (stranger, attempt) {
+                (Some(address), Some(Err(wait))) => self.turn(asking, asked, address, wait).await,
+                (_, attempt) => {
+                    *counted += u32::from(attempt.is_some());
+                    self.answer(asking, asked).await
+                }
+            };
+            match answer {
+                Ok(caller) => return Ok(caller),
+                Err(reason) => refused.add(reason),
+            }
+        }
+        Err(refused)
+    }
+
+    /// The answer about a key from an address that failed too often: one at a time.
+    async fn turn(
+        &self,
+        asking: &Asking,
+        asked: &Asked,
+        address: IpAddr,
+        retry_after: Duration,
+    ) -> Result<Caller, Refusal> {
+        let too_many = Refusal::TooManyFailures { retry_after };
+        let line = asking.places.stand_in_line(address);
+        let Some(Some(_head)) = self.in_time(line).await else {
+            return Err(too_many);
+        };
+        let answer = self.answer(asking, asked).await;
+        answer.map_err(|reason| {
+            if reason.is_failed_attempt() {
+                too_many
+            } else {
+                reason
+            }
         })
     }
 
-    async fn verdict(&self, asking: &Asking, asked: &Asked) -> Verdict {
+    async fn answer(&self, asking: &Asking, asked: &Asked) -> Result<Caller, Refusal> {
         let slot = asking.cache.slot(&asked.print, self.clock.now());
         let ask = async {
-            let Ok(_place) = asking.places.acquire().await else {
+            let Some(_place) = asking.places.enter(asked.heard_of).await else {
                 return Err(Refusal::CannotAsk);
             };
-            // Others of its address may have failed while it stood in line.
-            if let Some(retry_after) = self.wait(asked) {
-                return Err(Refusal::TooManyFailures { retry_after });
-            }
             key_info::ask(&*asking.api, &asked.print, &asked.key).await
         };
-        slot.verdict(ask, || self.clock.now()).await
+        let verdict = self.in_time(slot.verdict(ask, || self.clock.now())).await;
+        self.caller(verdict.unwrap_or(Err(Refusal::CannotAsk)))
+    }
+
+    async fn in_time<T>(&self, awaited: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            awaited = awaited => Some(awaited),
+            () = self.clock.sleep(PATIENCE) => None,
+        }
+    }
+
+    fn caller(&self, verdict: Verdict) -> Result<Caller, Refusal> {
+        self.unexpired(Caller::key(verdict?))
     }
 
     /// A key may expire while it is remembered.
@@ -293,26 +297,41 @@ impl KeyRing {
             _ => Ok(caller),
         }
     }
+
+    fn refuse(&self, refused: &Refused, address: Option<IpAddr>, counted: u32) -> Refusal {
+        match self.count(address, refused.failures, counted) {
+            None => refused.reason,
+            Some(retry_after) => refused.reason.max(Refusal::TooManyFailures { retry_after }),
+        }
+    }
+
+    /// Counts failures, of which so many are counted already; the wait where they are too many.
+    fn count(&self, address: Option<IpAddr>, failures: u32, counted: u32) -> Option<Duration> {
+        let address = address?;
+        (failures..counted).for_each(|_| self.attempts.forgive(address));
+        let now = self.clock.now();
+        let waits = (counted..failures).filter_map(|_| self.attempts.fail(address, now).err());
+        waits.max()
+    }
 }
 
-impl Ours {
-    /// Whether one of ours lets anybody in.
-    fn any(&self) -> bool {
-        self.master.is_some() && self.master_serves || self.listed.is_some()
+impl Default for Refused {
+    fn default() -> Self {
+        Self::because(Refusal::Missing)
     }
+}
 
-    fn is_master(&self, print: &Fingerprint) -> bool {
-        self.master.as_ref() == Some(print)
-    }
-
-    /// `None`: it is none of ours.
-    fn find(&self, print: &Fingerprint) -> Option<Result<Caller, Refusal>> {
-        if self.is_master(print) {
-            let master = self.master_serves.then(|| Caller::master(print));
-            return Some(master.ok_or(Refusal::MasterKey));
+impl Refused {
+    fn because(reason: Refusal) -> Self {
+        Self {
+            reason,
+            failures: 0,
         }
-        let found = self.listed.as_ref()?.find(print)?;
-        Some(found.map(Caller::key))
+    }
+
+    fn add(&mut self, reason: Refusal) {
+        self.reason = self.reason.max(reason);
+        self.failures += u32::from(reason.is_failed_attempt());
     }
 }
 

@@ -1,10 +1,12 @@
 //! What does a request show of its sender?
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::Fingerprint;
 use crate::config::Secret;
 
 const LITELLM: HeaderName = HeaderName::from_static("x-litellm-api-key");
@@ -12,8 +14,8 @@ const AZURE: HeaderName = HeaderName::from_static("api-key");
 const ANTHROPIC: HeaderName = HeaderName::from_static("x-api-key");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// How a browser's WebSocket says its key, as a subprotocol.
-const IN_PROTOCOL: &str = "openai-insecure-api-key.";
+/// What LiteLLM takes away, all of it, where it stands in front of a key.
+const SCHEMES: [&str; 3] = ["Bearer ", "bearer ", "Basic "];
 
 /// More keys than any client sends; what is beyond is not looked at.
 const MOST: usize = 8;
@@ -55,6 +57,12 @@ impl<'r> Presented<'r> {
         self.credentials.iter().next().map(Secret::new)
     }
 
+    /// Whether one of the credentials is this key; takes the same time whatever was presented.
+    pub(super) fn is(&self, key: &Fingerprint) -> bool {
+        let mut credentials = self.credentials.iter();
+        credentials.any(|credential| Fingerprint::of(credential) == *key)
+    }
+
     /// Says where the request came from: failed attempts are counted by address.
     #[must_use]
     pub fn at(self, address: Option<IpAddr>) -> Self {
@@ -89,22 +97,50 @@ fn credentials(headers: &HeaderMap) -> Credentials<'_> {
     found
 }
 
-/// Whether any word in the head is such a key: LiteLLM reads keys from more fields than any client of ours uses.
-pub(super) fn any_key(
+/// Whether the head holds such a key of `length` bytes: LiteLLM reads keys from more fields than any client of ours uses,
+/// out of AWS signatures and behind schemes that it removes where ever they stand.
+pub(super) fn holds(
     headers: &HeaderMap,
     query: Option<&str>,
+    length: usize,
     is_key: impl Fn(&str) -> bool,
 ) -> bool {
-    let fields = headers.values().filter_map(|value| value.to_str().ok());
-    let words = fields.flat_map(|field| field.split([' ', ',']));
+    let in_text = |text: &[u8]| begins_there(text, length, &is_key);
+    let holds = |text: &[u8]| {
+        let mut bare = SCHEMES.iter().filter_map(|scheme| without(text, scheme));
+        in_text(text) || bare.any(|text| in_text(&text))
+    };
     let pairs = query.unwrap_or_default().split('&');
     let mut values = pairs
         .filter_map(|pair| pair.split_once('='))
-        .map(|(_, value)| percent_encoding::percent_decode_str(value).decode_utf8_lossy());
-    values.any(|value| is_key(&value))
-        || words
-            .into_iter()
-            .any(|word| is_key(word.strip_prefix(IN_PROTOCOL).unwrap_or(word)))
+        .map(|(_, value)| Cow::from(percent_encoding::percent_decode_str(value)));
+    values.any(|value| holds(&value)) || headers.values().any(|field| holds(field.as_bytes()))
+}
+
+/// At the beginning or behind what may stand before a key.
+fn begins_there(text: &[u8], length: usize, is_key: impl Fn(&str) -> bool) -> bool {
+    let starts = text
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| b" \t+,;:=/.\"'".contains(byte))
+        .map(|(at, _)| at + 1);
+    let mut words = std::iter::once(0)
+        .chain(starts)
+        .filter_map(|start| std::str::from_utf8(text.get(start..start + length)?).ok());
+    words.any(is_key)
+}
+
+/// `None`: it is not in there.
+fn without(text: &[u8], scheme: &str) -> Option<Vec<u8>> {
+    let mut places = memchr::memmem::find_iter(text, scheme).peekable();
+    places.peek()?;
+    let (mut kept, mut from) = (Vec::new(), 0);
+    for at in places {
+        kept.extend_from_slice(text.get(from..at)?);
+        from = at + scheme.len();
+    }
+    kept.extend_from_slice(text.get(from..)?);
+    Some(kept)
 }
 
 fn key<'v>(name: &HeaderName, value: &'v str) -> Option<&'v str> {
@@ -164,23 +200,52 @@ mod tests {
 
     #[test]
     fn a_key_is_found_wherever_litellm_looks_for_one() {
-        let is_key = |word: &str| word == "sk-1";
+        let is_key = |word: &str| word == "sk-1/=,2";
+        let holds = |headers: &HeaderMap, query| holds(headers, query, 8, is_key);
         for (name, value) in [
-            ("authorization", "Bearer sk-1"),
-            ("authorization", "Basic sk-1"),
-            ("x-goog-api-key", "sk-1"),
-            ("ocp-apim-subscription-key", "sk-1"),
+            ("authorization", "Bearer sk-1/=,2"),
+            ("authorization", "Basic sk-1/=,2"),
+            ("authorization", "Bearer\tsk-1/=,2"),
+            ("authorization", "Bearer Bearer sk-1/=,2"),
+            ("authorization", "Bearer sk-Bearer 1/=,2"),
+            ("authorization", "Bearer sBearer k-1/=,2"),
+            ("authorization", "bearer sk-1/=bearer ,2"),
+            ("x-goog-api-key", "sk-1/=,2"),
+            ("ocp-apim-subscription-key", "Basic sk-Basic 1/=,2"),
             (
                 "sec-websocket-protocol",
-                "realtime, openai-insecure-api-key.sk-1",
+                "realtime, openai-insecure-api-key.sk-1/=,2",
+            ),
+            (
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=Bearer sk-1/=,2/20260101/x",
+            ),
+            (
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=sk-1/=,2/20260101/x, Signature=y",
             ),
         ] {
             let headers = headers(&[("accept", "*/*"), (name, value)]);
-            assert!(any_key(&headers, None, is_key), "{name}: {value}");
+            assert!(holds(&headers, None), "{name}: {value}");
         }
-        let none = headers(&[("x-api-key", "sk-12")]);
-        assert!(any_key(&none, Some("a=b&key=sk%2D1"), is_key));
-        assert!(!any_key(&none, Some("key=sk-2&sk-1"), is_key));
+        let mut odd = headers(&[]);
+        let latin = HeaderValue::from_bytes(b"AWS4-HMAC-SHA256 Credential=sk-1/=,2/\xe9").unwrap();
+        odd.insert(AUTHORIZATION, latin);
+        assert!(holds(&odd, None), "LiteLLM reads what is no UTF-8 too");
+        let none = headers(&[("x-api-key", "sk-1/=,"), ("accept", "xsk-1/=,2")]);
+        assert!(holds(&none, Some("a=b&key=sk%2D1/=,2")));
+        assert!(holds(&none, Some("key=Bearer+sk-1/=,2")));
+        assert!(!holds(&none, Some("key=sk-2&sk-1/=,2")));
+    }
+
+    #[test]
+    fn one_of_the_credentials_is_the_key_itself_or_none_is() {
+        let key = Fingerprint::of("sk-operator");
+        let shows = |value| Presented::of(&headers(&[("authorization", value)]), None).is(&key);
+
+        assert!(shows("Bearer sk-operator"));
+        assert!(!shows("Bearer sk-operato"));
+        assert!(!Presented::of(&HeaderMap::new(), None).is(&key));
     }
 
     #[test]

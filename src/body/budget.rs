@@ -13,6 +13,8 @@ const KIB: usize = 1024;
 #[derive(Debug)]
 pub struct Budget {
     room: Arc<Semaphore>,
+    /// What some may have of it together; `None`: all of it.
+    part: Option<Arc<Semaphore>>,
     total: usize,
 }
 
@@ -20,7 +22,9 @@ pub struct Budget {
 #[derive(Debug)]
 pub struct Share {
     room: Arc<Semaphore>,
+    part: Option<Arc<Semaphore>>,
     held: Option<OwnedSemaphorePermit>,
+    held_of_part: Option<OwnedSemaphorePermit>,
     total: usize,
 }
 
@@ -34,6 +38,17 @@ impl Budget {
         let total = (bytes / KIB).min(Semaphore::MAX_PERMITS);
         Self {
             room: Arc::new(Semaphore::new(total)),
+            part: None,
+            total,
+        }
+    }
+
+    /// The same room for those who may have no more than `bytes` of it together.
+    pub fn part(&self, bytes: usize) -> Self {
+        let total = (bytes / KIB).min(self.total);
+        Self {
+            room: Arc::clone(&self.room),
+            part: Some(Arc::new(Semaphore::new(total))),
             total,
         }
     }
@@ -42,14 +57,16 @@ impl Budget {
     pub async fn reserve(&self, bytes: usize, patience: Duration) -> Result<Share, Full> {
         let mut share = Share {
             room: Arc::clone(&self.room),
+            part: self.part.clone(),
             held: None,
+            held_of_part: None,
             total: self.total,
         };
         share.grow(bytes, patience).await?;
         Ok(share)
     }
 
-    /// Bytes held by all shares together.
+    /// Bytes held by all shares together; not to be asked of a part.
     pub fn in_use(&self) -> usize {
         (self.total - self.room.available_permits().min(self.total)) * KIB
     }
@@ -76,27 +93,44 @@ impl Share {
         let Ok(units) = u32::try_from(units) else {
             return Err(Full);
         };
-        let room = Arc::clone(&self.room).acquire_many_owned(units);
-        let Ok(Ok(permit)) = tokio::time::timeout(patience, room).await else {
+        let acquire =
+            async |room: &Arc<Semaphore>| Arc::clone(room).acquire_many_owned(units).await;
+        let both = async {
+            // First the part: who waits for that holds none of the others' room.
+            let of_part = match &self.part {
+                Some(part) => Some(acquire(part).await.ok()?),
+                None => None,
+            };
+            Some((acquire(&self.room).await.ok()?, of_part))
+        };
+        let Ok(Some((permit, of_part))) = tokio::time::timeout(patience, both).await else {
             return Err(Full);
         };
-        match &mut self.held {
-            Some(held) => held.merge(permit),
-            None => self.held = Some(permit),
-        }
+        add(&mut self.held, Some(permit));
+        add(&mut self.held_of_part, of_part);
         Ok(())
     }
 
     /// Gives back what a body of `bytes` does not need.
     pub fn shrink_to(&mut self, bytes: usize) {
         let spare = self.units().saturating_sub(bytes.div_ceil(KIB));
-        drop(self.held.as_mut().and_then(|held| held.split(spare)));
+        for held in [&mut self.held, &mut self.held_of_part] {
+            drop(held.as_mut().and_then(|held| held.split(spare)));
+        }
     }
 
     fn units(&self) -> usize {
         self.held
             .as_ref()
             .map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+}
+
+fn add(held: &mut Option<OwnedSemaphorePermit>, more: Option<OwnedSemaphorePermit>) {
+    match (held.as_mut(), more) {
+        (Some(held), Some(more)) => held.merge(more),
+        (None, more) => *held = more,
+        (Some(_), None) => {}
     }
 }
 

@@ -21,6 +21,31 @@ async fn a_share_is_given_back_when_dropped() {
 }
 
 #[tokio::test]
+async fn who_has_a_part_takes_no_more_than_that_of_the_room() {
+    let budget = Budget::new(4 * KIB);
+    let part = budget.part(2 * KIB);
+
+    let mut share = part.reserve(KIB, NOW).await.unwrap();
+    assert_eq!(part.reserve(2 * KIB, NOW).await.unwrap_err(), Full);
+    share.grow(KIB, NOW).await.unwrap();
+    assert_eq!(share.grow(KIB, LONG).await, Err(Full), "there never is");
+    let rest = budget.reserve(2 * KIB, NOW).await.unwrap();
+    share.shrink_to(KIB);
+    assert_eq!(budget.in_use(), 3 * KIB);
+    let others = budget.reserve(KIB, NOW).await.unwrap();
+    assert_eq!(part.reserve(KIB, NOW).await.unwrap_err(), Full);
+    drop((rest, others));
+
+    assert!(
+        part.reserve(KIB, NOW).await.is_ok(),
+        "nothing of it was lost"
+    );
+    assert_eq!(budget.in_use(), KIB);
+    drop(share);
+    assert_eq!(part.reserve(2 * KIB, NOW).await.unwrap().bytes(), 2 * KIB);
+}
+
+#[tokio::test]
 async fn a_share_is_rounded_up_and_nothing_costs_nothing() {
     let budget = Budget::new(4 * KIB);
 

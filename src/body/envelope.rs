@@ -24,7 +24,21 @@ pub struct Envelope {
     pub stream: bool,
     /// Top-level `user`, when it is a string.
     pub user: Option<String>,
+    /// A field stands there by which LiteLLM may ask another model than `model`.
+    pub other_models: bool,
 }
+
+/// Fields that hold further models, or choose one, for LiteLLM.
+const OTHER_MODELS: [&str; 8] = [
+    "fallbacks",
+    "context_window_fallbacks",
+    "context_window_fallback_dict",
+    "content_policy_fallbacks",
+    "model_list",
+    "user_config",
+    "extra_body",
+    "prompt_id",
+];
 
 /// Why a body cannot be routed; each is the client's to mend (400).
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -140,8 +154,15 @@ impl Glance {
         let mut reader = Reader::new(text.map_or("", |chunk| chunk.valid()));
         let mut found = Found::default();
         let mut member = reader.take(b'{', "`{`");
-        while member.is_ok() && found.member(&mut reader).is_ok() {
-            member = reader.take(b',', "`,`");
+        while member.is_ok() {
+            match found.member(&mut reader) {
+                Ok(()) => member = reader.take(b',', "`,`"),
+                Err(error) => {
+                    // Whoever comes after us may take the other one.
+                    found.model = found.model.filter(|_| error != ScanError::DuplicateModel);
+                    break;
+                }
+            }
         }
         Self {
             model: found.model.map(|(model, _)| model),
@@ -155,6 +176,7 @@ struct Found {
     model: Option<(String, Range<usize>)>,
     stream: bool,
     user: Option<String>,
+    other_models: bool,
 }
 
 impl Found {
@@ -177,7 +199,10 @@ impl Found {
                 self.user = None;
                 reader.skip_value(1)?;
             }
-            _ => reader.skip_value(1)?,
+            other => {
+                self.other_models |= OTHER_MODELS.contains(&other);
+                reader.skip_value(1)?;
+            }
         }
         Ok(())
     }
@@ -208,6 +233,7 @@ impl Found {
             model_at,
             stream: self.stream,
             user: self.user,
+            other_models: self.other_models,
         })
     }
 }

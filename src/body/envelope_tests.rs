@@ -479,3 +479,27 @@ fn what_is_no_json_has_no_model_at_its_beginning() {
         Some("m")
     );
 }
+
+#[test]
+fn a_beginning_that_names_the_model_twice_has_none() {
+    let twice = br#"{"model":"a","input":"x","model":"b"}"#;
+
+    assert_eq!(Glance::at(twice).model, None);
+    assert_eq!(Glance::at(&twice[..30]).model.as_deref(), Some("a"));
+}
+
+#[test]
+fn fields_that_lead_litellm_to_other_models_are_seen_at_the_top_alone() {
+    let other_models = |body| scan(body).unwrap().other_models;
+
+    for body in [
+        r#"{"model":"a","fallbacks":["b"]}"#,
+        r#"{"f\u0061llbacks":[],"model":"a"}"#,
+        r#"{"user_config":{},"model":"a"}"#,
+    ] {
+        assert!(other_models(body), "{body}");
+    }
+    assert!(!other_models(
+        r#"{"model":"a","messages":[{"fallbacks":["b"]}],"metadata":{}}"#
+    ));
+}

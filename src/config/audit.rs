@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use super::env::{self, Env};
 use super::finding::{Notes, Place};
 use super::models::{DirectTarget, ModelGroup};
@@ -108,7 +110,7 @@ pub(super) fn master_key(key: Option<&Secret>, litellm: Option<&Node>, notes: &m
     }
 }
 
-/// Warns of keys in the keys file that cannot do what they are said to do.
+/// Warns of keys in the keys file that cannot do what they are said to do, and refuses the master key among them.
 pub(super) fn keys(config: &Config, notes: &mut Notes) {
     let Some(file) = &config.auth.keys_file else {
         return;
@@ -116,6 +118,22 @@ pub(super) fn keys(config: &Config, notes: &mut Notes) {
     let place = Place::top(&source::label(&file.path));
     if config.litellm.api_key.is_none() {
         notes.warn(&place, "LiteLLM does not know these keys, so they are good for direct models only; `litellm.api_key` would stand in for them");
+    }
+    if let Some(master) = &config.auth.master_key {
+        let digest = Sha256::digest(master.reveal());
+        let same = file
+            .keys
+            .iter()
+            .find(|key| key.sha256.as_slice() == digest.as_slice());
+        if let Some(key) = same {
+            notes.fault(
+                &place,
+                format!(
+                    "`{}` is the master key, which no entry bounds, give it a key of its own",
+                    key.name
+                ),
+            );
+        }
     }
     let impersonates = file.keys.iter().find(|key| key.impersonate);
     if let (Some(key), None) = (impersonates, &config.identity.custom_header) {
@@ -215,7 +233,7 @@ fn report_unpriced(config: &Config, root: &Node, notes: &mut Notes) {
         let names = std::iter::once(&group.name).chain(direct.map(|one| &one.model));
         if config.prices.of(names.map(String::as_str)).is_none() {
             let place = place_of(root, &group.name).unwrap_or(&root.place);
-            notes.warn(place, format!("`{}` has no price, so it counts as the dearest of all towards `usd_per_day` of the key `{}`; name it in `prices.models`", group.name, key.name));
+            notes.warn(place, format!("`{}` has no price, so it counts as the dearest of the table, and no less than $15 and $75 for a million tokens of input and output, towards `usd_per_day` of the key `{}`; name it in `prices.models`", group.name, key.name));
         }
     }
 }

@@ -151,6 +151,9 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         drain: own.drain,
         reload: own.reload,
         translation: own.translation,
+        usage_log: own.usage_log,
+        log: own.log,
+        traces: own.traces,
         models: file.models,
         identity: file.identity,
     };

@@ -8,6 +8,7 @@ mod key_limits;
 mod keys_file;
 mod litellm;
 mod load;
+mod logs;
 mod models;
 mod own;
 mod prices;
@@ -16,8 +17,10 @@ mod section;
 mod settings;
 mod source;
 mod tls;
+mod traces;
 mod translation;
 mod units;
+mod usage_log;
 mod word;
 mod yaml;
 
@@ -27,13 +30,16 @@ pub use key_limits::KeyLimits;
 pub use keys_file::{KeysFile, ListedKey};
 pub use litellm::Skipped;
 pub use load::{Loaded, Sources};
+pub use logs::{AccessLog, Log, Slow};
 pub use models::*;
 pub use prices::{ModelPattern, Price, Prices};
 pub use secret::Secret;
 pub use settings::*;
 pub use tls::TlsFault;
+pub use traces::{Otlp, Traces};
 pub use translation::{Effort, ThinkingKind, Traits, Translation, begins};
 pub use units::duration;
+pub use usage_log::UsageLog;
 
 /// The tree that PyYAML's `safe_load` would make of this text, in JSON; what JSON cannot say becomes an
 /// object with one `!` key. The fidelity test compares it with PyYAML's own.

@@ -27,7 +27,7 @@ pub struct ModelPattern {
     open: bool,
 }
 
-/// For models without a price where there is no table at all: no model of any note costs more.
+/// A model without a price costs no less, whatever the table holds: what is not in it may be the dearest of all.
 const DEAR: Price = Price {
     input: 15.0,
     output: 75.0,
@@ -50,10 +50,10 @@ impl Prices {
         })
     }
 
-    /// For a model that has none: whatever it is, it costs no more.
+    /// For a model that has none.
     pub fn dearest(&self) -> Price {
         let all = self.models.iter().map(|(_, price)| *price);
-        all.reduce(Price::dearer).unwrap_or(DEAR)
+        all.fold(DEAR, Price::dearer)
     }
 }
 
@@ -138,15 +138,19 @@ mod tests {
     }
 
     #[test]
-    fn a_model_without_a_price_is_taken_for_the_dearest() {
-        let mut one = price(3.0);
-        one.output = 5.0;
-        let models = [("a", one), ("b", price(4.0))]
-            .map(|(name, price)| (ModelPattern::parse(name).unwrap(), price));
+    fn a_model_without_a_price_is_taken_for_the_dearest_there_or_anywhere() {
+        let dearest = |input, output| {
+            let mut one = price(3.0);
+            one.output = output;
+            let models = [("a", one), ("b", price(input))]
+                .map(|(name, price)| (ModelPattern::parse(name).unwrap(), price));
+            let dearest = Prices::new(None, models.into()).dearest();
+            (dearest.input, dearest.output)
+        };
 
-        let dearest = Prices::new(None, models.into()).dearest();
-
-        assert_eq!((dearest.input, dearest.output), (4.0, 5.0));
+        assert_eq!(dearest(40.0, 90.0), (40.0, 90.0));
+        assert_eq!(dearest(4.0, 90.0), (15.0, 90.0));
+        assert_eq!(dearest(1.0, 5.0), (15.0, 75.0), "a table of small models");
         assert_eq!(Prices::default().dearest(), DEAR);
     }
 

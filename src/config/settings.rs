@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Identity, KeysFile, Models, Prices, Secret, Translation};
+use super::{Identity, KeysFile, Log, Models, Prices, Secret, Traces, Translation, UsageLog};
 
 /// Everything one `memgate.yaml` and the LiteLLM file it names say.
 #[derive(Clone)]
@@ -31,6 +31,9 @@ pub struct Config {
     pub drain: Drain,
     pub reload: Reload,
     pub translation: Translation,
+    pub usage_log: UsageLog,
+    pub log: Log,
+    pub traces: Traces,
     /// LiteLLM's own way out; `None` is none.
     pub egress: Option<Egress>,
     /// `model_list` and what belongs to it, as LiteLLM would read it.

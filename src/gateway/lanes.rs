@@ -134,6 +134,25 @@ impl Lanes {
         self.all.read().values().cloned().collect()
     }
 
+    /// The one of this name, or the only one whose name has this part.
+    pub fn named(&self, name: &str) -> Result<Arc<DirectUpstream>, String> {
+        let all = self.all.read();
+        if let Some(found) = all.get(name) {
+            return Ok(Arc::clone(found));
+        }
+        let mut like = all
+            .values()
+            .filter(|upstream| upstream.name().contains(name));
+        match (like.next(), like.next()) {
+            (Some(only), None) => Ok(Arc::clone(only)),
+            _ => {
+                let names: Vec<&str> = all.keys().map(String::as_str).collect();
+                let names = names.join("; ");
+                Err(format!("{name:?} is not one lane, these are: {names}"))
+            }
+        }
+    }
+
     /// The lanes past a router.
     pub fn bypasses(&self) -> Vec<Arc<DirectUpstream>> {
         let past = |upstream: &&Arc<DirectUpstream>| {

@@ -13,6 +13,9 @@ const NOT_EXPOSED: &str = "this path is not open here: the gateway passes LiteLL
 const HEAD_TOO_LARGE: &str =
     "the head has more fields or bytes than are allowed (`limits.headers`, `limits.head`)";
 const EXPECTATION: &str = "the only expectation met is 100-continue";
+const UNCOUNTED: &str = "what passes over an upgraded connection is not counted, and this key has a limit of tokens or dollars (`tokens_per_minute`, `usd_per_day`): ask without the upgrade";
+const FORM: &str =
+    "this key's model must be seen, and a form's is not: send the body as application/json";
 const NOT_ALLOWED: &str = "this port leads only to the hosts in `egress.allow`: write the path as /v3/PROVIDER/… for the first of them, or /HOST/v3/PROVIDER/…";
 
 /// Why a request is answered here and goes no further.
@@ -33,6 +36,8 @@ pub enum Rejection {
     UnknownModel(String),
     Body(ScanError),
     Encoding(DecodeError),
+    /// A body that LiteLLM would read as a form, from a caller whose model must be seen.
+    Form,
     BodyTooLarge {
         limit: usize,
     },
@@ -45,6 +50,8 @@ pub enum Rejection {
     Caller(Refusal),
     /// A limit of the caller's key is reached.
     Limit(limits::Refusal),
+    /// A connection is to be upgraded for a key with a limit that goes by what answers say.
+    Uncounted,
     NoMemoryUser,
     /// `x-memgate-memory` cannot be obeyed, and why.
     MemorySwitch(&'static str),
@@ -246,6 +253,7 @@ impl Rejection {
             ),
             Self::Body(error) => Answer::unroutable(error),
             Self::Encoding(error) => Answer::new(error.status(), "bad_encoding", error.to_string()),
+            Self::Form => Answer::new(415, "form_body", FORM),
             Self::BodyTooLarge { limit } => Answer::too_large("the body", *limit),
             Self::TranslationTooLarge { limit } => {
                 Answer::too_large("the body, translated for its model,", *limit)
@@ -263,6 +271,7 @@ impl Rejection {
             .again_after(1),
             Self::Caller(refusal) => Answer::refused(*refusal),
             Self::Limit(refusal) => Answer::limited(refusal),
+            Self::Uncounted => Answer::new(403, "upgrade_not_counted", UNCOUNTED),
             Self::NoMemoryUser => Answer::new(
                 400,
                 "no_memory_user",

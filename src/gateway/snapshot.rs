@@ -13,12 +13,14 @@ use super::way_out::{DirectUpstream, Parts};
 use crate::auth::{ClientError, KeyId, KeyRing, LiteLlmApi, LiteLlmClient};
 use crate::body::Budget;
 use crate::clock::Clock;
-use crate::config::{BaseUrl, Config, Origin};
+use crate::config::{BaseUrl, Config, Limits, Origin};
 use crate::cookies::CookieJars;
 use crate::identity::IdentityRules;
 use crate::limits::Accounts;
 use crate::routing::{DirectModel, RouteTable};
-use crate::telemetry::{Metrics, UpstreamMetrics};
+use crate::telemetry::{
+    AccessLog, AccessRecord, Ledger, Metrics, Pseudonyms, Tracer, TracesError, UpstreamMetrics,
+};
 use crate::translate::{Defaults, Unusable};
 use crate::upstream::backends::Backends;
 use crate::upstream::lane::Cause;
@@ -31,6 +33,12 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
+    pub access_log: Arc<AccessLog>,
+    /// What each request took, where that is written down.
+    pub ledger: Option<Arc<Ledger>>,
+    pub traces: Arc<Tracer>,
+    /// What users are called in all of them.
+    pub pseudonyms: Pseudonyms,
     pub resolver: Arc<Resolver>,
     pub jars: Arc<CookieJars>,
     pub routes: RouteTable,
@@ -40,6 +48,8 @@ pub struct Snapshot {
     pub accounts: Arc<Accounts<KeyId>>,
     pub litellm: LiteLlm,
     pub bodies: Arc<Budget>,
+    /// What of it strangers may have.
+    pub strangers_bodies: Arc<Budget>,
     pub retry: RetryPolicy,
     /// Sessions that went round the router.
     pub sticky: Arc<Sticky>,
@@ -67,6 +77,12 @@ pub struct LiteLlm {
 pub enum BuildError {
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error("log.access: {0}")]
+    AccessLog(std::io::Error),
+    #[error("usage_log.file: {0}")]
+    UsageLog(std::io::Error),
+    #[error("traces: {0}")]
+    Traces(#[from] TracesError),
     #[error(transparent)]
     LiteLlm(#[from] ClientError),
     #[error("api_base host {0:?} is not a host name")]
@@ -95,6 +111,7 @@ impl Snapshot {
         before: Option<&Self>,
     ) -> Result<Self, BuildError> {
         let config = Arc::new(config);
+        let (access_log, traces, ledger) = reporters(&config, &metrics, before)?;
         let routes = RouteTable::new(&config.models);
         let called = lanes::called(&config, &routes);
         let replicas = config.litellm.urls.iter().map(|url| &url.origin);
@@ -118,35 +135,33 @@ impl Snapshot {
         let defaults = defaults.collect::<Result<_, _>>()?;
         let litellm = LiteLlm::new(&config, &resolver, &metrics, before)?;
         let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&litellm.api));
-        let keys = KeyRing::new(&config.auth, &config.litellm, asked, Arc::clone(&clock));
-        let (limits, direct) = (&config.limits, &config.direct);
-        let bodies = before.filter(|b| b.config.limits.bodies_in_flight == limits.bodies_in_flight);
-        let sticky = before.filter(|b| b.config.direct.bypass_sticky == direct.bypass_sticky);
+        let keys = KeyRing::new(&config.auth, asked, Arc::clone(&clock));
+        let bodies = bodies(&config.limits, before);
+        let bypass_sticky = config.direct.bypass_sticky;
+        let sticky = before.filter(|b| b.config.direct.bypass_sticky == bypass_sticky);
+        let new_accounts = || Accounts::new(Arc::clone(&clock));
         Ok(Self {
             identity: IdentityRules::new(&config.identity),
             keys: match before {
                 Some(before) => keys.after(&before.keys),
                 None => keys,
             },
-            accounts: kept(
-                before,
-                |b| &b.accounts,
-                || Accounts::new(Arc::clone(&clock)),
-            ),
-            bodies: kept(
-                bodies,
-                |b| &b.bodies,
-                || Budget::new(limits.bodies_in_flight),
-            ),
+            accounts: kept(before, |b| &b.accounts, new_accounts),
+            strangers_bodies: bodies.1,
+            bodies: bodies.0,
             retry: RetryPolicy::new(config.retry),
-            sticky: kept(sticky, |b| &b.sticky, || Sticky::new(direct.bypass_sticky)),
+            sticky: kept(sticky, |b| &b.sticky, || Sticky::new(bypass_sticky)),
             edge_errors: kept(before, |b| &b.edge_errors, EdgeErrors::default),
             elsewhere: kept(before, |b| &b.elsewhere, Mutex::default),
             valve,
+            access_log,
+            traces,
+            pseudonyms: Pseudonyms::new(config.log.user_key.as_ref()),
             resolver,
             config,
             clock,
             metrics,
+            ledger,
             jars,
             routes,
             litellm,
@@ -169,21 +184,14 @@ impl Snapshot {
 
     /// The lane of this name, or the only one whose name has this part.
     pub fn lane(&self, name: &str) -> Result<Arc<DirectUpstream>, String> {
-        let all = self.lanes();
-        if let Some(found) = all.iter().find(|upstream| upstream.name() == name) {
-            return Ok(Arc::clone(found));
-        }
-        let mut like = all.iter().filter(|upstream| upstream.name().contains(name));
-        match (like.next(), like.next()) {
-            (Some(only), None) => Ok(Arc::clone(only)),
-            _ => {
-                let names: Vec<&str> = all.iter().map(|upstream| upstream.name()).collect();
-                Err(format!(
-                    "{name:?} is not one lane, these are: {}",
-                    names.join("; ")
-                ))
-            }
-        }
+        self.lanes.named(name)
+    }
+
+    /// The end of a request: it is counted and written of.
+    pub fn finish(&self, record: &AccessRecord<'_>) {
+        self.metrics.finish(record);
+        self.access_log.write(record);
+        self.traces.end(record);
     }
 
     /// All metrics in Prometheus' text format, the gauges read now.
@@ -318,12 +326,51 @@ fn jars(config: &Config, clock: &dyn Clock, before: Option<&Snapshot>) -> Arc<Co
     }
 }
 
+/// Room for bodies, and what of it strangers may have.
+fn bodies(limits: &Limits, before: Option<&Snapshot>) -> (Arc<Budget>, Arc<Budget>) {
+    let sizes = |limits: &Limits| (limits.bodies_in_flight, limits.body);
+    match before.filter(|before| sizes(&before.config.limits) == sizes(limits)) {
+        Some(before) => (
+            Arc::clone(&before.bodies),
+            Arc::clone(&before.strangers_bodies),
+        ),
+        None => {
+            let bodies = Budget::new(limits.bodies_in_flight);
+            let strangers = bodies.part(limits.body.max(limits.bodies_in_flight / 2));
+            (Arc::new(bodies), Arc::new(strangers))
+        }
+    }
+}
+
 fn kept<T>(
     before: Option<&Snapshot>,
     part: impl Fn(&Snapshot) -> &Arc<T>,
     new: impl FnOnce() -> T,
 ) -> Arc<T> {
     before.map_or_else(|| Arc::new(new()), |before| Arc::clone(part(before)))
+}
+
+/// Those who tell others of finished requests, opened once.
+fn reporters(
+    config: &Config,
+    metrics: &Metrics,
+    before: Option<&Snapshot>,
+) -> Result<(Arc<AccessLog>, Arc<Tracer>, Option<Arc<Ledger>>), BuildError> {
+    if let Some(before) = before {
+        let (access_log, traces) = (&before.access_log, &before.traces);
+        return Ok((
+            Arc::clone(access_log),
+            Arc::clone(traces),
+            before.ledger.clone(),
+        ));
+    }
+    let reporting = metrics.reporting();
+    let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
+    let access_log = access_log.map_err(BuildError::AccessLog)?;
+    let traces = Tracer::start(&config.traces, reporting)?;
+    let ledger = Ledger::open(&config.usage_log, reporting.lines_lost.clone());
+    let ledger = ledger.map_err(BuildError::UsageLog)?;
+    Ok((Arc::new(access_log), Arc::new(traces), ledger.map(Arc::new)))
 }
 
 fn defaults(model: &DirectModel) -> Result<Defaults, BuildError> {

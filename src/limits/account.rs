@@ -11,14 +11,12 @@ use crate::wire::usage::Usage;
 
 use super::accounts::Holder;
 use super::cost::usd;
-use super::day::Spent;
+use super::day::{Reserved, Spent};
 use super::drawn::Drawn;
 use super::rate::Rate;
-use super::refusal::{Limit, Refusal};
+use super::refusal::{Limit, Refusal, SOON};
 use super::standing::Standing;
 
-/// A place among a key's requests under way is given back within the time of a short one.
-const PLACE: Duration = Duration::from_secs(1);
 /// After so long without a request nothing of a minute is missing.
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -37,11 +35,12 @@ struct Counts {
     used: Instant,
 }
 
-/// A request under way for a key; dropping it gives its place back.
+/// A request under way for a key; dropping it gives its place back, and the money that was set aside for it.
 pub struct Admission {
     account: Arc<Account>,
     price: Price,
-    counts_tokens: bool,
+    reserved: Reserved,
+    limits: KeyLimits,
     standing: Standing,
 }
 
@@ -72,9 +71,14 @@ impl Account {
         }
     }
 
-    pub fn admit(self: Arc<Self>, holder: &Holder<'_>, price: Price) -> Result<Admission, Refusal> {
+    pub fn admit(
+        self: Arc<Self>,
+        holder: &Holder<'_>,
+        price: Price,
+        expected: &Usage,
+    ) -> Result<Admission, Refusal> {
         let now = self.clock.now();
-        let standing = {
+        let (reserved, standing) = {
             let mut counts = self.counts.lock();
             counts.know(holder, &self.clock);
             let wall = || self.clock.wall();
@@ -85,12 +89,15 @@ impl Account {
                     retry_after,
                     standing: counts.standing(now),
                 })?;
-            counts.standing(now)
+            let dollars = holder.limits.usd_per_day.map(|_| usd(&price, expected));
+            let reserved = counts.spent.reserve(dollars.unwrap_or_default());
+            (reserved, counts.standing(now))
         };
         Ok(Admission {
             account: self,
             price,
-            counts_tokens: holder.limits.counts_tokens(),
+            reserved,
+            limits: holder.limits,
             standing,
         })
     }
@@ -132,7 +139,9 @@ impl Counts {
         self.limits = holder.limits;
         let limit = holder.limits.requests_per_minute;
         if self.requests.as_ref().map(Rate::limit) != limit {
-            self.requests = limit.map(|limit| Rate::new(limit, clock));
+            let drawn = self.requests.as_ref().map(|rate| rate.drawn(clock.now()));
+            let drawn = drawn.unwrap_or_default();
+            self.requests = limit.map(|limit| Rate::new(limit, drawn, clock));
         }
     }
 
@@ -154,7 +163,7 @@ impl Counts {
         if let Some(limit) = self.limits.concurrent_requests
             && self.under_way >= limit.get()
         {
-            return Err((Limit::Concurrent(limit), PLACE));
+            return Err((Limit::Concurrent(limit), SOON));
         }
         if let Some(rate) = &mut self.requests {
             let limit = Limit::Requests(rate.limit());
@@ -181,7 +190,12 @@ impl Admission {
 
     /// Whether a limit goes by what the answer takes.
     pub fn counts_tokens(&self) -> bool {
-        self.counts_tokens
+        self.limits.counts_tokens()
+    }
+
+    /// Whether its key has any limit at all.
+    pub fn is_limited(&self) -> bool {
+        self.limits != KeyLimits::default()
     }
 
     /// Books what the answer took.
@@ -201,5 +215,6 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let mut counts = self.account.counts.lock();
         counts.under_way = counts.under_way.saturating_sub(1);
+        counts.spent.give_back(self.reserved);
     }
 }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::config::{KeyLimits, Price};
+use crate::wire::usage::Usage;
 
 use super::account::{Account, AccountView, Admission};
 use super::refusal::Refusal;
@@ -35,9 +36,16 @@ impl<K: Eq + Hash + Copy> Accounts<K> {
         }
     }
 
-    /// Lets a request of this key in. What its answer takes is charged at the price.
-    pub fn admit(&self, key: K, holder: &Holder<'_>, price: Price) -> Result<Admission, Refusal> {
-        self.of(key).admit(holder, price)
+    /// Lets a request of this key in. What its answer takes is charged at the price; until that is known, what is
+    /// expected is set aside.
+    pub fn admit(
+        &self,
+        key: K,
+        holder: &Holder<'_>,
+        price: Price,
+        expected: &Usage,
+    ) -> Result<Admission, Refusal> {
+        self.of(key).admit(holder, price, expected)
     }
 
     /// Every account, the dearest of today first.

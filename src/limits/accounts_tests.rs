@@ -37,26 +37,35 @@ fn world() -> World {
 
 impl World {
     fn admit(&self, key: u32, limits: KeyLimits) -> Result<Admission, Refusal> {
+        self.expect(key, limits, 0)
+    }
+
+    /// Lets one in that is expected to take so many tokens of input.
+    fn expect(&self, key: u32, limits: KeyLimits, input: u64) -> Result<Admission, Refusal> {
         let name = format!("key-{key}");
         let holder = Holder {
             name: &name,
             limits,
         };
-        self.accounts.admit(key, &holder, PRICE)
+        self.accounts.admit(key, &holder, PRICE, &of_input(input))
     }
 
     /// Lets one in that takes so many tokens of input, and ends.
     fn spend(&self, key: u32, limits: KeyLimits, input: u64) {
         let admission = self.admit(key, limits).unwrap();
-        admission.charge(&Usage {
-            input,
-            ..Usage::default()
-        });
+        admission.charge(&of_input(input));
     }
 
     fn refusal(&self, key: u32, limits: KeyLimits) -> Option<(Limit, Duration)> {
         let refusal = self.admit(key, limits).err()?;
         Some((refusal.limit, refusal.retry_after))
+    }
+}
+
+fn of_input(input: u64) -> Usage {
+    Usage {
+        input,
+        ..Usage::default()
     }
 }
 
@@ -153,6 +162,40 @@ fn money_is_counted_by_the_day_of_utc() {
     assert_eq!(refused, Some((Limit::Usd(2.0), until_midnight)));
     world.clock.advance(until_midnight);
     assert_eq!(world.refusal(1, usd(2.0)), None);
+}
+
+#[test]
+fn requests_under_way_do_not_spend_a_days_money_together() {
+    let world = world();
+    let under_way: Vec<_> = (0..1000)
+        .filter_map(|_| world.expect(1, usd(1.0), 250_000).ok())
+        .collect();
+
+    assert_eq!(under_way.len(), 4, "a quarter of a dollar for each");
+    let refused = world.refusal(1, usd(1.0));
+    assert_eq!(refused, Some((Limit::Usd(1.0), Duration::from_secs(1))));
+    under_way[0].charge(&of_input(100_000));
+    drop(under_way);
+
+    assert_eq!(world.accounts.views()[0].usd_today, 0.1);
+    assert!(
+        world.expect(1, usd(1.0), 5_000_000).is_ok(),
+        "what is expected of a request does not turn itself away"
+    );
+}
+
+#[test]
+fn another_rate_does_not_give_a_minute_back() {
+    let world = world();
+    for _ in 0..3 {
+        drop(world.admit(1, requests(3)).unwrap());
+    }
+
+    let limit = Limit::Requests(NonZeroU32::new(4).unwrap());
+    drop(world.admit(1, requests(4)).unwrap());
+    let refused = world.refusal(1, requests(4));
+
+    assert_eq!(refused, Some((limit, Duration::from_secs(15))));
 }
 
 #[test]
@@ -277,7 +320,7 @@ proptest! {
         };
         let mut under_way = Vec::new();
         for (tokens, pause, ends) in steps {
-            match world.admit(1, limits) {
+            match world.expect(1, limits, tokens) {
                 Ok(admission) => under_way.push((admission, tokens)),
                 Err(refusal) => {
                     under_way.clear();
@@ -287,7 +330,7 @@ proptest! {
                 }
             }
             if ends && let Some((admission, tokens)) = under_way.pop() {
-                admission.charge(&Usage { input: tokens, ..Usage::default() });
+                admission.charge(&of_input(tokens));
             }
             world.clock.advance(Duration::from_millis(pause));
             let view = world.accounts.views();

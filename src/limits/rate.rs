@@ -33,14 +33,20 @@ impl governor::clock::Clock for Time {
 }
 
 impl Rate {
-    /// A minute's requests may come at once.
-    pub fn new(limit: NonZeroU32, clock: &Arc<dyn Clock>) -> Self {
+    /// A minute's requests may come at once, less those that were drawn before.
+    pub fn new(limit: NonZeroU32, drawn: u32, clock: &Arc<dyn Clock>) -> Self {
         let limiter =
             RateLimiter::direct_with_clock(Quota::per_minute(limit), Time(Arc::clone(clock)));
+        let limiter = limiter.with_middleware();
+        let drawn = drawn.min(limit.get());
+        if let Some(drawn) = NonZeroU32::new(drawn) {
+            // As many as fit are there to be taken.
+            let _ = limiter.check_n(drawn);
+        }
         Self {
             limit,
-            limiter: limiter.with_middleware(),
-            drawn: 0,
+            limiter,
+            drawn,
             at: clock.now(),
         }
     }
@@ -62,11 +68,20 @@ impl Rate {
         }
     }
 
+    /// Those of which the minute has not given back everything.
+    pub fn drawn(&self, now: Instant) -> u32 {
+        self.left_of(now).ceil() as u32
+    }
+
     pub fn window(&self, now: Instant) -> Window {
-        let limit = self.limit.get();
+        Window::of(self.limit.get().into(), self.left_of(now))
+    }
+
+    /// What is still drawn now.
+    fn left_of(&self, now: Instant) -> f64 {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        let back = passed * f64::from(limit) / 60.0;
-        Window::of(limit.into(), (f64::from(self.drawn) - back).max(0.0))
+        let back = passed * f64::from(self.limit.get()) / 60.0;
+        (f64::from(self.drawn) - back).max(0.0)
     }
 }
 
@@ -79,7 +94,7 @@ mod tests {
     fn a_minutes_requests_may_come_at_once_and_the_next_as_they_come_back() {
         let manual = ManualClock::default();
         let clock: Arc<dyn Clock> = Arc::new(manual.clone());
-        let mut rate = Rate::new(NonZeroU32::new(60).unwrap(), &clock);
+        let mut rate = Rate::new(NonZeroU32::new(60).unwrap(), 0, &clock);
 
         for left in (0..60).rev() {
             assert_eq!(rate.take(manual.now()), Ok(()));
@@ -97,5 +112,25 @@ mod tests {
         assert_eq!(rate.take(manual.now()), Ok(()));
         assert_eq!(rate.take(manual.now()), Ok(()));
         assert_eq!(rate.take(manual.now()), Err(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn what_was_drawn_of_another_limit_is_drawn_of_this_one() {
+        let manual = ManualClock::default();
+        let clock: Arc<dyn Clock> = Arc::new(manual.clone());
+        let limit = |limit| NonZeroU32::new(limit).unwrap();
+        let mut rate = Rate::new(limit(60), 0, &clock);
+        for _ in 0..12 {
+            assert_eq!(rate.take(manual.now()), Ok(()));
+        }
+        manual.advance(Duration::from_millis(2500));
+        assert_eq!(rate.drawn(manual.now()), 10);
+
+        let mut more = Rate::new(limit(120), 10, &clock);
+        let mut fewer = Rate::new(limit(6), 10, &clock);
+
+        assert_eq!(more.take(manual.now()), Ok(()));
+        assert_eq!(more.window(manual.now()).remaining, 109);
+        assert_eq!(fewer.take(manual.now()), Err(Duration::from_secs(10)));
     }
 }

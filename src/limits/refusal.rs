@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use super::standing::Standing;
 
+/// What waits for a request under way may be there in the time of a short one.
+pub(super) const SOON: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Refusal {
     pub limit: Limit,

@@ -11,6 +11,7 @@ use super::Door;
 use super::body::{self, Unread};
 use super::context::{Admitted, Memory, RequestCtx, Way, names};
 use super::detour::{self, Detour};
+use super::direct::says;
 use super::parcel::Parcel;
 use super::passage::Fairness;
 use super::target::Target;
@@ -21,6 +22,7 @@ use crate::body::Envelope;
 use crate::gateway::Rejection;
 use crate::identity::MemoryUser;
 use crate::routing::{Route, qualified};
+use crate::translate::Unsupported;
 use crate::wire::Dialect;
 
 const DRAIN: Duration = Duration::from_secs(5);
@@ -34,7 +36,7 @@ pub(super) fn greet(session: &mut Session, ctx: &mut RequestCtx) {
     session.set_total_drain_timeout(Some(DRAIN));
     session.set_ignore_info_resp(true);
     let head = session.req_header();
-    ctx.hello(head.headers.get(names::REQUEST_ID), dialect(head));
+    ctx.hello(&head.headers, dialect(head));
 }
 
 /// The path's; the model list speaks both, and its callers say which.
@@ -59,6 +61,9 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx, door: Doo
                 ctx.answered.memory = Some("off");
             }
             ctx.admitted = Some(admitted);
+            if let Some(guest) = &ctx.guest {
+                guest.admitted();
+            }
             detour::keep(ctx);
             Ok(false)
         }
@@ -79,15 +84,19 @@ async fn decide(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Ad
     refuse_two_framings(session)?;
     let head = session.req_header();
     let (keys, uri) = (&ctx.snapshot.keys, &head.uri);
-    if target.is_inference(uri.path()) && keys.bars(&head.headers, uri.query()) {
+    if target.is_for_models(uri.path()) && keys.bars(&head.headers, uri.query()) {
         return Err(Rejection::Caller(Refusal::MasterKey).into());
+    }
+    if target.names_model_in_body() && uri.query().is_some_and(|query| says(query, b"model")) {
+        return Err(two_models().into());
     }
     match &target {
         Target::LiteLlmOnly | Target::LiteLlm { .. } if direct::wants_no_memory(&head.headers)? => {
             Err(Rejection::MemorySwitch(direct::LITELLMS_MEMORY).into())
         }
         Target::Messages | Target::CountTokens | Target::ChatCompletions => {
-            route(session, ctx, &target).await.map(Some)
+            let known = recognise(session, ctx);
+            route(session, ctx, &target, known).await.map(Some)
         }
         Target::LiteLlmOnly => untouched::peeked(session, ctx).await.map(Some),
         Target::LiteLlm { model } => untouched::stream(session, ctx, model.as_deref())
@@ -98,6 +107,14 @@ async fn decide(session: &mut Session, ctx: &mut RequestCtx) -> Result<Option<Ad
             Ok(None)
         }
     }
+}
+
+/// LiteLLM would take the query's.
+fn two_models() -> Rejection {
+    Rejection::Parameter(Unsupported {
+        param: Some("model".to_owned()),
+        message: "the model stands in the body, and none may stand in the query".to_owned(),
+    })
 }
 
 /// Content-Length beside Transfer-Encoding: Pingora has dropped the former by now, the raw head still shows it.
@@ -127,17 +144,20 @@ async fn route(
     session: &mut Session,
     ctx: &RequestCtx,
     target: &Target,
+    known: Option<Caller>,
 ) -> Result<Admitted, Unread> {
     let snapshot = &ctx.snapshot;
-    let (sent, share) = body::read(session, &snapshot.config.limits, &snapshot.bodies).await?;
+    // Where LiteLLM gets a key of ours nobody gets further without one, and no stranger's body is read.
+    let known = match (known, &snapshot.config.litellm.api_key) {
+        (None, Some(_)) => Some(authenticate(session, ctx, None).await?),
+        (known, _) => known,
+    };
+    let (sent, share) = body::read(session, &snapshot.config.limits, ctx.bodies()).await?;
     let mut parcel = Parcel::open(session, sent, share, snapshot.config.limits.body).await?;
     let envelope = Envelope::scan(parcel.plain()).map_err(Rejection::Body)?;
     let route = snapshot.routes.resolve(&envelope.model, fastrand::f64());
-    let caller = match (route.direct(), &snapshot.config.litellm.api_key) {
-        (None, None) => None,
-        _ => Some(authenticate(session, ctx, Some(&route)).await?),
-    };
-    let admission = allowance::ask(ctx, caller.as_ref(), Some(&route))?;
+    let caller = caller(session, ctx, &route, known).await?;
+    let admission = allowance::ask(session, ctx, caller.as_ref(), Some(&route))?;
     let way = direct::way(session, ctx, target, &route)?;
     let headers = &session.req_header().headers;
     let memory = direct::memory(headers, ctx, &route, caller.as_ref())?;
@@ -150,14 +170,17 @@ async fn route(
             );
             way.fairness = Fairness::of(headers, person);
             if !matches!(memory, Memory::Off) {
-                way.detour = Detour::of(snapshot, &route, &parcel, &envelope);
+                way.detour = Detour::of(snapshot, &route, caller.as_ref(), &parcel, &envelope);
             }
             if route.renames(&envelope.model) && !direct::translates(&route, target) {
                 parcel.make_room_for(&mut way.detour).await;
             }
             Way::Direct(way)
         }
-        None => Way::litellm(snapshot),
+        None => {
+            untouched::refuse_other_models(headers, &envelope, caller.as_ref())?;
+            Way::litellm(snapshot)
+        }
     };
     let ((feed, held), translation) = match (route.direct(), &way) {
         (Some(model), Way::Direct(way)) if direct::is_translated(model, target) => {
@@ -179,6 +202,30 @@ async fn route(
         betas: route.betas,
         translation,
     })
+}
+
+/// Who calls for this model; nobody where LiteLLM is to judge that itself.
+async fn caller(
+    session: &Session,
+    ctx: &RequestCtx,
+    route: &Route,
+    known: Option<Caller>,
+) -> Result<Option<Caller>, Rejection> {
+    match known {
+        _ if route.direct().is_none() && ctx.snapshot.config.litellm.api_key.is_none() => Ok(None),
+        Some(caller) => may_use(&caller, route).map(|()| Some(caller)),
+        None => authenticate(session, ctx, Some(route)).await.map(Some),
+    }
+}
+
+/// Who is known by the head alone. No stranger any more while the body comes.
+pub(super) fn recognise(session: &Session, ctx: &RequestCtx) -> Option<Caller> {
+    if !ctx.is_strangers() {
+        return None;
+    }
+    let caller = ctx.snapshot.keys.recognise(&presented(session))?;
+    ctx.vouch();
+    Some(caller)
 }
 
 /// Whoever calls, and whether he may use the model that is meant.

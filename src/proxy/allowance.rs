@@ -9,7 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_proxy::Session;
 
 use super::context::RequestCtx;
-use super::metering;
+use super::metering::{self, Taken};
+use super::upstream_head::remove_prefixed;
 use crate::auth::Caller;
 use crate::clock::stamp;
 use crate::gateway::Rejection;
@@ -17,7 +18,6 @@ use crate::limits::{Admission, Holder, Standing, Window};
 use crate::routing::Route;
 use crate::translate::spoken_duration;
 use crate::wire::Dialect;
-use crate::wire::usage::Usage;
 
 /// Of the limit, of what remains, and of when all of it is there again.
 type Names = [HeaderName; 3];
@@ -48,15 +48,22 @@ const ANTHROPIC: [Names; 2] = [
     ],
 ];
 
-/// Lets the request in by its key's limits. Of the model the price is taken.
+/// How all headers begin that say what is left.
+const ALL: [&str; 2] = ["anthropic-ratelimit-", "x-ratelimit-"];
+
+/// Lets the request in by its key's limits. Of the model the price is taken. Who needs no key has no account.
 pub(super) fn ask(
+    session: &Session,
     ctx: &RequestCtx,
     caller: Option<&Caller>,
     route: Option<&Route>,
 ) -> Result<Option<Admission>, Rejection> {
-    let Some(caller) = caller else {
+    let Some(caller) = caller.filter(|caller| !caller.is_anonymous()) else {
         return Ok(None);
     };
+    if caller.limits().counts_tokens() && session.is_upgrade_req() {
+        return Err(Rejection::Uncounted);
+    }
     let prices = &ctx.snapshot.config.prices;
     let known = route.and_then(|route| prices.of(route.names().chain(route.model.as_deref())));
     let holder = Holder {
@@ -64,30 +71,39 @@ pub(super) fn ask(
         limits: caller.limits(),
     };
     let price = known.unwrap_or_else(|| prices.dearest());
-    let admitted = ctx.snapshot.accounts.admit(caller.id(), &holder, price);
+    let (accounts, expected) = (&ctx.snapshot.accounts, metering::expected(session));
+    let admitted = accounts.admit(caller.id(), &holder, price, &expected);
     admitted.map(Some).map_err(|refusal| {
         ctx.snapshot.metrics.limited(refusal.limit.as_str());
         Rejection::Limit(refusal)
     })
 }
 
-/// Charges what the answer took, at its end.
-pub(super) fn settle(session: &Session, ctx: &RequestCtx, said: Option<&Usage>) {
+/// Charges what the answer took, at its end, and says it.
+pub(super) fn settle(session: &Session, ctx: &RequestCtx) -> Option<Taken> {
     let admission = ctx.admitted.as_ref().and_then(|it| it.admission.as_ref());
-    let Some(admission) = admission else { return };
-    let estimated = || metering::estimate(ctx, session.body_bytes_read() as u64);
-    if let Some(usage) = said.copied().or_else(estimated) {
-        admission.charge(&usage);
+    let taken = metering::taken(session, ctx, admission.is_some())?;
+    if let Some(admission) = admission {
+        admission.charge(&taken.usage);
     }
+    Some(taken)
 }
 
-/// Says what is left to the key, in the place of what a provider said of ours.
+/// Says what is left to the key, in the place of what a provider said of ours. Whoever is refused is told in both
+/// families of names: not every client looks for those of its dialect.
 pub(super) fn tell(headers: &mut HeaderMap, ctx: &RequestCtx) {
+    let wall = || ctx.snapshot.clock.wall();
+    if let Some(standing) = &ctx.answered.limited {
+        for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
+            write(headers, standing, dialect, wall());
+        }
+        return;
+    }
     let admitted = ctx.admitted.as_ref();
     let admission = admitted.and_then(|admitted| admitted.admission.as_ref());
-    let refused = ctx.answered.limited.as_ref();
-    if let Some(standing) = admission.map(Admission::standing).or(refused) {
-        write(headers, standing, ctx.dialect, ctx.snapshot.clock.wall());
+    if let Some(admission) = admission.filter(|admission| admission.is_limited()) {
+        remove_prefixed(headers, &ALL);
+        write(headers, admission.standing(), ctx.dialect, wall());
     }
 }
 

@@ -80,9 +80,10 @@ async fn write(
 /// One line and one count, as for every request; what could not be parsed is not quoted.
 fn record(gateway: &Gateway, answer: &Answer, dialect: Dialect, id: &RequestId) {
     let snapshot = gateway.snapshot();
-    snapshot.metrics.finish(&AccessRecord {
+    let record = AccessRecord {
         time: snapshot.clock.wall(),
         id: id.as_str(),
+        trace: None,
         asked: Asked {
             method: "-",
             path: "-",
@@ -101,5 +102,6 @@ fn record(gateway: &Gateway, answer: &Answer, dialect: Dialect, id: &RequestId) 
         },
         upstream: Upstreamed::default(),
         spent: Spent::default(),
-    });
+    };
+    snapshot.finish(&record);
 }

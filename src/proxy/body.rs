@@ -14,7 +14,7 @@ use crate::gateway::Rejection;
 /// How long a request waits for room among the bodies in flight.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// What counts as progress within `limits.body_timeout`.
-pub(super) const PROGRESS: usize = 64 * 1024;
+const PROGRESS: usize = 64 * 1024;
 /// The type of the error that a body is that does not come.
 pub(super) const TOO_SLOW: &str = "BodyTooSlow";
 /// However steady the progress, a body must be in by then.
@@ -170,7 +170,7 @@ pub(super) fn is_bad_framing(error: &Error) -> bool {
 }
 
 /// Until when the next progress must come.
-struct Pace {
+pub(super) struct Pace {
     timeout: Duration,
     window_since: Instant,
     window_bytes: usize,
@@ -178,7 +178,7 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(timeout: Duration, now: Instant) -> Self {
+    pub(super) fn new(timeout: Duration, now: Instant) -> Self {
         Self {
             timeout,
             window_since: now,
@@ -187,7 +187,7 @@ impl Pace {
         }
     }
 
-    fn progress(&mut self, bytes: usize, now: Instant) {
+    pub(super) fn progress(&mut self, bytes: usize, now: Instant) {
         self.window_bytes += bytes;
         if self.window_bytes >= PROGRESS {
             self.window_bytes = 0;
@@ -195,7 +195,13 @@ impl Pace {
         }
     }
 
-    fn deadline(&self) -> Instant {
+    /// For so long it was not the client who was slow.
+    pub(super) fn excuse(&mut self, time: Duration) {
+        self.window_since += time;
+        self.last += time;
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
         (self.window_since + self.timeout).min(self.last)
     }
 }
@@ -293,5 +299,18 @@ mod tests {
         pace.progress(PROGRESS, start + Duration::from_secs(590));
 
         assert_eq!(pace.deadline(), start + WHOLE_BODY);
+    }
+
+    #[test]
+    fn what_an_upstream_holds_up_is_not_the_clients_fault() {
+        let (start, held_up) = (Instant::now(), Duration::from_secs(50));
+        let mut pace = Pace::new(Duration::from_secs(60), start);
+
+        pace.excuse(held_up);
+        let trickling = pace.deadline();
+        pace.progress(PROGRESS, start + Duration::from_secs(640));
+
+        assert_eq!(trickling, start + Duration::from_secs(110));
+        assert_eq!(pace.deadline(), start + WHOLE_BODY + held_up);
     }
 }

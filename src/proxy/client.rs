@@ -1,6 +1,7 @@
 //! From which address does a client speak? The peer's own, or what a trusted proxy says of it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
@@ -12,7 +13,19 @@ pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarde
 /// The client behind however many trusted proxies.
 pub(super) fn address(session: &Session, trusted: &[IpNet]) -> Option<IpAddr> {
     let peer = peer(session)?;
-    Some(behind(peer, &session.req_header().headers, trusted))
+    let headers = &session.req_header().headers;
+    if !is_trusted(trusted, peer) && headers.contains_key(FORWARDED_FOR) {
+        tell_of_proxy(peer);
+    }
+    Some(behind(peer, headers, trusted))
+}
+
+/// Once: if it is a balancer, its operator wants to know.
+fn tell_of_proxy(peer: IpAddr) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if !TOLD.swap(true, Ordering::Relaxed) {
+        log::warn!(target: "memgate::server", "{peer} sends X-Forwarded-For, and nobody believes it: if that is a balancer, name it in `trusted_proxies`, or all of its clients count as one address");
+    }
 }
 
 pub(super) fn peer(session: &Session) -> Option<IpAddr> {
@@ -31,10 +44,17 @@ fn behind(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         if !is_trusted(trusted, client) {
             break;
         }
-        let Ok(hop) = hop.trim().parse() else { break };
+        let Some(hop) = hop_at(hop.trim()) else { break };
         client = hop;
     }
     client
+}
+
+/// Some proxies add the port, or the brackets of a URL.
+fn hop_at(said: &str) -> Option<IpAddr> {
+    let bare = || said.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let with_port = || Some(said.parse::<SocketAddr>().ok()?.ip());
+    said.parse().ok().or_else(bare).or_else(with_port)
 }
 
 pub(super) fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
@@ -70,6 +90,9 @@ mod tests {
         );
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &["unknown"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7:5678"]), "198.51.100.7");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::1]"]), "2001:db8::1");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::1]:80"]), "2001:db8::1");
         assert_eq!(client("::ffff:10.0.0.1", &["198.51.100.7"]), "198.51.100.7");
     }
 }

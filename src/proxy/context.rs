@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, Uri};
 use parking_lot::Mutex;
 
 use super::detour::Detour;
@@ -15,11 +15,12 @@ use super::relay::{Custody, SharedFeed};
 use super::stream::Tail;
 use super::translation::Translation;
 use crate::auth::Caller;
+use crate::body::Budget;
 use crate::cookies::CookieHeader;
 use crate::gateway::{DirectUpstream, Failure, Gateway, Guest, InFlight, Snapshot};
 use crate::identity::{MemoryUser, Resolved};
 use crate::limits::{Admission, Standing};
-use crate::telemetry::{InFlight as LaneInFlight, RequestId, UpstreamMetrics};
+use crate::telemetry::{InFlight as LaneInFlight, RequestId, TraceContext, UpstreamMetrics};
 use crate::upstream::backends::Replica;
 use crate::upstream::lane::Permit;
 use crate::upstream::peer::Opener;
@@ -31,6 +32,7 @@ pub struct RequestCtx {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) started: Instant,
     pub(super) request_id: RequestId,
+    pub(super) trace: TraceContext,
     pub(super) dialect: Dialect,
     /// Where the client's session is while Pingora does not have it.
     pub(super) custody: Custody,
@@ -154,9 +156,14 @@ pub(super) struct Attempt {
     pub opener: Option<Arc<Opener>>,
     /// How often it went back to the pool because others had opened connections.
     pub looks: u32,
+    /// When its server was chosen, and how long it took from there to a connection.
+    pub chosen_at: Option<Instant>,
+    pub connect: Option<Duration>,
     pub reused: Option<bool>,
     pub http2: bool,
     pub cookies_sent: Option<CookieHeader>,
+    /// Its head went up.
+    pub sent: bool,
     /// Of the lane that it goes by; shared with the judge of its answer.
     pub permit: Option<Arc<Permit>>,
     /// Informational answers seen.
@@ -180,7 +187,8 @@ pub(super) struct Answered {
     /// Why it went round its lane.
     pub bypassed: Option<&'static str>,
     pub head_at: Option<Instant>,
-    pub sent_at: Option<Instant>,
+    /// What went by before the first head went up, and was ours: neither the lane's queue nor the connection.
+    pub overhead: Option<Duration>,
     pub failure: Option<Failure>,
     pub refused: Option<&'static str>,
     /// What is left to a key one of whose limits is reached.
@@ -216,6 +224,7 @@ impl RequestCtx {
             started: snapshot.clock.now(),
             snapshot,
             request_id: RequestId::new(None),
+            trace: TraceContext::new(false),
             dialect: Dialect::OpenAi,
             custody: Custody::of_connection(),
             guest: Guest::here(),
@@ -227,17 +236,27 @@ impl RequestCtx {
     }
 
     /// Notes what the request's head says about itself.
-    pub(super) fn hello(&mut self, id: Option<&HeaderValue>, dialect: Dialect) {
+    pub(super) fn hello(&mut self, headers: &HeaderMap, dialect: Dialect) {
         self.started = self.snapshot.clock.now();
-        if id.is_some() {
-            self.request_id = RequestId::new(id);
+        if let Some(id) = headers.get(names::REQUEST_ID) {
+            self.request_id = RequestId::new(Some(id));
         }
+        self.trace = TraceContext::of(headers, || self.snapshot.traces.samples());
         self.dialect = dialect;
     }
 
     /// No valid key has come by its connection.
     pub(super) fn is_strangers(&self) -> bool {
         self.guest.as_ref().is_some_and(|guest| !guest.is_known())
+    }
+
+    /// The room for its body.
+    pub(super) fn bodies(&self) -> &Budget {
+        if self.is_strangers() {
+            &self.snapshot.strangers_bodies
+        } else {
+            &self.snapshot.bodies
+        }
     }
 
     /// A valid key came with it.

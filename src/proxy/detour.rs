@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::context::{BodyMode, DirectWay, Memory, RequestCtx, Way};
 use super::parcel::Parcel;
 use super::passage;
+use crate::auth::Caller;
 use crate::body::Envelope;
 use crate::config::Bypass;
 use crate::gateway::{DirectUpstream, Setting, Snapshot};
@@ -37,6 +38,7 @@ impl Detour {
     pub(super) fn of(
         snapshot: &Snapshot,
         route: &Route,
+        caller: Option<&Caller>,
         parcel: &Parcel,
         envelope: &Envelope,
     ) -> Option<Self> {
@@ -44,12 +46,21 @@ impl Detour {
         if snapshot.valve.bypass(snapshot.clock.now()) == Some(Setting::Off) {
             return None;
         }
+        let litellm = &snapshot.config.litellm;
+        // LiteLLM would refuse a key of ours, and keep a confined one to no list.
+        let may_turn_there = caller.is_none_or(|caller| {
+            let stood_in_for = litellm.api_key.is_some();
+            (stood_in_for || !caller.is_listed())
+                && !(envelope.other_models && caller.is_confined())
+        });
         match snapshot.config.direct.bypass {
             Bypass::Provider => snapshot
                 .bypass_of(model)
                 .filter(|upstream| !upstream.is_out_of_reach())
                 .map(|upstream| Self::Provider(Arc::clone(upstream))),
-            Bypass::LiteLlm if model.target.router && !snapshot.config.litellm.urls.is_empty() => {
+            Bypass::LiteLlm
+                if model.target.router && !litellm.urls.is_empty() && may_turn_there =>
+            {
                 Some(Self::LiteLlm(parcel.original(envelope, &route.name)))
             }
             Bypass::LiteLlm | Bypass::None => None,

@@ -146,15 +146,18 @@ fn uri(model: &DirectModel, endpoint: &str, query: Option<&str>) -> Result<Uri, 
 /// A query without those pairs that name a memory user.
 pub(super) fn without_user(query: Option<&str>) -> Option<Cow<'_, str>> {
     let query = query?;
-    if !query.split('&').any(names_user) {
+    if !says(query, b"userId") {
         return Some(Cow::Borrowed(query));
     }
-    let others: Vec<&str> = query.split('&').filter(|pair| !names_user(pair)).collect();
+    let pairs = query.split('&');
+    let others: Vec<&str> = pairs.filter(|pair| !says(pair, b"userId")).collect();
     (!others.is_empty()).then(|| Cow::Owned(others.join("&")))
 }
 
-/// `userId`, also where it is spelt with escapes: a server decodes it before it looks.
-fn names_user(pair: &str) -> bool {
-    let name = pair.split('=').next().unwrap_or_default();
-    percent_encoding::percent_decode_str(name).eq(*b"userId")
+/// Whether a query has such a name, also where it is spelt with escapes: a server decodes it before it looks.
+pub(super) fn says(query: &str, name: &[u8]) -> bool {
+    let names = query.split('&').filter_map(|pair| pair.split('=').next());
+    names
+        .map(percent_encoding::percent_decode_str)
+        .any(|said| said.eq(name.iter().copied()))
 }

@@ -25,7 +25,7 @@ use crate::wire::Dialect;
 /// Headers that are between LiteLLM and us. Everything else, keys included, is the provider's.
 const OURS: [&str; 4] = ["x-memgate-", "x-litellm-", "cf-", "x-forwarded-"];
 /// What concerns the router alone.
-const ROUTERS: [&str; 2] = ["x-supermemory-", "x-sm-"];
+pub(super) const ROUTERS: [&str; 2] = ["x-supermemory-", "x-sm-"];
 
 pub(super) async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result<Admitted, Unread> {
     let head = session.req_header();

@@ -144,7 +144,7 @@ fn break_off(ctx: &mut RequestCtx, kind: &'static str) {
 fn stop(ctx: &mut RequestCtx) {
     let finished = ctx.answered.stream.as_ref().is_some_and(Tail::is_finished);
     if ctx.answered.head_at.is_none() {
-        let sent = ctx.answered.sent_at.is_some();
+        let sent = ctx.attempt.sent || ctx.answered.may_have_been_written;
         ctx.answered.failure = Some(Failure::Stopping { sent });
     } else if !finished {
         ctx.answered.broken_stream = Some(STOPPING);
@@ -196,6 +196,7 @@ fn take_finding(ctx: &mut RequestCtx) -> bool {
     record::note_attempt(ctx);
     // Whoever waits for the lane need not wait for this one's next attempt.
     ctx.attempt.permit = None;
+    ctx.attempt.sent = false;
     match next {
         Next::Again(wait, reason) => {
             ctx.answered.wait = Some(wait);

@@ -1,7 +1,7 @@
 //! How does an attempt go up? Chooses the server, waits where a retry must, and hands the body over.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pingora_core::protocols::Digest;
@@ -28,7 +28,7 @@ pub(super) async fn next_attempt(
     if let Some(wait) = ctx.answered.wait.take() {
         if let Some(feed) = ctx.feed() {
             // The upstream owes nothing meanwhile.
-            let over = ctx.snapshot.clock.now() + wait;
+            let over = Instant::now() + wait;
             feed.lock().rewind(Duration::ZERO, over);
         }
         let over = ctx.snapshot.clock.sleep(wait);
@@ -50,9 +50,10 @@ pub(super) async fn next_attempt(
             Err(_) => {}
         }
     };
+    ctx.attempt.chosen_at = Some(ctx.snapshot.clock.now());
     ctx.attempt.address = peer._address.as_inet().copied();
     if let Some(feed) = ctx.feed() {
-        feed.lock().rewind(Duration::ZERO, ctx.snapshot.clock.now());
+        feed.lock().rewind(Duration::ZERO, Instant::now());
         if !session.downstream_session.is_custom() {
             relay::wrap(session, feed, &ctx.custody, ctx.in_flight.time_up());
         }
@@ -133,6 +134,9 @@ async fn choose_peer(ctx: &mut RequestCtx) -> Result<HttpPeer> {
 /// Called when a connection is there.
 pub(super) fn connected(ctx: &mut RequestCtx, reused: bool, digest: Option<&Digest>) {
     ctx.attempt.reused = Some(reused);
+    let now = ctx.snapshot.clock.now();
+    let chosen_at = ctx.attempt.chosen_at;
+    ctx.attempt.connect = chosen_at.map(|at| now.saturating_duration_since(at));
     if let Some(metrics) = ctx.upstream_metrics() {
         metrics.connected(reused);
     }
@@ -140,7 +144,7 @@ pub(super) fn connected(ctx: &mut RequestCtx, reused: bool, digest: Option<&Dige
     let mut feed = feed.lock();
     if ctx.direct().is_some() {
         let pause = (round_trip(digest) + EARLY_ANSWER_SLACK).min(EARLY_ANSWER_MAX);
-        feed.rewind(pause, ctx.snapshot.clock.now());
+        feed.rewind(pause, Instant::now());
     }
     feed.pace_by(digest.and_then(|digest| digest.socket_digest.clone()));
 }

@@ -9,7 +9,7 @@ use super::body::Unread;
 use super::context::{RequestCtx, names};
 use super::target::Target;
 use super::{client, direct, reply};
-use crate::auth::{Caller, Refusal, bears};
+use crate::auth::{Caller, Refusal};
 use crate::gateway::Rejection;
 use crate::routing::{Model, ModelList, Page, qualified};
 
@@ -38,13 +38,9 @@ pub(super) async fn answer(
 /// The predecessor's words; LiteLLM's address is shown to those who sit beside it or hold the admin key.
 fn health(session: &Session, ctx: &RequestCtx) -> serde_json::Value {
     let config = &ctx.snapshot.config;
-    let headers = &session.req_header().headers;
     let trusted = client::peer(session).is_some_and(|ip| ip.is_loopback())
         && !is_forwarded(session)
-        || config
-            .admin_key
-            .as_ref()
-            .is_some_and(|key| bears(headers, key));
+        || config.admin_key.is_some() && is_operators(session, ctx);
     let url = config.litellm.urls.first().map(ToString::to_string);
     let shown = if trusted {
         url
@@ -54,10 +50,18 @@ fn health(session: &Session, ctx: &RequestCtx) -> serde_json::Value {
     json!({"status": "healthy", "memory_router": true, "litellm_base_url": shown})
 }
 
-/// For the caller's own headers, and its key where it shows one that is good.
+fn is_operators(session: &Session, ctx: &RequestCtx) -> bool {
+    let config = &ctx.snapshot.config;
+    let from = client::address(session, &config.trusted_proxies);
+    let presented = presented(session).at(from);
+    let keys = config.admin_key.iter();
+    ctx.snapshot.keys.admit_operator(&presented, keys).is_ok()
+}
+
+/// For the caller's key and headers. Whom the configuration maps what to is no stranger's business.
 async fn memory_routing(session: &Session, ctx: &RequestCtx) -> Result<String, Rejection> {
-    let caller = identify(session, ctx).await.ok();
-    let standing = direct::standing(caller.as_ref());
+    let caller = identify(session, ctx).await.map_err(Rejection::Caller)?;
+    let standing = direct::standing(Some(&caller));
     let headers = &session.req_header().headers;
     let info = ctx.snapshot.identity.info(headers, standing);
     serde_json::to_string(&info)

@@ -3,6 +3,7 @@
 mod admission;
 mod allowance;
 mod bad_head;
+mod bill;
 mod body;
 mod client;
 mod context;

@@ -1,7 +1,7 @@
 //! What goes up of a request's body? The bytes that came, but for the model's name.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -132,6 +132,12 @@ impl Parcel {
         }
     }
 
+    /// What goes up where nothing of it is to change.
+    pub(super) fn hold_as_it_came(mut self, ctx: &RequestCtx) -> (SharedFeed, Held) {
+        self.share.shrink_to(self.sent.len());
+        as_it_came(ctx, self.sent, self.share)
+    }
+
     /// What goes up: the bytes that came, but for the model's name.
     pub(super) fn hold(
         self,
@@ -160,9 +166,10 @@ pub(super) fn as_it_came(ctx: &RequestCtx, sent: Bytes, share: Share) -> (Shared
     (feed(ctx, Some((sent, share))), held)
 }
 
-/// What the relay goes by, for a held body or one that streams through.
+/// What the relay goes by, for a held body or one that streams through. Its deadlines are the machine's, as its
+/// timers are, whatever clock the policies have.
 pub(super) fn feed(ctx: &RequestCtx, held: Option<(Bytes, Share)>) -> SharedFeed {
     let patience = Patience::of(&ctx.snapshot.config.limits);
-    let feed = Feed::new(held, patience, ctx.snapshot.clock.now());
+    let feed = Feed::new(held, patience, Instant::now());
     Arc::new(Mutex::new(feed))
 }

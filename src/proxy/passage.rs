@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use pingora_core::{Error, ErrorType, Result};
@@ -138,7 +138,8 @@ async fn stand_in_line(
     let patience = ctx.snapshot.config.direct.queue.timeout;
     if let Some(feed) = ctx.feed() {
         // The upstream owes nothing meanwhile.
-        feed.lock().rewind(Duration::ZERO, began + patience);
+        feed.lock()
+            .rewind(Duration::ZERO, Instant::now() + patience);
     }
     let granted = forward::wait_for(session, ctx, granted).await;
     let waited = ctx.snapshot.clock.now().saturating_duration_since(began);

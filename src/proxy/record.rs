@@ -1,13 +1,14 @@
 //! What is there to say of a request that has ended? Its one record, made here.
 
+use std::borrow::Cow;
+
 use http::Version;
 use pingora_core::Error;
 use pingora_proxy::Session;
 
 use super::context::{Memory, RequestCtx, Way};
 use super::stream::Tail;
-use super::{allowance, metering, relay};
-use crate::identity::MemoryUser;
+use super::{allowance, bill, metering, relay};
 use crate::telemetry::{
     AccessRecord, Answer, Asked, AuditRecord, Person, RouteLabel, Spent, Upstreamed,
 };
@@ -25,19 +26,25 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
     let judged = ctx.answered.finding.lock().outcome.take();
     ctx.answered.outcome = judged.or(ctx.answered.outcome);
     note_attempt(ctx);
-    let usage = metering::usage(ctx);
-    allowance::settle(session, ctx, usage.as_ref());
+    let taken = allowance::settle(session, ctx);
+    // What nobody said is in no metric.
+    let said = taken.as_ref().filter(|taken| !taken.estimated);
     let sent = ctx
         .attempt
         .cookies_sent
         .iter()
         .flat_map(|sent| sent.names.iter());
     let cookies: Vec<&str> = sent.map(String::as_str).collect();
+    let user = meant_user(ctx);
     let record = AccessRecord {
         time: ctx.snapshot.clock.wall(),
         id: ctx.request_id.as_str(),
+        trace: Some(ctx.trace),
         asked: asked(session, ctx),
-        person: person(ctx),
+        person: Person {
+            user: user.as_deref(),
+            ..person(ctx)
+        },
         answer: answer(session, error, ctx),
         upstream: Upstreamed {
             upstream: upstream_name(ctx),
@@ -47,11 +54,12 @@ pub(super) fn finish(session: &mut Session, error: Option<&Error>, ctx: &mut Req
             cookies: &cookies,
         },
         spent: Spent {
-            tokens: usage.as_ref().map(metering::tokens),
+            tokens: said.map(|said| metering::tokens(&said.usage)),
             ..spent(session, ctx)
         },
     };
-    ctx.snapshot.metrics.finish(&record);
+    ctx.snapshot.finish(&record);
+    bill::write(ctx, &record, taken.as_ref());
     if error.is_some() && ctx.answered.told {
         relay::keep(session, &ctx.custody);
     }
@@ -65,6 +73,10 @@ pub(super) fn audit(ctx: &mut RequestCtx) {
     let (Memory::Of(meant), Some(caller)) = (&admitted.memory, &admitted.caller) else {
         return;
     };
+    if matches!(admitted.way, Way::LiteLlm { .. }) {
+        // It was turned there, past the router.
+        return;
+    }
     if std::mem::replace(&mut ctx.answered.audited, true) {
         return;
     }
@@ -72,7 +84,7 @@ pub(super) fn audit(ctx: &mut RequestCtx) {
         time: ctx.snapshot.clock.wall(),
         id: ctx.request_id.as_str(),
         caller: caller.name(),
-        user: meant.user.as_str(),
+        user: &ctx.snapshot.pseudonyms.of(meant.user.as_str()),
         by: meant.by.as_str(),
         model: admitted.model.as_deref(),
     };
@@ -130,6 +142,13 @@ fn asked<'a>(session: &'a Session, ctx: &'a RequestCtx) -> Asked<'a> {
     }
 }
 
+/// As others may read it.
+fn meant_user(ctx: &RequestCtx) -> Option<Cow<'_, str>> {
+    let user = ctx.admitted.as_ref()?.memory.user()?;
+    Some(ctx.snapshot.pseudonyms.of(user.as_str()))
+}
+
+/// But for the user.
 fn person(ctx: &RequestCtx) -> Person<'_> {
     Person {
         caller: ctx
@@ -137,11 +156,7 @@ fn person(ctx: &RequestCtx) -> Person<'_> {
             .as_ref()
             .and_then(|admitted| admitted.caller.as_ref())
             .map(|caller| &**caller.name()),
-        user: ctx
-            .admitted
-            .as_ref()
-            .and_then(|admitted| admitted.memory.user())
-            .map(MemoryUser::as_str),
+        user: None,
         memory: ctx.answered.memory,
     }
 }
@@ -198,17 +213,13 @@ fn spent(session: &Session, ctx: &RequestCtx) -> Spent {
         .answered
         .head_at
         .map(|at| at.saturating_duration_since(ctx.started));
-    // What lies between the request's arrival and its first head upstream is ours, waits between attempts aside.
-    let overhead = ctx
-        .answered
-        .sent_at
-        .map(|at| at.saturating_duration_since(ctx.started));
     Spent {
         bytes_in: session.body_bytes_read() as u64,
         bytes_out: session.body_bytes_sent() as u64,
         total: now.saturating_duration_since(ctx.started),
         first_byte,
-        overhead,
+        overhead: ctx.answered.overhead,
+        connect: ctx.attempt.connect,
         queue_wait: Some(ctx.answered.queued).filter(|wait| !wait.is_zero()),
         tokens: None,
     }

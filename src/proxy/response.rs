@@ -72,7 +72,7 @@ pub(super) fn arrived(
             head.remove_header(&header::CONTENT_LENGTH);
         }
         ctx.answered.stream = Tail::of(&head.headers, request.uri.path());
-        ctx.answered.scan = metering::scan(&head.headers, ctx);
+        ctx.answered.scan = metering::scan(session, &head.headers, ctx);
     }
     let retelling = retelling(ctx, status);
     let is_error = status.as_u16() >= 400;

@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 
 use crate::upstream::ProviderError;
 use crate::wire::sse::{Lines, data, field};
-use crate::wire::usage::{Usage, UsageSaid};
+use crate::wire::usage::{Usage, UsageSaid, UsageScan};
 use crate::wire::{Dialect, ErrorKind, Said, error_body};
 
 /// As much of a line that two pieces share is kept as tells an error.
@@ -19,6 +19,8 @@ pub(super) struct Tail {
     /// A whole stream on this path says when it is over.
     says_its_end: bool,
     lines: Lines,
+    /// Over the line under way, where pieces share it: the whole answer may stand in it, the usage at its end.
+    long: Option<Box<UsageScan>>,
     seen: Seen,
 }
 
@@ -60,6 +62,7 @@ impl Tail {
         (is_events && plain).then_some(Self {
             says_its_end: says_its_end(path),
             lines: Lines::new(LINE_KEPT),
+            long: None,
             seen: Seen {
                 event: Event::Unnamed,
                 within_event: false,
@@ -74,8 +77,24 @@ impl Tail {
     /// Takes note of a piece on its way. A line break cannot stand in a JSON string, so that no text of a model
     /// looks like a line of its own.
     pub(super) fn pass(&mut self, mut bytes: &[u8]) {
-        while let Some(line) = self.lines.next(&mut bytes) {
+        loop {
+            let before = bytes;
+            let line = self.lines.next(&mut bytes);
+            let passed = before.get(..before.len() - bytes.len());
+            let passed = passed.unwrap_or_default();
+            let Some(line) = line else {
+                if self.seen.event.may_count() && !passed.is_empty() {
+                    let new = || Box::new(UsageScan::of_event());
+                    self.long.get_or_insert_with(new).push(passed);
+                }
+                return;
+            };
+            let long = self.long.take().filter(|_| line.len() >= LINE_KEPT);
             self.seen.end_line(line);
+            if let Some(mut long) = long {
+                long.push(passed);
+                self.seen.note(long.said());
+            }
         }
     }
 
@@ -178,15 +197,24 @@ impl Seen {
     }
 
     fn note_usage(&mut self, data: &[u8]) {
-        if may_say_usage(data)
-            && let Some(newer) = UsageSaid::of_event(data)
-        {
+        if may_say_usage(data) {
+            self.note(UsageSaid::of_event(data));
+        }
+    }
+
+    fn note(&mut self, newer: Option<UsageSaid>) {
+        if let Some(newer) = newer {
             self.usage.get_or_insert_default().replace(newer);
         }
     }
 }
 
 impl Event {
+    /// Whether a line of it may say the usage.
+    fn may_count(self) -> bool {
+        matches!(self, Self::Unnamed | Self::Counts)
+    }
+
     fn of_name(name: &[u8]) -> Self {
         match name {
             b"message_stop" => Self::Last,
@@ -220,12 +248,15 @@ impl Event {
     }
 }
 
-/// Whether this JSON has an object by that name: in a string the quotes would be escaped.
+/// Whether this JSON has an object by that name, or Gemini's: in a string the quotes would be escaped.
 fn may_say_usage(data: &[u8]) -> bool {
-    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
-    let mut found = NAME.find_iter(data).filter_map(|at| data.get(at + 7..));
-    found
-        .any(|rest| after(rest.trim_ascii_start(), b":").is_some_and(|rest| rest.starts_with(b"{")))
+    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage"));
+    let mut found = NAME.find_iter(data).filter_map(|at| data.get(at + 6..));
+    found.any(|rest| {
+        let rest = rest.strip_prefix(b"Metadata").unwrap_or(rest);
+        let value = after(rest, b"\"").and_then(|rest| after(rest, b":"));
+        value.is_some_and(|value| value.starts_with(b"{"))
+    })
 }
 
 /// Whether whole streams on this path end with an event that says so: `message_stop`, or `[DONE]`.

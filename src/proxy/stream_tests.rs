@@ -246,7 +246,7 @@ fn our_own_error_event_is_seen_as_an_error_by_whoever_watches_next() {
 }
 
 /// Streams with the input, the output and the pieces that they say; a text in each speaks of other numbers.
-const COUNTED: [(&str, (u64, u64, u64)); 5] = [
+const COUNTED: [(&str, (u64, u64, u64)); 6] = [
     (
         "event: message_start\ndata: {\"message\":{\"usage\":{\"input_tokens\":9,\"output_tokens\":1}}}\n\n\
          event: content_block_delta\ndata: {\"usage\":{\"input_tokens\":500}}\n\n\
@@ -275,6 +275,11 @@ const COUNTED: [(&str, (u64, u64, u64)); 5] = [
          event: content_block_delta\ndata: {}\n\nevent: content_block_delta\ndata: {}\n\n",
         (9, 2, 2),
     ),
+    (
+        "data: {\"candidates\":[],\"usageMetadata\":{\"promptTokenCount\":9,\"candidatesTokenCount\":4}}\n\n\
+         data: {\"candidates\":[],\"usageMetadata\" : {\"promptTokenCount\":9,\"candidatesTokenCount\":30}}\n\n",
+        (9, 30, 2),
+    ),
 ];
 
 #[test]
@@ -292,6 +297,32 @@ fn what_a_stream_took_is_seen_wherever_it_is_cut() {
             );
         }
     }
+}
+
+#[test]
+fn the_usage_behind_a_whole_answer_in_one_line_is_seen_wherever_it_is_cut() {
+    let text = "x".repeat(3 * LINE_KEPT);
+    let usage = r#""usage":{"input_tokens":9,"output_tokens":3000}"#;
+    for start in ["event: response.completed\n", ""] {
+        let stream = format!(
+            "{start}data: {{\"type\":\"response.completed\",\"response\":{{\"output\":[{{\"text\":\"{text}\"}}],{usage}}}}}\n\ndata: [DONE]\n\n"
+        );
+        for cut in (1..stream.len()).step_by(97) {
+            let (first, rest) = stream.as_bytes().split_at(cut);
+            let tail = passed(&[first, rest]);
+
+            let usage = tail.usage().unwrap();
+            assert_eq!((usage.input, usage.output), (9, 3000), "{cut} {start}");
+            assert!(tail.is_finished(), "{cut} {start}");
+        }
+    }
+}
+
+#[test]
+fn a_usage_in_a_shape_that_is_not_known_is_none() {
+    let tail = passed(&[b"data: {\"choices\":[{}],\"usage\":{\"units\":9}}\n\n"]);
+
+    assert_eq!((tail.usage(), tail.pieces()), (None, 1));
 }
 
 proptest! {

@@ -81,14 +81,22 @@ impl Target {
         }
     }
 
-    /// Whether it is for models, and not for operators or nobody in particular.
-    pub(super) fn is_inference(&self, path: &str) -> bool {
+    /// Whether it is for models, and not for operators or nobody in particular: whatever is not known to be.
+    pub(super) fn is_for_models(&self, path: &str) -> bool {
         match self {
             Self::Messages | Self::CountTokens | Self::ChatCompletions | Self::LiteLlmOnly => true,
             Self::Models | Self::Model(_) => true,
-            Self::LiteLlm { .. } => is_inference(path),
+            Self::LiteLlm { .. } => !is_any_of(ADMINISTRATION, path),
             Self::Health | Self::MemoryRouting | Self::Probe | Self::Server => false,
         }
+    }
+
+    /// Whether its model stands in its body and nowhere else.
+    pub(super) fn names_model_in_body(&self) -> bool {
+        matches!(
+            self,
+            Self::Messages | Self::CountTokens | Self::ChatCompletions | Self::LiteLlmOnly
+        )
     }
 
     /// The one method that the gateway's own paths take; `None` leaves it to LiteLLM.
@@ -152,34 +160,115 @@ const INFERENCE: &[&str] = &[
     "/vllm/",
 ];
 
+/// Paths with which LiteLLM is administered and watched, and asks no model: what a master key that is for administration
+/// alone opens.
+const ADMINISTRATION: &[&str] = &[
+    "/",
+    "/access_group",
+    "/access_group/",
+    "/active/callbacks",
+    "/add/",
+    "/alerting/",
+    "/audit",
+    "/audit/",
+    "/budget/",
+    "/cache/",
+    "/callbacks/",
+    "/config/",
+    "/cost/",
+    "/credentials",
+    "/credentials/",
+    "/customer/",
+    "/delete/",
+    "/docs",
+    "/end_user/",
+    "/favicon.ico",
+    "/get/",
+    "/get_image",
+    "/global/",
+    "/health/history",
+    "/health/latest",
+    "/health/license",
+    "/health/liveliness",
+    "/health/liveness",
+    "/health/readiness",
+    "/health/services",
+    "/invitation/",
+    "/jwt/",
+    "/key/",
+    "/litellm/",
+    "/litellm-asset-prefix/",
+    "/login",
+    "/metrics",
+    "/metrics/",
+    "/model/",
+    "/model_group/",
+    "/onboarding/",
+    "/openapi.json",
+    "/organization/",
+    "/project/",
+    "/provider/budgets",
+    "/public/",
+    "/redoc",
+    "/reload/",
+    "/router/",
+    "/routes",
+    "/schedule/",
+    "/scim/",
+    "/settings",
+    "/spend/",
+    "/sso/",
+    "/tag/",
+    "/team/",
+    "/ui",
+    "/ui/",
+    "/update/",
+    "/user/",
+    "/v1/model/info",
+    "/v2/key/info",
+    "/v2/login",
+    "/v2/model/info",
+    "/v2/team/list",
+    "/v2/user/info",
+];
+
+const AZURE: &str = "/azure/openai/deployments/";
+const DEPLOYMENTS: [&str; 4] = ["/openai/deployments/", "/engines/", "/v1/engines/", AZURE];
+/// The longer first: LiteLLM looks for them so.
+const ENDPOINTS: [&str; 6] = [
+    "/chat/completions",
+    "/completions",
+    "/embeddings",
+    "/images/generations",
+    "/images/edits",
+    "/responses",
+];
+
 /// Whether `litellm.expose: inference` lets a path through.
 pub(crate) fn is_inference(path: &str) -> bool {
-    INFERENCE.iter().any(|known| {
-        if known.ends_with('/') {
-            path.starts_with(known)
-        } else {
-            path == *known
-        }
+    is_any_of(INFERENCE, path)
+}
+
+fn is_any_of(known: &[&str], path: &str) -> bool {
+    known.iter().any(|known| match *known {
+        "/" => path == "/",
+        below if below.ends_with('/') => path.starts_with(below),
+        one => path == one,
     })
 }
 
+/// The model in the path of a deployment: all that stands in front of one of its endpoints, for a name may hold slashes.
 fn model_in_path(path: &str) -> Option<String> {
-    let rest = [
-        "/openai/deployments/",
-        "/engines/",
-        "/v1/engines/",
-        "/azure/openai/deployments/",
-    ]
-    .iter()
-    .find_map(|prefix| path.strip_prefix(prefix))?;
-    let model = rest.split('/').next().unwrap_or_default();
-    (!model.is_empty()).then(|| percent_decoded(model))
-}
-
-fn percent_decoded(text: &str) -> String {
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8_lossy()
-        .into_owned()
+    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    let (base, deployment) = DEPLOYMENTS
+        .iter()
+        .find_map(|base| Some((*base, path.strip_prefix(base)?)))?;
+    let model = ENDPOINTS
+        .iter()
+        .find_map(|endpoint| deployment.strip_suffix(endpoint))?;
+    // There LiteLLM takes any part of the path that is a model's name.
+    let is_ambiguous = base == AZURE && model.contains('/');
+    (!model.is_empty() && !is_ambiguous).then(|| model.to_owned())
 }
 
 #[cfg(test)]
@@ -237,19 +326,52 @@ mod tests {
     }
 
     #[test]
-    fn a_model_in_the_path_is_seen() {
-        let deployment = target(
-            "POST",
-            "/openai/deployments/claude-sonnet-4.5/chat/completions",
-        )
-        .unwrap();
+    fn a_model_in_the_path_is_all_in_front_of_its_endpoint() {
+        for (path, model) in [
+            ("/openai/deployments/sonnet/chat/completions", "sonnet"),
+            ("/openai/deployments/a/b/chat/completions", "a/b"),
+            ("/openai/deployments/a%2Fb/completions?x=y", "a/b"),
+            ("/engines/chat/chat/completions", "chat"),
+            ("/v1/engines/m/embeddings", "m"),
+            ("/azure/openai/deployments/m/images/generations", "m"),
+        ] {
+            let expected = Target::LiteLlm {
+                model: Some(model.into()),
+            };
+            assert_eq!(target("POST", path).unwrap(), expected, "{path}");
+        }
+        for path in [
+            "/openai/deployments/m",
+            "/openai/deployments/m/chat/completions/",
+            "/openai/deployments//embeddings",
+            "/azure/openai/deployments/m/n/embeddings",
+            "/openai/files/m/embeddings",
+        ] {
+            let none = Target::LiteLlm { model: None };
+            assert_eq!(Target::of_path(&Method::POST, path), none, "{path}");
+        }
+    }
 
-        assert_eq!(
-            deployment,
-            Target::LiteLlm {
-                model: Some("claude-sonnet-4.5".into())
-            }
-        );
+    #[test]
+    fn what_is_not_known_to_be_administration_is_for_models() {
+        let is_for_models = |path| Target::of_path(&Method::POST, path).is_for_models(path);
+        for path in [
+            "/v1/messages",
+            "/v1/files",
+            "/azure_ai/x",
+            "/openrouter/v1/chat/completions",
+            "/backend-api/codex/responses",
+            "/health/test_connection",
+            "/models/m:generateContent",
+            "/mcp/",
+            "/keys",
+            "/whatever/comes",
+        ] {
+            assert!(is_for_models(path), "{path}");
+        }
+        for path in ["/key/info", "/ui/", "/", "/v2/model/info", "/spend/logs"] {
+            assert!(!is_for_models(path), "{path}");
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::context::{Admitted, BodyMode, DirectWay, Held, Memory, RequestCtx, Way, names};
+use super::direct::without_user;
+use super::egress::ROUTERS;
 use super::errand::{Credentials, Errand};
 use super::head::edit_request;
 use super::record;
@@ -62,15 +64,23 @@ pub(super) fn write(
     ctx: &mut RequestCtx,
 ) -> Result<()> {
     ctx.attempt.http2 = head.version == Version::HTTP_2;
+    ctx.attempt.sent = true;
     if let (Some(feed), true) = (ctx.feed(), ctx.attempt.http2) {
         feed.lock().pace_by(None);
     }
-    ctx.answered
-        .sent_at
-        .get_or_insert_with(|| ctx.snapshot.clock.now());
+    note_overhead(ctx);
     edit_request(head, |head| rewrite(session, head, ctx))?;
     record::audit(ctx);
     Ok(())
+}
+
+fn note_overhead(ctx: &mut RequestCtx) {
+    let others = ctx.answered.queued + ctx.attempt.connect.unwrap_or_default();
+    ctx.answered.overhead.get_or_insert_with(|| {
+        let now = ctx.snapshot.clock.now();
+        let gone = now.saturating_duration_since(ctx.started);
+        gone.saturating_sub(others)
+    });
 }
 
 fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<()> {
@@ -111,10 +121,7 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
             }
         }
         Way::LiteLlm { .. } => {
-            let admission = admitted.admission.as_ref();
-            if admission.is_some_and(Admission::counts_tokens) {
-                head.headers.insert(header::ACCEPT_ENCODING, IDENTITY);
-            }
+            write_for_key(head, ctx, admitted)?;
             write_litellm_head(session, head, ctx)?;
         }
     }
@@ -128,8 +135,22 @@ fn rewrite(session: &Session, head: &mut Parts, ctx: &mut RequestCtx) -> Result<
     if let Some(translation) = &admitted.translation {
         add_betas(&mut head.headers, &translation.betas)?;
     }
+    ctx.trace.write(&mut head.headers);
     if let Some(held) = &admitted.held {
         write_framing(&mut head.headers, held);
+    }
+    Ok(())
+}
+
+/// What the caller's key says of how LiteLLM is to be asked.
+fn write_for_key(head: &mut Parts, ctx: &RequestCtx, admitted: &Admitted) -> Result<()> {
+    let admission = admitted.admission.as_ref();
+    if admission.is_some_and(Admission::counts_tokens) {
+        head.headers.insert(header::ACCEPT_ENCODING, IDENTITY);
+    }
+    let caller = admitted.caller.as_ref();
+    if caller.is_some_and(|caller| !caller.may_impersonate()) {
+        name_nobody(head, ctx.snapshot.identity.custom_header())?;
     }
     Ok(())
 }
@@ -242,6 +263,22 @@ fn sensitive(secret: &Secret, prefix: &str) -> Result<HeaderValue> {
     let mut value = value(format!("{prefix}{}", secret.reveal()))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// Whoever may not name a memory user does not to LiteLLM either, which may pass it on.
+fn name_nobody(head: &mut Parts, custom: Option<&HeaderName>) -> Result<()> {
+    remove_prefixed(&mut head.headers, &ROUTERS);
+    if let Some(name) = custom {
+        head.headers.remove(name);
+    }
+    let (path, query) = (head.uri.path(), head.uri.query());
+    let kept = without_user(query);
+    if kept.as_deref() != query {
+        let kept = kept.map_or_else(String::new, |query| format!("?{query}"));
+        let uri = format!("{path}{kept}").parse();
+        head.uri = uri.or_err(ErrorType::InternalError, "leaving the user out")?;
+    }
+    Ok(())
 }
 
 fn write_litellm_head(session: &Session, head: &mut Parts, ctx: &RequestCtx) -> Result<()> {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::reload::Reload;
-use super::systemd;
+use super::{logs, systemd};
 use crate::config::Drain;
 use crate::gateway::{Gateway, Traffic};
 
@@ -56,7 +56,7 @@ impl ShutdownSignalWatch for Lifecycle {
         let drain = self.gateway.snapshot().config.drain;
         let insisted = tokio::select! {
             () = self.drain(drain) => false,
-            () = until_insisted(signals.as_mut()) => true,
+            () = self.until_insisted(signals.as_mut()) => true,
         };
         if insisted {
             log::warn!(target: "memgate::server", "interrupted again");
@@ -78,6 +78,7 @@ impl Lifecycle {
             match word {
                 Word::Stop | Word::Interrupt => return,
                 Word::Reload => self.reload(),
+                Word::Reopen => logs::reopen(&self.gateway),
                 Word::Unheard(what) => {
                     log::warn!(target: "memgate::server", "{what}; nothing changed");
                 }
@@ -134,6 +135,23 @@ impl Lifecycle {
             cut => log::warn!(target: "memgate::server", "stopped with {cut} requests in flight"),
         }
     }
+
+    /// A second SIGTERM may be a service manager's habit; a second SIGINT is a person's.
+    async fn until_insisted(&self, mut signals: Option<&mut Signals>) {
+        loop {
+            match next(signals.as_deref_mut()).await {
+                Word::Interrupt => return,
+                Word::Stop => log::warn!(target: "memgate::server", "SIGTERM: already stopping"),
+                Word::Reload => {
+                    log::warn!(target: "memgate::server", "SIGHUP: it goes on stopping")
+                }
+                Word::Reopen => logs::reopen(&self.gateway),
+                Word::Unheard(what) => {
+                    log::warn!(target: "memgate::server", "{what}; it goes on stopping");
+                }
+            }
+        }
+    }
 }
 
 /// Idle, and for a moment nothing new.
@@ -143,20 +161,6 @@ async fn settled(traffic: &Traffic) {
         sleep(SETTLED).await;
         if traffic.in_flight() == 0 {
             return;
-        }
-    }
-}
-
-/// A second SIGTERM may be a service manager's habit; a second SIGINT is a person's.
-async fn until_insisted(mut signals: Option<&mut Signals>) {
-    loop {
-        match next(signals.as_deref_mut()).await {
-            Word::Interrupt => return,
-            Word::Stop => log::warn!(target: "memgate::server", "SIGTERM: already stopping"),
-            Word::Reload => log::warn!(target: "memgate::server", "SIGHUP: it goes on stopping"),
-            Word::Unheard(what) => {
-                log::warn!(target: "memgate::server", "{what}; it goes on stopping");
-            }
         }
     }
 }
@@ -184,14 +188,16 @@ enum Word {
     Stop,
     Interrupt,
     Reload,
+    Reopen,
     Unheard(&'static str),
 }
 
 /// Signals whose default would kill the process.
 struct Harmless {
     hangup: Signal,
-    /// Those that ask for something we do not do yet.
-    others: [(Signal, &'static str); 2],
+    /// Log files were moved away.
+    user: Signal,
+    quit: Signal,
 }
 
 struct Signals {
@@ -217,30 +223,24 @@ impl Signals {
     }
 
     async fn next(&mut self) -> Word {
-        let [(user, user_says), (quit, quit_says)] = &mut self.harmless.others;
         tokio::select! {
             _ = self.terminate.recv() => Word::Stop,
             _ = self.interrupt.recv() => Word::Interrupt,
             _ = self.harmless.hangup.recv() => Word::Reload,
-            _ = user.recv() => Word::Unheard(user_says),
-            _ = quit.recv() => Word::Unheard(quit_says),
+            _ = self.harmless.user.recv() => Word::Reopen,
+            _ = self.harmless.quit.recv() => {
+                Word::Unheard("SIGQUIT: handing over is not supported in this version")
+            }
         }
     }
 }
 
 impl Harmless {
     fn new() -> std::io::Result<Self> {
-        let user = signal(SignalKind::user_defined1())?;
-        let quit = signal(SignalKind::quit())?;
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
-            others: [
-                (user, "SIGUSR1: there is no log file to reopen"),
-                (
-                    quit,
-                    "SIGQUIT: handing over is not supported in this version",
-                ),
-            ],
+            user: signal(SignalKind::user_defined1())?,
+            quit: signal(SignalKind::quit())?,
         })
     }
 }

@@ -8,6 +8,7 @@ mod entrance;
 mod handed;
 mod keys;
 mod lifecycle;
+mod logs;
 mod pid_file;
 mod reach;
 mod reload;
@@ -237,6 +238,7 @@ impl Bound {
         server.run(RunArgs { shutdown_signal });
         drop(pid_file);
         background::save_cookies(&self.gateway.snapshot());
+        logs::finish(&self.gateway);
         Ok(())
     }
 }

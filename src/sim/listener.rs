@@ -73,7 +73,12 @@ async fn accept(
     let port = Arc::new(port);
     loop {
         let accepted = tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+            _ = stopped.wait_for(|stopped| *stopped) => {
+                // Before `stopped`, whose end says that the port is closed: whoever connected in between would be
+                // taken by the kernel and thrown out with his request.
+                drop(listener);
+                return;
+            }
             accepted = listener.accept() => accepted,
         };
         let Ok((tcp, _)) = accepted else {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, Result};
 
-use super::metrics::counters;
+use super::metrics::outcomes;
 
 /// By the file that the configuration names.
 pub(super) struct Certificates {
@@ -22,11 +22,10 @@ impl Certificates {
         registry.register(Box::new(not_after.clone()))?;
         Ok(Self {
             not_after,
-            reloads: counters(
+            reloads: outcomes(
                 registry,
                 "certificate_reloads_total",
                 "Changed certificate files, taken up or found unusable.",
-                &["outcome"],
             )?,
         })
     }

@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounterVec, IntGauge, Registry, Result};
 
-use super::metrics::counters;
+use super::metrics::{counters, gauge};
 
 /// Handles, to be kept by whoever lets clients in.
 #[derive(Clone)]
@@ -13,8 +13,7 @@ pub struct ConnectionMetrics {
 
 impl ConnectionMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self> {
-        let open = IntGauge::new("connections", "Clients' connections.")?;
-        registry.register(Box::new(open.clone()))?;
+        let open = gauge(registry, "connections", "Clients' connections.")?;
         let closed = counters(
             registry,
             "connections_closed_total",

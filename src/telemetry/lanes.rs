@@ -1,8 +1,10 @@
 //! How does a lane fare: its limit, its queue, its pauses, and what goes round it?
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::{
     Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
 };
@@ -29,6 +31,8 @@ pub struct LaneMetrics {
     /// How much of the lane's own count is in the counter, which all lanes share.
     exhausted_seen: AtomicU64,
     pauses: IntCounterVec,
+    /// Likewise, by cause: a lane that is built anew begins again at none.
+    pauses_seen: Mutex<BTreeMap<&'static str, u64>>,
     bypassed: IntCounterVec,
 }
 
@@ -93,6 +97,7 @@ impl Lanes {
             budget_exhausted: self.budget_exhausted.clone(),
             exhausted_seen: AtomicU64::new(0),
             pauses: self.pauses.clone(),
+            pauses_seen: Mutex::default(),
             bypassed: self.bypassed.clone(),
         }
     }
@@ -111,7 +116,10 @@ impl LaneMetrics {
     /// So many pauses have begun since the start. `cause` is one of the code's own words.
     pub fn paused(&self, cause: &'static str, times: u64) {
         let counted = self.pauses.with_label_values(&[&*self.lane, cause]);
-        counted.inc_by(times.saturating_sub(counted.get()));
+        let mut seen = self.pauses_seen.lock();
+        let seen = seen.entry(cause).or_default();
+        counted.inc_by(times.saturating_sub(*seen));
+        *seen = times.max(*seen);
     }
 
     /// A request that wanted this lane takes another. `reason` is one of the code's own words.
@@ -131,6 +139,20 @@ mod tests {
     use prometheus::TextEncoder;
 
     use super::*;
+
+    #[test]
+    fn a_lane_that_is_built_anew_counts_its_pauses_on() {
+        let lanes = Lanes::new(&Registry::new()).unwrap();
+        lanes.handles("lane").paused("refused", 3);
+
+        let anew = lanes.handles("lane");
+        for times in [0, 1, 1, 2] {
+            anew.paused("refused", times);
+        }
+
+        let pauses = lanes.pauses.with_label_values(&["lane", "refused"]);
+        assert_eq!(pauses.get(), 5);
+    }
 
     #[test]
     fn a_lane_shows_what_it_is_told_under_the_names_of_the_contract() {

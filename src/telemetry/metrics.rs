@@ -9,6 +9,7 @@ use super::connections::ConnectionMetrics;
 use super::edge_errors::EdgeErrors;
 use super::lanes::{LaneMetrics, Lanes};
 use super::panics;
+use super::process::Process;
 use super::record::AccessRecord;
 use super::requests::Requests;
 use super::spending::Spending;
@@ -24,6 +25,15 @@ pub struct Metrics {
     events: Events,
     connections: ConnectionMetrics,
     bodies_in_flight_bytes: IntGauge,
+    process: Process,
+    reporting: ReportingMetrics,
+}
+
+/// What is told to others, and what of it is lost.
+pub struct ReportingMetrics {
+    pub lines_lost: IntCounter,
+    pub spans_sent: IntCounter,
+    pub spans_lost: IntCounter,
 }
 
 /// Things that happen now and then.
@@ -45,9 +55,6 @@ impl Metrics {
         let registry = Registry::new_custom(Some("memgate".to_owned()), None)?;
         about_the_process(&registry, started)?;
         panics::register(&registry)?;
-        let bodies_in_flight_bytes =
-            IntGauge::new("bodies_in_flight_bytes", "Bytes of request bodies held.")?;
-        registry.register(Box::new(bodies_in_flight_bytes.clone()))?;
         Ok(Self {
             requests: Requests::new(&registry)?,
             upstreams: Upstreams::new(&registry)?,
@@ -56,16 +63,26 @@ impl Metrics {
             spending: Spending::new(&registry)?,
             events: Events::new(&registry)?,
             connections: ConnectionMetrics::new(&registry)?,
-            bodies_in_flight_bytes,
+            bodies_in_flight_bytes: gauge(
+                &registry,
+                "bodies_in_flight_bytes",
+                "Bytes of request bodies held.",
+            )?,
+            process: Process::new(&registry)?,
+            reporting: ReportingMetrics::new(&registry)?,
             registry,
         })
     }
 
-    /// The end of a request: counts it and writes its access line.
+    /// The end of a request.
     pub fn finish(&self, record: &AccessRecord<'_>) {
         self.requests.count(record);
         self.spending.count(record);
-        record.write();
+    }
+
+    /// Handles for whoever writes lines to files and sends spans away, and may lose some.
+    pub fn reporting(&self) -> &ReportingMetrics {
+        &self.reporting
     }
 
     /// Handles for one upstream, to be kept by whoever calls it.
@@ -165,7 +182,30 @@ impl Metrics {
 
     /// Everything in Prometheus' text format.
     pub fn render(&self) -> Result<String> {
+        self.process.look();
         TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+impl ReportingMetrics {
+    fn new(registry: &Registry) -> Result<Self> {
+        Ok(Self {
+            lines_lost: counter(
+                registry,
+                "log_lines_lost_total",
+                "Lines that did not get into their file: no room, or the disk refused them.",
+            )?,
+            spans_sent: counter(
+                registry,
+                "spans_exported_total",
+                "Spans that the collector took.",
+            )?,
+            spans_lost: counter(
+                registry,
+                "spans_lost_total",
+                "Spans that the collector did not take, or for which there was no room.",
+            )?,
+        })
     }
 }
 
@@ -205,17 +245,15 @@ impl Events {
                 "direct_model_elsewhere_total",
                 "Direct models named on a path that only LiteLLM serves.",
             )?,
-            config_reloads: counters(
+            config_reloads: outcomes(
                 registry,
                 "config_reloads_total",
                 "Times the configuration was read again, and taken over or not.",
-                &["outcome"],
             )?,
-            keys_file_loads: counters(
+            keys_file_loads: outcomes(
                 registry,
                 "keys_file_loads_total",
                 "Changes of the keys file, taken over or not.",
-                &["outcome"],
             )?,
             certificates: Certificates::new(registry)?,
         })
@@ -237,6 +275,12 @@ fn about_the_process(registry: &Registry, started: SystemTime) -> Result<()> {
     registry.register(Box::new(start))
 }
 
+pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge> {
+    let gauge = IntGauge::new(name, help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
 pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter> {
     let counter = IntCounter::new(name, help)?;
     registry.register(Box::new(counter.clone()))?;
@@ -254,105 +298,11 @@ pub(super) fn counters(
     Ok(vec)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::record::tests::record;
-    use super::*;
-
-    fn metrics() -> Metrics {
-        Metrics::new(SystemTime::UNIX_EPOCH).unwrap()
+/// Of `ok` and `failed`, both there from the start: from nothing to one would be no increase.
+pub(super) fn outcomes(registry: &Registry, name: &str, help: &str) -> Result<IntCounterVec> {
+    let vec = counters(registry, name, help, &["outcome"])?;
+    for outcome in ["ok", "failed"] {
+        vec.with_label_values(&[outcome]);
     }
-
-    fn has(metrics: &Metrics, line: &str) -> bool {
-        metrics.render().unwrap().lines().any(|have| have == line)
-    }
-
-    #[test]
-    fn a_finished_request_is_counted_under_its_labels() {
-        let metrics = metrics();
-
-        metrics.finish(&record());
-        metrics.finish(&record());
-
-        let line =
-            "memgate_requests_total{dialect=\"anthropic\",route=\"direct\",status=\"200\"} 2";
-        assert!(has(&metrics, line));
-        assert!(has(&metrics, "memgate_request_seconds_count 2"));
-        assert!(has(&metrics, "memgate_first_byte_seconds_count 2"));
-        assert!(has(&metrics, "memgate_overhead_seconds_count 0"));
-        assert!(has(&metrics, "memgate_queue_wait_seconds_sum 0.5"));
-        let tokens =
-            "memgate_tokens_total{kind=\"cache_read\",model=\"claude\\\"\\n\",user=\"team\"} 40";
-        assert!(has(&metrics, tokens));
-    }
-
-    #[test]
-    fn a_request_is_in_flight_until_its_guard_is_dropped() {
-        let metrics = metrics();
-        let upstream = metrics.upstream("host", "host → provider");
-        let first = upstream.enter();
-        let _second = upstream.enter();
-
-        drop(first);
-
-        assert!(has(
-            &metrics,
-            "memgate_in_flight{lane=\"host → provider\"} 1"
-        ));
-        assert_eq!(metrics.in_flight(), [("host → provider".to_owned(), 1)]);
-    }
-
-    #[test]
-    fn everything_else_counts_under_the_name_of_the_contract() {
-        let metrics = metrics();
-        let upstream = metrics.upstream("host", "lane");
-        upstream.attempted("ok");
-        upstream.connected(true);
-        upstream.connected(false);
-        upstream.hold_cookies(3);
-        metrics.retried("edge_queue");
-        metrics.possible_duplicate();
-        metrics.captured_cookie("__cf_bm");
-        metrics.stream_broke("reset");
-        metrics.client_left();
-        metrics.direct_model_elsewhere();
-        metrics.keys_file_loaded(false);
-        metrics.hold_bodies(4096);
-        metrics.show_certificate("cert.pem", Some(SystemTime::UNIX_EPOCH));
-        metrics.reloaded_certificate(true);
-        metrics.reloaded_certificate(false);
-        metrics.limited("usd_per_day");
-        metrics.connections().open(2);
-        metrics.connections().closed("silent");
-
-        for line in [
-            "memgate_upstream_attempts_total{outcome=\"ok\",upstream=\"host\"} 1",
-            "memgate_upstream_connections_total{reused=\"true\",upstream=\"host\"} 1",
-            "memgate_upstream_connections_total{reused=\"false\",upstream=\"host\"} 1",
-            "memgate_cookies{upstream=\"host\"} 3",
-            "memgate_retries_total{reason=\"edge_queue\"} 1",
-            "memgate_possible_duplicates_total 1",
-            "memgate_cookies_captured_total{name=\"__cf_bm\"} 1",
-            "memgate_stream_errors_total{kind=\"reset\"} 1",
-            "memgate_client_disconnects_total 1",
-            "memgate_direct_model_elsewhere_total 1",
-            "memgate_keys_file_loads_total{outcome=\"failed\"} 1",
-            "memgate_bodies_in_flight_bytes 4096",
-            "memgate_limited_total{limit=\"usd_per_day\"} 1",
-            "memgate_connections 2",
-            "memgate_connections_closed_total{reason=\"silent\"} 1",
-            "memgate_process_start_time_seconds 0",
-            "memgate_certificate_not_after_seconds{file=\"cert.pem\"} 0",
-            "memgate_certificate_reloads_total{outcome=\"ok\"} 1",
-            "memgate_certificate_reloads_total{outcome=\"failed\"} 1",
-        ] {
-            assert!(has(&metrics, line), "{line}");
-        }
-        assert!(
-            metrics
-                .render()
-                .unwrap()
-                .contains("memgate_build_info{version=")
-        );
-    }
+    Ok(vec)
 }

@@ -1,23 +1,42 @@
 //! What do we count and write? One record per finished request, and the counters that are made from it.
 
+mod access_log;
 mod audit;
 mod certificates;
 mod connections;
+#[cfg(test)]
+mod contract_tests;
 mod edge_errors;
+mod exporter;
 mod lanes;
+mod ledger;
+mod line_file;
 mod metrics;
+#[cfg(test)]
+mod metrics_tests;
 mod panics;
+mod process;
+mod pseudonyms;
 mod record;
 mod request_id;
 mod requests;
+mod sheet;
+mod span;
 mod spending;
+mod trace_context;
+mod tracer;
 mod upstreams;
 
+pub use access_log::AccessLog;
 pub use audit::AuditRecord;
 pub use connections::ConnectionMetrics;
 pub use lanes::{LaneGauges, LaneMetrics};
-pub use metrics::Metrics;
+pub use ledger::{Charge, Ledger};
+pub use metrics::{Metrics, ReportingMetrics};
 pub use panics::tell_panics;
+pub use pseudonyms::Pseudonyms;
 pub use record::{AccessRecord, Answer, Asked, Person, RouteLabel, Spent, Tokens, Upstreamed};
 pub use request_id::RequestId;
+pub use trace_context::{TraceContext, TraceId};
+pub use tracer::{Tracer, TracesError};
 pub use upstreams::{InFlight, UpstreamMetrics};

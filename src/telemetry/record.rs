@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
+use super::trace_context::TraceContext;
 use crate::clock;
 
 /// Everything about one finished request; its log line and its counts are made from this, once.
@@ -14,6 +15,9 @@ pub struct AccessRecord<'a> {
     #[serde(serialize_with = "as_stamp")]
     pub time: SystemTime,
     pub id: &'a str,
+    /// Under which tracing systems know it; shown is the trace's id.
+    #[serde(rename = "trace_id", skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
     #[serde(flatten)]
     pub asked: Asked<'a>,
     #[serde(flatten)]
@@ -100,13 +104,20 @@ pub struct Spent {
         skip_serializing_if = "Option::is_none"
     )]
     pub first_byte: Option<Duration>,
-    /// The part of the time to the first byte that was ours, not the upstream's.
+    /// The part of the time to the first byte that was ours, neither the upstream's nor the queue's.
     #[serde(
         rename = "overhead_ms",
         serialize_with = "as_some_millis",
         skip_serializing_if = "Option::is_none"
     )]
     pub overhead: Option<Duration>,
+    /// Until the last attempt had its connection.
+    #[serde(
+        rename = "connect_ms",
+        serialize_with = "as_some_millis",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub connect: Option<Duration>,
     /// How long it waited for its lane, where it had to.
     #[serde(
         rename = "queue_ms",
@@ -171,12 +182,40 @@ impl AccessRecord<'_> {
         }
         match self.line() {
             Ok(line) => log::info!(target: "memgate::access", "{line}"),
-            Err(error) => log::error!("access record of {} cannot be written: {error}", self.id),
+            Err(error) => self.unwritable(&error),
         }
     }
 
-    fn line(&self) -> serde_json::Result<String> {
+    pub(super) fn line(&self) -> serde_json::Result<String> {
         serde_json::to_string(self)
+    }
+
+    pub(super) fn unwritable(&self, error: &serde_json::Error) {
+        log::error!(target: "memgate::log", "access record of {} cannot be written: {error}", self.id);
+    }
+
+    /// Where its time went.
+    pub(super) fn phases(&self) -> String {
+        let (asked, answer, spent) = (&self.asked, &self.answer, &self.spent);
+        let seconds = |time: Option<Duration>| match time {
+            Some(time) => format!("{:.3} s", time.as_secs_f64()),
+            None => "none".to_owned(),
+        };
+        format!(
+            "slow request {}: queue {}, connect {}, first byte {}, whole {}; {} {:?}, model {:?}, route {}, attempts {}, status {}, outcome {}",
+            self.id,
+            seconds(spent.queue_wait),
+            seconds(spent.connect),
+            seconds(spent.first_byte),
+            seconds(Some(spent.total)),
+            asked.method,
+            asked.path,
+            asked.model.unwrap_or_default(),
+            answer.route.as_str(),
+            self.upstream.attempts,
+            answer.status,
+            answer.outcome,
+        )
     }
 }
 
@@ -184,7 +223,7 @@ pub(super) fn as_stamp<S: Serializer>(time: &SystemTime, serializer: S) -> Resul
     serializer.serialize_str(&clock::stamp(*time))
 }
 
-fn as_millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(time.as_micros() as f64 / 1000.0)
 }
 
@@ -205,6 +244,7 @@ pub(super) mod tests {
         AccessRecord {
             time: UNIX_EPOCH + Duration::from_secs(1_677_610_602),
             id: "r-1",
+            trace: Some(TraceContext::example()),
             asked: Asked {
                 method: "POST",
                 path: "/v1/messages",
@@ -238,6 +278,7 @@ pub(super) mod tests {
                 total: Duration::from_micros(12_345),
                 first_byte: Some(Duration::from_millis(3)),
                 overhead: None,
+                connect: Some(Duration::from_micros(1500)),
                 queue_wait: Some(Duration::from_millis(250)),
                 tokens: Some(Tokens {
                     input: 3,
@@ -263,11 +304,26 @@ pub(super) mod tests {
         assert_eq!(read["total_ms"], 12.345);
         assert_eq!(read["first_byte_ms"], 3.0);
         assert_eq!(read["queue_ms"], 250.0);
+        assert_eq!(read["connect_ms"], 1.5);
+        assert_eq!(read["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!(read["bypassed"], "paused");
         let tokens =
             serde_json::json!({"input": 3, "cache_read": 20, "cache_write": 1, "output": 9});
         assert_eq!(read["tokens"], tokens);
         assert_eq!(read["cookies"], serde_json::json!(["__cf_bm", "_cfuvid"]));
+    }
+
+    #[test]
+    fn the_phases_of_a_slow_request_are_one_line_whatever_the_client_wrote() {
+        let line = record().phases();
+
+        let times = "queue 0.250 s, connect 0.002 s, first byte 0.003 s, whole 0.012 s";
+        assert!(line.contains(times), "{line}");
+        assert!(
+            line.contains("r-1") && line.contains("attempts 2"),
+            "{line}"
+        );
+        assert!(!line.contains('\n'), "{line}");
     }
 
     #[test]

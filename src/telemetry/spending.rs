@@ -12,6 +12,8 @@ use super::record::{AccessRecord, Tokens};
 
 const MODELS: usize = 64;
 const USERS: usize = 512;
+/// Of a model and a user together: each is four series.
+const PAIRS: usize = 4096;
 /// No name that is longer has a label.
 const LONGEST: usize = 128;
 const OTHER: &str = "other";
@@ -28,6 +30,7 @@ pub(super) struct Spending {
 struct Seen {
     models: HashMap<Box<str>, HashMap<Box<str>, Kinds>>,
     users: HashSet<Box<str>>,
+    pairs: usize,
 }
 
 struct Kinds {
@@ -79,10 +82,12 @@ impl Spending {
         drop(seen);
         let mut seen = self.seen.write();
         let (model, user) = seen.labels(model, user);
-        let users = seen.models.entry(model.into()).or_default();
-        let kinds = users
-            .entry(user.into())
-            .or_insert_with(|| Kinds::of(&self.tokens, model, user));
+        let Seen { models, pairs, .. } = &mut *seen;
+        let users = models.entry(model.into()).or_default();
+        let kinds = users.entry(user.into()).or_insert_with(|| {
+            *pairs += 1;
+            Kinds::of(&self.tokens, model, user)
+        });
         kinds.add(tokens);
     }
 }
@@ -99,7 +104,11 @@ impl Seen {
         if room && !self.users.contains(user) {
             self.users.insert(user.into());
         }
-        let user = match self.users.contains(user) {
+        let known = self
+            .models
+            .get(model)
+            .is_some_and(|users| users.contains_key(user));
+        let user = match known || (self.users.contains(user) && self.pairs < PAIRS) {
             true => user,
             false => OTHER,
         };
@@ -194,5 +203,26 @@ mod tests {
             .map(|(_, count)| count)
             .sum();
         assert_eq!(all, 4001.0, "none is lost");
+    }
+
+    #[test]
+    fn pairs_of_a_model_and_a_user_are_bounded_too() {
+        let registry = Registry::new();
+        let spending = Spending::new(&registry).unwrap();
+
+        for model in 0..MODELS {
+            for user in 0..USERS {
+                spending.took(&format!("m{model}"), &format!("u{user}"), &tokens(1));
+            }
+        }
+
+        let counted = counted(&registry);
+        let inputs: Vec<_> = counted
+            .iter()
+            .filter(|(labels, _)| labels[0] == "input")
+            .collect();
+        let all: f64 = inputs.iter().map(|(_, count)| count).sum();
+        assert!(inputs.len() <= PAIRS + MODELS, "{}", inputs.len());
+        assert_eq!(all, (MODELS * USERS) as f64, "none is lost");
     }
 }

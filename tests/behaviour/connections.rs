@@ -144,7 +144,7 @@ async fn an_idle_connection_ends_whatever_its_client_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_there_is_no_room_whoever_waits_longest_goes() {
-    let (_edge, gateway) = gateway("connections: 4").await;
+    let (_edge, gateway) = gateway("connections: 4, connections_per_address: 9").await;
     let mut oldest = idle(&gateway).await;
     let mut others = Vec::new();
     for _ in 0..3 {
@@ -168,7 +168,7 @@ async fn when_there_is_no_room_whoever_waits_longest_goes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_all_are_busy_newcomers_are_closed_and_it_is_not_ready_until_one_is_done() {
-    let (edge, gateway) = gateway("connections: 2").await;
+    let (edge, gateway) = gateway("connections: 2, connections_per_address: 9").await;
     let hold = Hold::default();
     edge.script([answer::usual().held(&hold), answer::usual().held(&hold)]);
     let body = turn("hello").to_string();
@@ -194,10 +194,35 @@ async fn when_all_are_busy_newcomers_are_closed_and_it_is_not_ready_until_one_is
     for client in &mut busy {
         assert_eq!(client.reply().await.status, 200, "they were not touched");
     }
-    drop(busy);
-    gateway.counts("connections", &[], 0.0).await;
+    // One of them makes room now.
+    gateway.settled().await;
+    let another = async {
+        loop {
+            let mut newcomer = Raw::connect(gateway.address()).await;
+            if is_served(&mut newcomer).await {
+                return newcomer;
+            }
+        }
+    };
+    let _another = soon(another).await;
     assert!(is_ready(&gateway).await);
-    idle(&gateway).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_alone_leaves_room_for_the_others_unless_told_otherwise() {
+    let (_edge, gateway) = gateway("connections: 8").await;
+    let mut silent = Vec::new();
+    for _ in 0..12 {
+        silent.push(TcpStream::connect(gateway.address()).await.unwrap());
+    }
+    let displaced = [("reason", "displaced")];
+    gateway
+        .counts("connections_closed_total", &displaced, 10.0)
+        .await;
+
+    let mut elsewhere = Raw::on(connect_from("127.0.0.2", gateway.address()).await);
+
+    assert!(is_served(&mut elsewhere).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,6 +266,27 @@ async fn an_address_that_shows_a_valid_key_has_no_limit_of_its_own() {
 
     for client in &mut clients {
         assert!(is_served(client).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_that_never_end_do_not_shut_probes_out_of_the_admin_port() {
+    let (_edge, gateway) = gateway("").await;
+    let admin = gateway.admin_url("");
+    let admin: SocketAddr = admin.trim_start_matches("http://").parse().unwrap();
+    let mut slow = Vec::new();
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(admin).await.unwrap();
+        let head = b"GET /healthz HTTP/1.1\r\nhost: a\r\nx: ";
+        // Whoever comes first has to go for the others.
+        let _ = stream.write_all(head).await;
+        slow.push(stream);
+    }
+
+    assert!(is_ready(&gateway).await);
+
+    for first in slow.drain(..50) {
+        assert!(ends(first).await);
     }
 }
 

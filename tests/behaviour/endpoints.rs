@@ -101,6 +101,7 @@ async fn memory_routing_tells_the_callers_own_user_and_why() {
         .await;
     let info = async |headers: &[(&str, &str)]| -> Value {
         let request = gateway.http().get(gateway.url("/memory-routing/info"));
+        let request = request.header(KEY.0, KEY.1);
         let request = headers
             .iter()
             .fold(request, |r, (name, value)| r.header(*name, *value));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -175,7 +176,7 @@ impl TestGateway {
 
     /// Puts `new` in the place of `old` in memgate.yaml.
     pub fn rewrite_own(&self, old: &str, new: &str) {
-        let text = fs::read_to_string(self.folder.path().join("memgate.yaml")).unwrap();
+        let text = fs::read_to_string(self.path("memgate.yaml")).unwrap();
         assert!(text.contains(old), "no {old:?} in {text}");
         self.rewrite("memgate.yaml", &text.replacen(old, new, 1));
     }
@@ -185,8 +186,8 @@ impl TestGateway {
         self.running().reload.now().await
     }
 
-    /// Where a file beside memgate.yaml is.
-    pub fn path(&self, name: &str) -> std::path::PathBuf {
+    /// Where such a file is.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 

@@ -1,5 +1,6 @@
 //! What a key may spend: requests, tokens, places and dollars, on every way, told in both dialects.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,34 +15,28 @@ use tempfile::TempDir;
 use crate::harness::*;
 use crate::status::status;
 
-const ANNA: &str = "sk-mg-of-anna";
-const BEN: &str = "sk-mg-of-ben";
-const MESSAGES: &str = "/v1/messages";
-const CHAT: &str = "/v1/chat/completions";
+pub const ANNA: &str = "sk-mg-of-anna";
+pub const BEN: &str = "sk-mg-of-ben";
+pub const MESSAGES: &str = "/v1/messages";
+pub const CHAT: &str = "/v1/chat/completions";
 
 /// A gateway that knows two keys, in its own time.
-struct World {
-    gateway: TestGateway,
-    clock: ManualClock,
-    _keys: TempDir,
+pub struct World {
+    pub gateway: TestGateway,
+    pub clock: ManualClock,
+    keys: TempDir,
 }
 
 impl World {
     /// `limits` are Anna's; Ben has none.
-    async fn start(edge: &Edge, limits: &str) -> Self {
+    pub async fn start(edge: &Edge, limits: &str) -> Self {
         Self::with(edge, limits, "").await
     }
 
-    async fn with(edge: &Edge, limits: &str, own: &str) -> Self {
+    pub async fn with(edge: &Edge, limits: &str, own: &str) -> Self {
         let keys = tempfile::tempdir().unwrap();
         let file = keys.path().join("keys.yaml");
-        let digest = |key: &str| format!("{:x}", Sha256::digest(key));
-        let entries = format!(
-            "keys:\n- {{name: anna, sha256: {}, user: anna, limits: {limits}}}\n- {{name: ben, sha256: {}, user: ben}}\n",
-            digest(ANNA),
-            digest(BEN)
-        );
-        std::fs::write(&file, entries).unwrap();
+        write_keys(&file, limits);
         let clock = ManualClock::default();
         let gateway = TestGateway::in_front_of(edge)
             .own(&format!(
@@ -55,22 +50,44 @@ impl World {
         Self {
             gateway,
             clock,
-            _keys: keys,
+            keys,
         }
     }
 
-    async fn ask(&self, key: &str, path: &str, body: String) -> Response {
+    /// The same with LiteLLM behind it, which is asked with a key of the gateway's.
+    pub async fn before(edge: &Edge, litellm: &LiteLlm, limits: &str) -> Self {
+        let url = litellm.url();
+        let own = format!("litellm: {{urls: ['{url}'], api_key: sk-of-the-gateway}}");
+        Self::with(edge, limits, &own).await
+    }
+
+    /// Gives Anna other limits, and waits until they hold.
+    pub async fn relimit(&self, limits: &str) {
+        write_keys(&self.keys.path().join("keys.yaml"), limits);
+        let loads = [("outcome", "ok")];
+        let name = "keys_file_loads_total";
+        let before = self.gateway.metric(name, &loads).await;
+        let taken_over = async {
+            while self.gateway.metric(name, &loads).await <= before {
+                self.clock.advance(Duration::from_secs(1));
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        soon(taken_over).await;
+    }
+
+    pub async fn ask(&self, key: &str, path: &str, body: String) -> Response {
         let url = self.gateway.url(path);
         let request = self.gateway.http().post(url).bearer_auth(key).body(body);
         soon(request.send()).await.unwrap()
     }
 
-    async fn message(&self, key: &str) -> Response {
+    pub async fn message(&self, key: &str) -> Response {
         self.ask(key, MESSAGES, turn("hello").to_string()).await
     }
 
     /// Anna's next request, read to its end.
-    async fn spend(&self, path: &str, body: String) -> u16 {
+    pub async fn spend(&self, path: &str, body: String) -> u16 {
         let mut answer = self.ask(ANNA, path, body).await;
         let status = answer.status().as_u16();
         soon(read_out(&mut answer)).await;
@@ -79,12 +96,25 @@ impl World {
     }
 }
 
-fn header<'a>(answer: &'a Response, name: &str) -> Option<&'a str> {
+/// All at once, as an editor does.
+fn write_keys(file: &Path, limits: &str) {
+    let digest = |key: &str| format!("{:x}", Sha256::digest(key));
+    let entries = format!(
+        "keys:\n- {{name: anna, sha256: {}, user: anna, limits: {limits}}}\n- {{name: ben, sha256: {}, user: ben}}\n",
+        digest(ANNA),
+        digest(BEN)
+    );
+    let fresh = file.with_extension("new");
+    std::fs::write(&fresh, entries).unwrap();
+    std::fs::rename(fresh, file).unwrap();
+}
+
+pub fn header<'a>(answer: &'a Response, name: &str) -> Option<&'a str> {
     answer.headers().get(name)?.to_str().ok()
 }
 
 /// A whole message with this usage.
-fn took(usage: &Value) -> Answer {
+pub fn took(usage: &Value) -> Answer {
     let content = json!([{"type": "tool_use", "id": "t", "name": "n", "input": {"usage": {"output_tokens": 1}}}]);
     let message = json!({"id": "m", "type": "message", "role": "assistant", "model": "m", "usage": usage,
         "content": content, "stop_reason": "tool_use", "stop_sequence": null});
@@ -92,7 +122,7 @@ fn took(usage: &Value) -> Answer {
 }
 
 /// A streamed message whose usage is said twice.
-fn streams(start: &Value, end: &Value) -> Answer {
+pub fn streams(start: &Value, end: &Value) -> Answer {
     let event = |name: &str, data: Value| format!("event: {name}\ndata: {data}\n\n");
     let text = json!({"type": "text_delta", "text": "\"usage\":{\"output_tokens\":5000}"});
     answer::stream([
@@ -120,7 +150,7 @@ fn streams(start: &Value, end: &Value) -> Answer {
     ])
 }
 
-fn chat(stream: bool) -> String {
+pub fn chat(stream: bool) -> String {
     json!({"model": MODEL, "stream": stream, "messages": [{"role": "user", "content": "hello"}]})
         .to_string()
 }
@@ -152,8 +182,6 @@ async fn requests_beyond_a_minutes_are_turned_away_and_told_when_to_come_back() 
         header(&refused, "anthropic-ratelimit-requests-reset"),
         Some("2025-06-15T15:07:40Z")
     );
-    let said: Value = refused.json().await.unwrap();
-    assert_eq!(said["error"]["type"], "rate_limit_error");
     assert_eq!(in_openais.status(), 429);
     assert_eq!(header(&in_openais, "x-ratelimit-limit-requests"), Some("2"));
     assert_eq!(
@@ -164,6 +192,23 @@ async fn requests_beyond_a_minutes_are_turned_away_and_told_when_to_come_back() 
         header(&in_openais, "x-ratelimit-reset-requests"),
         Some("1m0s")
     );
+    assert_eq!(
+        header(&refused, "x-ratelimit-remaining-requests"),
+        Some("0")
+    );
+    let said: Value = refused.json().await.unwrap();
+    assert_eq!(said["error"]["type"], "rate_limit_error");
+    let families = [
+        "anthropic-ratelimit-requests-limit",
+        "x-ratelimit-limit-requests",
+    ];
+    for name in families {
+        assert_eq!(
+            header(&in_openais, name),
+            Some("2"),
+            "a refusal says it in both"
+        );
+    }
     let said: Value = in_openais.json().await.unwrap();
     assert_eq!(said["error"]["code"], "requests_per_minute");
     assert_eq!(edge.requests().len(), 2, "nothing of it went up");
@@ -191,20 +236,18 @@ async fn a_limited_key_is_told_its_own_limits_and_another_the_providers() {
     ];
     let providers = header(&ben, requests).unwrap();
     assert!(providers.parse::<u32>().unwrap() > 5);
+    assert_eq!(header(&ben, tokens), Some("888"));
     assert_eq!(header(&anna, requests), Some("4"));
     assert_eq!(
         header(&anna, tokens),
-        Some("888"),
-        "she has no limit of these"
+        None,
+        "this is the operator's account"
     );
     assert_eq!(
         header(&translated, "x-ratelimit-remaining-requests"),
         Some("3")
     );
-    assert_eq!(
-        header(&translated, "x-ratelimit-remaining-tokens"),
-        Some("888")
-    );
+    assert_eq!(header(&translated, "x-ratelimit-remaining-tokens"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -271,9 +314,7 @@ async fn what_a_model_took_is_counted_by_model_user_and_kind() {
 async fn what_litellm_answers_is_counted_too() {
     let edge = Edge::answering([]).await.unwrap();
     let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
-    let url = litellm.url();
-    let own = format!("litellm: {{urls: ['{url}'], api_key: sk-of-the-gateway}}");
-    let world = World::with(&edge, "{tokens_per_minute: 600}", &own).await;
+    let world = World::before(&edge, &litellm, "{tokens_per_minute: 600}").await;
     let usage = json!({"prompt_tokens": 500, "completion_tokens": 300, "prompt_tokens_details": {"cached_tokens": 200}});
     litellm.script([answer::json(
         200,
@@ -346,9 +387,7 @@ async fn a_client_that_leaves_in_mid_stream_pays_for_what_was_said() {
 async fn a_stream_that_never_says_its_usage_is_estimated() {
     let edge = Edge::answering([]).await.unwrap();
     let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
-    let url = litellm.url();
-    let own = format!("litellm: {{urls: ['{url}'], api_key: sk-of-the-gateway}}");
-    let world = World::with(&edge, "{tokens_per_minute: 600}", &own).await;
+    let world = World::before(&edge, &litellm, "{tokens_per_minute: 600}").await;
     let chunk = "data: {\"id\":\"c\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
     let mut chunks = vec![chunk; 20];
     chunks.push("data: [DONE]\n\n");

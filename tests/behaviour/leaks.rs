@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use http::HeaderMap;
+use memgate::auth::Fingerprint;
 use memgate::sim::cloudflare::{self, CookieGate};
 use memgate::sim::{
     Answer, At, Edge, EdgeOptions, How, LiteLlm, LiteLlmOptions, VirtualKey, answer,
@@ -16,6 +18,7 @@ use tokio::net::TcpStream;
 
 use crate::certificates::{Pair, PairFiles};
 use crate::harness::*;
+use crate::listed_keys::{entry, keys};
 use crate::wire::{H2, Raw, tls};
 
 /// In everything that must not be told.
@@ -24,6 +27,9 @@ const CANARY: &str = "zq7canary";
 const BASIC: &str = "dXNlcjp6cTdjYW5hcnk=";
 const ADMIN: &str = "sk-admin-zq7canary-5513";
 const VIRTUAL: &str = "sk-virtual-zq7canary-5513";
+const LISTED: &str = "sk-mg-zq7canary-of-nobody-else-5513";
+/// By which the gateway itself asks LiteLLM.
+const SERVICE: &str = "sk-service-zq7canary-5513";
 
 const PLAIN: usize = 0;
 const H2C: usize = 1;
@@ -123,7 +129,7 @@ impl World {
         });
         let edge = edge.await.unwrap();
         let litellm = LiteLlm::start(LiteLlmOptions {
-            keys: vec![VirtualKey::new(VIRTUAL)],
+            keys: vec![VirtualKey::new(VIRTUAL), VirtualKey::new(SERVICE)],
             master_key: Some(MASTER.into()),
             ..LiteLlmOptions::default()
         });
@@ -155,13 +161,34 @@ impl World {
         let Ok(mut answer) = soon(request.send()).await else {
             return;
         };
-        let shown = format!("{:?}", answer.headers());
         let (body, _) = soon(read_out(&mut answer)).await;
-        let local = answer.headers().get("x-memgate-route");
-        if local.is_none_or(|route| route == "local") {
-            let body = String::from_utf8_lossy(&body);
-            self.own.push((what.to_owned(), format!("{shown} {body}")));
+        self.keep(what, answer.headers(), &body);
+    }
+
+    fn keep(&mut self, what: &str, head: &HeaderMap, body: &[u8]) {
+        let body = String::from_utf8_lossy(body);
+        let route = head.get("x-memgate-route");
+        if route.is_none_or(|route| route == "local") {
+            self.own.push((what.to_owned(), format!("{head:?} {body}")));
+            return;
         }
+        // The head is the provider's, and the body but for errors that we put in its place or at its end.
+        let id = head["x-request-id"].to_str().unwrap();
+        let told = body.lines().map(|line| line.trim_start_matches("data: "));
+        let ours = told.filter(|text| is_own_error(text, id));
+        let ours = ours.map(|error| (format!("{what}, amid"), error.to_owned()));
+        self.own.extend(ours);
+    }
+
+    /// The same over HTTP/2, with every field that there is.
+    async fn ask_by(&mut self, mut h2: H2, path: &str) {
+        let all: Vec<(&str, &str)> = HEADERS.iter().map(|name| (*name, CANARY)).collect();
+        let mut exchange = h2.post(path, &all).await;
+        exchange
+            .send(turn("hello").to_string().as_bytes(), 100)
+            .await;
+        let answer = exchange.reply().await;
+        self.keep("over HTTP/2", &answer.headers, &answer.body);
     }
 
     fn post(&self, port: SocketAddr, path: &str) -> reqwest::RequestBuilder {
@@ -172,17 +199,31 @@ impl World {
     }
 }
 
+/// Anthropic's form with our id of the request, or OpenAI's with one of our words for a code: providers' are numbers.
+fn is_own_error(text: &str, id: &str) -> bool {
+    let error: Value = serde_json::from_str(text).unwrap_or_default();
+    let code = error["error"]["code"].as_str().unwrap_or_default();
+    let is_word = |word: &str| {
+        word.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    error["request_id"] == id || !code.is_empty() && is_word(code)
+}
+
 fn write_config(folder: &TempDir, edge: &Edge, litellm: &LiteLlm, files: &PairFiles) {
     let path = |name: &str| folder.path().join(name);
     edge.write_ca(path("ca.pem")).unwrap();
     let tls = files.listen();
     let tls = tls.trim_start_matches("listen: [").trim_end_matches(']');
     let (at, url) = (edge.addr(), litellm.url());
+    let service = path("service.key");
+    let service = service.display();
     let own = format!(
         "listen: ['127.0.0.1:0', {{address: '127.0.0.1:0', h2c: true}}, {tls}]\n\
          admin: 127.0.0.1:0\nadmin_key: {ADMIN}\n\
          egress: {{listen: '127.0.0.1:0'}}\n\
-         litellm: {{config: config.yaml, urls: ['{url}']}}\n\
+         litellm: {{config: config.yaml, urls: ['{url}'], api_key: 'file:{service}'}}\n\
+         auth: {{keys_file: keys.yaml}}\n\
          trusted_proxies: [127.0.0.1]\n\
          cookies: {{file: jar.json}}\n\
          server: {{work_stealing: true}}\n\
@@ -190,6 +231,10 @@ fn write_config(folder: &TempDir, edge: &Edge, litellm: &LiteLlm, files: &PairFi
          retry: {{attempts: 2, initial_delay: 1ms, max_delay: 1s}}\n"
     );
     std::fs::write(path("memgate.yaml"), own).unwrap();
+    std::fs::write(path("service.key"), format!("{SERVICE}\n")).unwrap();
+    // Its name and its user are told, and its digest is not.
+    let listed = entry("listed", LISTED, ", user: listed-user");
+    std::fs::write(path("keys.yaml"), keys(&[listed])).unwrap();
     let models = MODELS.replace(PROVIDER_KEY, "sk-ant-zq7canary-provider");
     let models = models.replace(SUPERMEMORY_KEY, "sm-zq7canary-memory");
     std::fs::write(path("config.yaml"), models).unwrap();
@@ -388,6 +433,7 @@ async fn by_headers(world: &mut World) {
         for credential in [
             format!("Bearer {MASTER}"),
             format!("Bearer {VIRTUAL}"),
+            format!("Bearer {LISTED}"),
             format!("Bearer sk-{CANARY}"),
             format!("Basic {BASIC}"),
             CANARY.to_owned(),
@@ -412,18 +458,43 @@ async fn by_headers(world: &mut World) {
         let egress = egress.header(*name, format!("{CANARY}-{name}"));
         world.ask(name, egress.body(body.clone())).await;
     }
-    let all: Vec<(&str, &str)> = HEADERS.iter().map(|name| (*name, CANARY)).collect();
-    let (stream, _) = tls(world.ports[TLS], &world.pair.cert, &["h2"]).await;
-    for mut h2 in [H2::connect(world.ports[H2C]).await, H2::on(stream).await] {
-        let mut exchange = h2.post("/v1/messages?key=zq7canary", &all).await;
-        exchange.send(body.as_bytes(), 100).await;
-        exchange.reply().await;
+    for path in ["/v1/messages?key=zq7canary", "/key/info?key=zq7canary"] {
+        let (stream, _) = tls(world.ports[TLS], &world.pair.cert, &["h2"]).await;
+        for h2 in [H2::connect(world.ports[H2C]).await, H2::on(stream).await] {
+            world.ask_by(h2, path).await;
+        }
+    }
+}
+
+/// Where browsers put a key, for a WebSocket has no other field of theirs.
+async fn by_upgrades(world: &mut World) {
+    for key in [MASTER, VIRTUAL, LISTED, CANARY] {
+        let path = "/v1/realtime?model=zq7canary&key=zq7canary";
+        let client = Down::H1.client();
+        let request = client.get(format!("http://{}{path}", world.ports[PLAIN]));
+        let request = request
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "enE3Y2FuYXJ5enE3Y2FuYQ==")
+            .header(
+                "sec-websocket-protocol",
+                format!("realtime, openai-insecure-api-key.{key}"),
+            );
+        // What is upgraded ends with its connection, which is dropped unread.
+        let answer = soon(request.send()).await;
+        if let Ok(mut answer) = answer
+            && answer.status() != 101
+        {
+            let (body, _) = soon(read_out(&mut answer)).await;
+            world.keep("an upgrade", answer.headers(), &body);
+        }
     }
 }
 
 async fn by_bodies(world: &mut World) {
     for (path, body) in bodies() {
-        for key in [MASTER, VIRTUAL] {
+        for key in [MASTER, VIRTUAL, LISTED] {
             let request = world.post(world.ports[PLAIN], path).bearer_auth(key);
             world.ask(path, request.body(body.clone())).await;
         }
@@ -504,7 +575,9 @@ async fn by_the_admin_port(world: &mut World) {
 }
 
 fn assert_clean(told: impl IntoIterator<Item = (String, String)>) {
-    let has_any = |text: &str| [CANARY, BASIC, MASTER].iter().any(|one| text.contains(one));
+    let digest = Fingerprint::of(LISTED).to_string();
+    let secrets = [CANARY, BASIC, MASTER, &digest];
+    let has_any = |text: &str| secrets.iter().any(|one| text.contains(one));
     let leaks: Vec<String> = told
         .into_iter()
         .filter(|(_, text)| has_any(text))
@@ -519,10 +592,14 @@ async fn of_all_that_comes_in_by_any_door_nothing_is_in_any_line_page_or_error()
 
     by_headers(&mut world).await;
     by_bodies(&mut world).await;
+    by_upgrades(&mut world).await;
     by_broken_heads(&mut world).await;
     by_answers(&mut world).await;
     by_the_admin_port(&mut world).await;
     assert!(world.own.len() > 200, "{}", world.own.len());
+    let amid = |(what, _): &&(String, String)| what.ends_with("amid");
+    let amid = world.own.iter().filter(amid).count();
+    assert!(amid > 20, "{amid} errors of ours in others' answers");
     let (lines, folder) = world.program.end().await;
 
     assert!(lines.len() > 500, "{}", lines.len());

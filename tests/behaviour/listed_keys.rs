@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::harness::*;
 use crate::keys::message;
 use crate::logs;
+use crate::wire::Raw;
 
 pub const ANNA: &str = "sk-mg-of-anna-0001";
 pub const BOB: &str = "sk-mg-of-bob-0001";
@@ -164,12 +165,14 @@ async fn a_barred_master_key_serves_operators_alone() {
         ask(Method::POST, "/v1/embeddings", &other).await,
         ask(Method::GET, "/v1/models", "").await,
         ask(Method::GET, "/v1/files", "").await,
+        ask(Method::POST, "/openrouter/v1/chat/completions", &other).await,
+        ask(Method::POST, "/health/test_connection", &other).await,
     ];
     let administration = ask(Method::GET, "/key/info?key=x", "").await;
 
     assert_eq!(direct.0, 403, "{}", direct.1);
     assert!(direct.1.contains("master key"), "{}", direct.1);
-    assert_eq!(elsewhere, [403; 4]);
+    assert_eq!(elsewhere, [403; 6]);
     assert_ne!(administration, 403, "LiteLLM judges it");
     assert_eq!(status(&gateway, ANNA).await.0, 200);
     assert_eq!(edge.stats().posts, 1);
@@ -248,4 +251,113 @@ async fn the_model_list_of_a_listed_key_is_what_it_may_use() {
 
     assert_eq!(models(ANNA).await, [MODEL, OTHER]);
     assert_eq!(models(BOB).await, [OTHER]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_key_is_needed_anyway_no_body_is_awaited_of_who_has_none() {
+    let edge = Edge::start(EdgeOptions::default()).await.unwrap();
+    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
+    let url = litellm.url();
+    let gateway = TestGateway::in_front_of(&edge)
+        .own(&format!(
+            "litellm: {{urls: ['{url}'], api_key: sk-of-the-gateway}}"
+        ))
+        .start()
+        .await;
+    for path in ["/v1/messages", "/v1/chat/completions", "/v1/embeddings"] {
+        for key in ["", "authorization: Bearer sk-wrong\r\n"] {
+            let mut client = Raw::connect(gateway.address()).await;
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nhost: gateway\r\n{key}content-length: 30000000\r\n\r\n"
+            );
+            client.send(head.as_bytes()).await;
+
+            assert_eq!(client.reply().await.status, 401, "{path} {key}");
+        }
+    }
+    assert_eq!(gateway.gateway().snapshot().bodies.in_use(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_a_good_key_is_no_stranger_while_its_body_comes() {
+    let edge = Edge::start(EdgeOptions::default()).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge)
+        .own("limits: {connections_per_address: 1}")
+        .start()
+        .await;
+    let mut uploads = Raw::connect(gateway.address()).await;
+
+    uploads
+        .post("/v1/messages", "content-length: 100000\r\n")
+        .await;
+
+    let another = async {
+        loop {
+            let mut client = Raw::connect(gateway.address()).await;
+            client
+                .send(b"GET /health HTTP/1.1\r\nhost: gateway\r\n\r\n")
+                .await;
+            if client.reply_or_end().await.is_some() {
+                return;
+            }
+        }
+    };
+    soon(another).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_at_the_admin_key_are_answered_as_often_as_an_address_may_fail() {
+    let edge = Edge::start(EdgeOptions::default()).await.unwrap();
+    let clock = ManualClock::default();
+    let gateway = TestGateway::in_front_of(&edge)
+        .own("admin_key: sk-operator-0001")
+        .own("auth: {litellm: false, failed_attempts_per_minute: 2}")
+        .clock(Arc::new(clock.clone()))
+        .start()
+        .await;
+    let shows_url = async |key: &str| {
+        let request = gateway.http().get(gateway.url("/health"));
+        let request = request.bearer_auth(key).header("x-real-ip", "203.0.113.7");
+        let health: Value = soon(request.send()).await.unwrap().json().await.unwrap();
+        health["litellm_base_url"] != "configured"
+    };
+
+    for _ in 0..5 {
+        assert!(!shows_url(MASTER).await, "good elsewhere, and no guess");
+    }
+    let before = shows_url("sk-operator-0001").await;
+    for n in 0..2 {
+        assert!(!shows_url(&format!("sk-guess-{n}")).await);
+    }
+    let slowed = shows_url("sk-operator-0001").await;
+    clock.advance(Duration::from_secs(30));
+    let later = shows_url("sk-operator-0001").await;
+
+    assert_eq!((before, slowed, later), (true, false, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_bodies_together_leave_half_of_the_room_to_others() {
+    let edge = Edge::start(EdgeOptions::default()).await.unwrap();
+    let gateway = TestGateway::in_front_of(&edge)
+        .own("limits: {body: 250KiB, bodies_in_flight: 500KiB}")
+        .start()
+        .await;
+    let mut strangers = Vec::new();
+    for _ in 0..3 {
+        let mut stranger = Raw::connect(gateway.address()).await;
+        stranger
+            .send(b"POST /v1/messages HTTP/1.1\r\nhost: gateway\r\ncontent-length: 240000\r\n\r\n")
+            .await;
+        stranger.send(&[b'x'; 200_000]).await;
+        strangers.push(stranger);
+    }
+    let held = || gateway.gateway().snapshot().bodies.in_use();
+    assert!(becomes_true(|| held() >= 200_000).await, "{}", held());
+
+    let body = turn(&"x".repeat(200_000)).to_string();
+    let known = soon(gateway.post("/v1/messages").body(body).send()).await;
+
+    assert_eq!(known.unwrap().status(), 200);
+    assert!(held() <= 250 * 1024, "{}", held());
 }

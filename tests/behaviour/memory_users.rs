@@ -1,6 +1,6 @@
 //! Whose memory does a request reach? The key says; a client only as far as its key lets it.
 
-use memgate::sim::{Edge, EdgeOptions};
+use memgate::sim::{Edge, EdgeOptions, LiteLlm, LiteLlmOptions};
 use serde_json::json;
 
 use crate::harness::*;
@@ -98,13 +98,19 @@ async fn the_info_page_answers_for_the_key_that_is_shown() {
     let info = async |key: &str| {
         let request = gateway.http().get(gateway.url("/memory-routing/info"));
         let request = request.bearer_auth(key).header("x-memory-user-id", "carl");
-        let info: serde_json::Value = soon(request.send()).await.unwrap().json().await.unwrap();
-        info["user_id"].as_str().unwrap_or_default().to_owned()
+        let answer = soon(request.send()).await.unwrap();
+        let status = answer.status().as_u16();
+        let info: serde_json::Value = answer.json().await.unwrap();
+        (
+            status,
+            info["user_id"].as_str().unwrap_or_default().to_owned(),
+        )
     };
 
-    assert_eq!(info(ANNA).await, "anna");
-    assert_eq!(info(BOB).await, "carl");
-    assert_eq!(info("sk-mg-unknown").await, "carl", "by its headers alone");
+    assert_eq!(info(ANNA).await, (200, "anna".to_owned()));
+    assert_eq!(info(BOB).await, (200, "carl".to_owned()));
+    let stranger = info("sk-mg-unknown").await;
+    assert_eq!(stranger, (401, String::new()), "who is mapped is not said");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,4 +189,76 @@ async fn where_memory_cannot_be_switched_off_the_request_is_not_sent() {
         assert!(says.contains(word), "{says}");
     }
     assert_eq!(edge.stats().requests, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn litellm_is_told_a_memory_user_only_by_who_may_name_one() {
+    let edge = Edge::start(EdgeOptions::default()).await.unwrap();
+    let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
+    let url = litellm.url();
+    let entries = [
+        entry("anna", ANNA, ", user: anna"),
+        entry("bob", BOB, ", impersonate: true"),
+        entry("many", SHARED, ", shared: true"),
+    ];
+    let gateway = TestGateway::in_front_of(&edge)
+        .own(&format!(
+            "litellm: {{urls: ['{url}'], api_key: sk-of-the-gateway}}"
+        ))
+        .own(AUTH)
+        .file("keys.yaml", &keys(&entries))
+        .start()
+        .await;
+    let body = json!({"model": OTHER, "messages": [], "input": "x"}).to_string();
+    for path in ["/v1/chat/completions", "/v1/embeddings", "/v1/completions"] {
+        for (key, named) in [(ANNA, false), (SHARED, false), (BOB, true)] {
+            let target = format!("{path}?a=b&user%49d=carl&c=d");
+            let request = gateway.http().post(gateway.url(&target)).bearer_auth(key);
+            let request = ["x-memory-user-id", "x-sm-user-id", "x-supermemory-user"]
+                .iter()
+                .fold(request, |request, name| request.header(*name, "carl"));
+            soon(request.body(body.clone()).send()).await.unwrap();
+
+            let seen = asked(&litellm).pop().unwrap();
+            let said = format!("{} {:?}", seen.target, seen.headers);
+            assert_eq!(said.contains("carl"), named, "{said}");
+            assert!(seen.target.ends_with("c=d"), "{}", seen.target);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_key_goes_round_by_litellm_only_where_a_key_of_ours_stands_in_for_it() {
+    for (own, turned) in [("", false), (", api_key: sk-of-the-gateway", true)] {
+        let edge = two_hosts().await;
+        let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
+        let url = litellm.url();
+        let gateway = before(&edge, "bypass: litellm, queue: {timeout: 1ms}")
+            .own(&format!("litellm: {{urls: ['{url}']{own}}}"))
+            .own(AUTH)
+            .file("keys.yaml", &keys(&[entry("anna", ANNA, ", user: anna")]))
+            .start()
+            .await;
+        gateway.pause_host(ROUTER, std::time::Duration::from_secs(3600));
+        let id = format!("round-{turned}");
+        let request = gateway.http().post(gateway.url("/v1/messages"));
+        let request = request.bearer_auth(ANNA).header("x-request-id", &id);
+        let request = request.header("anthropic-version", "2023-06-01");
+
+        let answer = soon(request.body(turn("hello").to_string()).send()).await;
+
+        let expected = if turned {
+            (200, "bypass")
+        } else {
+            (529, "direct")
+        };
+        assert_eq!(route(&answer.unwrap()), expected);
+        let seen = asked(&litellm);
+        assert_eq!(seen.len(), usize::from(turned));
+        assert!(!format!("{seen:?}").contains(ANNA));
+        assert!(
+            logs::audit_lines(&id).is_empty(),
+            "the router was not asked"
+        );
+    }
 }

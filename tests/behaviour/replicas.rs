@@ -77,6 +77,19 @@ async fn a_replica_that_dies_and_comes_back_costs_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_was_stopped_takes_no_connection_any_more() {
+    let replica = litellm().await;
+    for _ in 0..200 {
+        replica.stop().await;
+
+        let connected = std::net::TcpStream::connect(replica.addr());
+
+        assert!(connected.is_err(), "its port is closed");
+        replica.restart().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dead_replicas_are_passed_over_at_once_and_however_few_attempts_are_allowed() {
     let replicas = [litellm().await, litellm().await, litellm().await];
     let urls = replicas.each_ref().map(LiteLlm::url);

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use crate::program::{PATIENCE, World, ask, ask_to_stay, send, turn};
+use crate::program::{PATIENCE, Program, World, ask, ask_to_stay, folder, path, send, turn};
 
 /// A machine with other things to do takes its time; sooner than what is in flight would be cut.
 const AT_ONCE: Duration = Duration::from_secs(4);
@@ -225,6 +225,36 @@ fn hup_usr1_and_quit_do_not_kill_while_it_stops_either() {
 
     assert!(rest.contains("event: message_stop"), "{rest}");
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn usr1_makes_a_new_access_log_and_the_end_writes_all_of_it() {
+    let files = folder(&[(
+        "memgate.yaml",
+        "listen: ['127.0.0.1:0']\nadmin: off\nlog: {access: access.log}\n",
+    )]);
+    let mut memgate = Program::start(&["run", "--config", &path(&files, "memgate.yaml")]);
+    let address = memgate.address_after("serving on");
+    let (log, moved) = (path(&files, "access.log"), path(&files, "access.log.1"));
+    let ids = |file: &str| {
+        std::fs::read_to_string(file)
+            .unwrap()
+            .matches("/health")
+            .count()
+    };
+
+    ask(address, "/health", "");
+    std::fs::rename(&log, &moved).unwrap();
+    memgate.signal("USR1");
+    memgate.line_with("is opened again");
+    for _ in 0..3 {
+        ask(address, "/health", "");
+    }
+    memgate.signal("TERM");
+    let (status, _) = memgate.end();
+
+    assert_eq!(status.code(), Some(0));
+    assert_eq!((ids(&moved), ids(&log)), (1, 3));
 }
 
 #[test]

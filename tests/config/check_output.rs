@@ -390,9 +390,33 @@ fn a_model_without_a_price_is_warned_of_where_a_key_has_a_days_dollars() {
     assert_eq!(
         unpriced(&keys("{usd_per_day: 5}")),
         [
-            "config.yaml:3:18: `gpt` has no price, so it counts as the dearest of all towards `usd_per_day` of the key `anna`; name it in `prices.models`"
+            "config.yaml:3:18: `gpt` has no price, so it counts as the dearest of the table, and no less than $15 and $75 for a million tokens of input and output, towards `usd_per_day` of the key `anna`; name it in `prices.models`"
         ]
     );
     let none: [String; 0] = [];
     assert_eq!(unpriced(&keys("{requests_per_minute: 5}")), none);
+}
+
+#[test]
+fn the_master_key_is_no_key_of_the_keys_file() {
+    let digest = |key: &str| memgate::auth::Fingerprint::of(key).to_string();
+    let keys = |key| format!("keys: [{{name: anna, sha256: \"{}\"}}]\n", digest(key));
+    let faults = |keys: &str| {
+        let files = [
+            (
+                "memgate.yaml",
+                "litellm: {config: config.yaml}\nauth: {keys_file: keys.yaml}\n",
+            ),
+            (
+                "config.yaml",
+                "general_settings: {master_key: os.environ/LITELLM_MASTER_KEY}\n",
+            ),
+            ("keys.yaml", keys),
+        ];
+        Files::new(&files).faults()
+    };
+
+    let said = faults(&keys("sk-fedcba9876543210"));
+    assert!(said.contains("`anna` is the master key"), "{said}");
+    assert!(said.starts_with("keys.yaml"), "{said}");
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use memgate::clock::parse_stamp;
 use memgate::config::{
-    Bypass, Config, Effort, Env, KeyLimits, KeysFile, Secret, Sources, ThinkingKind, Traits,
+    AccessLog, Bypass, Config, Effort, Env, KeyLimits, KeysFile, Price, Secret, Sources,
+    ThinkingKind, Traits,
 };
 
 use super::{Files, VARIABLES, conf, load, model};
@@ -34,7 +35,10 @@ fn the_reference_file_loads_and_says_the_defaults() {
         format!("{:?}", default.server)
     );
     assert_eq!(written.translation, default.translation);
+    assert!(written.log == default.log);
+    assert_eq!(written.traces, default.traces);
     assert_eq!(written.prices, default.prices);
+    assert_eq!(written.usage_log, default.usage_log);
     assert_eq!(written.cookies.share, default.cookies.share);
     assert_eq!(written.cookies.egress, default.cookies.egress);
     assert_eq!(written.direct.domains, default.direct.domains);
@@ -191,7 +195,21 @@ fn every_documented_key_is_in_the_reference_file() {
         "work_stealing",
         "pid_file",
         "upgrade_sock",
+        "log",
+        "access",
+        "sample",
+        "slow",
+        "first_byte",
+        "whole",
+        "user_key",
+        "traces",
+        "otlp",
+        "sample",
         "upstream_keepalive_pool_size",
+        "usage_log",
+        "file",
+        "max_size",
+        "keep",
     ] {
         assert!(text.contains(&format!("{key}:")), "{key}");
     }
@@ -215,6 +233,8 @@ fn every_section_is_read() {
          trusted_proxies: [10.1.2.3/8, 192.0.2.1]\n\
          server: {threads: os.environ/NUMBER, work_stealing: true, pid_file: m.pid}\n\
          egress: {listen: \"[::1]:3\", allow: [API.Example.com., api.supermemory.ai]}\n\
+         log: {access: state/access.log, sample: 5%, slow: {first_byte: 0s}, user_key: os.environ/OPENAI_API_KEY}\n\
+         traces: {otlp: \"http://collector:4318/\", sample: 10%, headers: {Authorization: os.environ/OPENAI_API_KEY}}\n\
          memory: {}\n",
         ),
     ]);
@@ -239,6 +259,26 @@ fn every_section_is_read() {
     let egress = config.egress.as_ref().unwrap();
     assert_eq!(egress.listen.to_string(), "[::1]:3");
     assert_eq!(egress.allow, ["api.example.com", "api.supermemory.ai"]);
+
+    let log = &config.log;
+    assert!(matches!(&log.access, AccessLog::File(path) if path.ends_with("state/access.log")));
+    assert_eq!(
+        format!("{:?}", log.slow),
+        "Slow { first_byte: 0ns, whole: 600s }"
+    );
+    assert!((log.sample - 0.05).abs() < f64::EPSILON);
+    assert_eq!(
+        log.user_key.as_ref().map(Secret::reveal),
+        Some("sk-0123456789abcdef")
+    );
+    let collector = config.traces.otlp.as_ref().unwrap();
+    assert_eq!(collector.url.to_string(), "http://collector:4318/v1/traces");
+    let (name, value) = &collector.headers[0];
+    assert_eq!(
+        (name.as_str(), value.as_bytes()),
+        ("authorization", &b"sk-0123456789abcdef"[..])
+    );
+    assert!(value.is_sensitive() && (config.traces.sample - 0.1).abs() < f64::EPSILON);
 
     assert_eq!(config.listen[0].address.to_string(), "[::1]:1");
     assert!(config.listen[0].h2c && !config.listen[1].h2c);
@@ -312,6 +352,22 @@ fn every_section_is_read() {
         (config.server.threads, config.server.work_stealing),
         (7, true)
     );
+}
+
+#[test]
+fn what_a_cache_takes_has_anthropics_share_of_the_input_where_nothing_is_said() {
+    let price = |said: &str| {
+        let own = format!("prices: {{version: today, models: {{m: {{{said}}}}}}}\n");
+        let config = Files::new(&[("memgate.yaml", &own)]).load().config;
+        config.prices.of(["m"].into_iter()).unwrap()
+    };
+
+    let unsaid = price("input: 4, output: 20");
+    let said = price("input: 4, output: 20, cache_read: 0.4, cache_write: 0, cache_write_1h: 4");
+
+    let cache = |price: Price| (price.cache_read, price.cache_write, price.cache_write_1h);
+    assert_eq!(cache(unsaid), (4.0, 5.0, 8.0));
+    assert_eq!(cache(said), (0.4, 0.0, 4.0));
 }
 
 #[test]

@@ -11,11 +11,12 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use sha2::Digest;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::*;
-use crate::auth::{Reply, Unreachable};
+use crate::auth::{Reply, Unreachable, places};
 use crate::clock::{ManualClock, stamp};
-use crate::config::{Expose, KeyLimits, KeysFile};
+use crate::config::{KeyLimits, KeysFile};
 
 /// LiteLLM by script: answers by key and path, and remembers what it was asked.
 struct Script {
@@ -42,6 +43,10 @@ impl Script {
 
     fn open(&self) {
         self.gate.add_permits(1);
+    }
+
+    fn close(&self) {
+        self.gate.forget_permits(1);
     }
 
     fn answers(self: &Arc<Self>, key: &str, path: &str, status: u16, body: Value) -> Arc<Self> {
@@ -92,14 +97,6 @@ fn auth() -> Auth {
     }
 }
 
-fn passing_through() -> LiteLlm {
-    LiteLlm {
-        urls: Vec::new(),
-        api_key: None,
-        expose: Expose::Inference,
-    }
-}
-
 struct World {
     ring: Arc<KeyRing>,
     litellm: Arc<Script>,
@@ -114,12 +111,7 @@ fn world_of(auth: &Auth, litellm: &Arc<Script>) -> World {
     let clock = ManualClock::default();
     let api: Arc<dyn LiteLlmApi> = Arc::clone(litellm) as Arc<dyn LiteLlmApi>;
     World {
-        ring: Arc::new(KeyRing::new(
-            auth,
-            &passing_through(),
-            Some(api),
-            Arc::new(clock.clone()),
-        )),
+        ring: Arc::new(KeyRing::new(auth, Some(api), Arc::new(clock.clone()))),
         litellm: Arc::clone(litellm),
         clock,
     }
@@ -238,12 +230,12 @@ async fn a_remembered_key_needs_no_waiting() {
     let headers = headers(&["sk-alice"]);
     let presented = Presented::of(&headers, None);
 
-    let first = world.ring.try_authenticate(&presented);
+    let first = world.ring.recognise(&presented);
     world.ring.authenticate(&presented).await.unwrap();
-    let second = world.ring.try_authenticate(&presented);
+    let second = world.ring.recognise(&presented);
 
-    assert!(matches!(first, Attempt::Ask(_)));
-    assert!(matches!(second, Attempt::Ready(Ok(_))));
+    assert!(first.is_none());
+    assert!(second.is_some());
 }
 
 #[tokio::test]
@@ -462,8 +454,8 @@ async fn with_nothing_to_check_keys_by_the_route_is_off() {
     let api = || Some(Script::new() as Arc<dyn LiteLlmApi>);
 
     for ring in [
-        KeyRing::new(&nothing, &passing_through(), None, Arc::clone(&clock)),
-        KeyRing::new(&unasked, &passing_through(), api(), clock),
+        KeyRing::new(&nothing, None, Arc::clone(&clock)),
+        KeyRing::new(&unasked, api(), clock),
     ] {
         let headers = headers(&["sk-x"]);
         let refused = ring.authenticate(&Presented::of(&headers, None)).await;
@@ -480,12 +472,7 @@ async fn where_no_key_is_needed_any_key_will_do_and_the_host_must_be_ours() {
     };
     let litellm = Script::new();
     let api = Some(Arc::clone(&litellm) as Arc<dyn LiteLlmApi>);
-    let ring = KeyRing::new(
-        &open,
-        &passing_through(),
-        api,
-        Arc::new(ManualClock::default()),
-    );
+    let ring = KeyRing::new(&open, api, Arc::new(ManualClock::default()));
     let name = async |headers: &HeaderMap, authority| {
         let presented = Presented::of(headers, authority);
         let caller = ring.authenticate(&presented).await?;
@@ -506,27 +493,6 @@ async fn where_no_key_is_needed_any_key_will_do_and_the_host_must_be_ours() {
         "who shows a key may come by any name"
     );
     assert!(litellm.asked().is_empty());
-}
-
-#[test]
-fn on_litellms_route_a_key_is_needed_only_where_ours_replaces_the_clients() {
-    let replacing = LiteLlm {
-        api_key: Some(Secret::new("sk-ours")),
-        ..passing_through()
-    };
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let headers = headers(&[]);
-    let presented = Presented::of(&headers, None);
-    let ring = |litellm: &LiteLlm| KeyRing::new(&auth(), litellm, None, Arc::clone(&clock));
-
-    let passed = ring(&passing_through()).try_for_litellm(&presented);
-    let judged = ring(&replacing).try_for_litellm(&presented);
-
-    assert!(passed.is_none());
-    assert!(matches!(
-        judged,
-        Some(Attempt::Ready(Err(Refusal::Missing)))
-    ));
 }
 
 fn listed(name: &str, key: &str) -> ListedKey {
@@ -704,14 +670,13 @@ impl World {
 const HERE: &str = "192.0.2.1";
 
 #[tokio::test]
-async fn after_too_many_failures_an_address_waits_and_its_guesses_reach_nobody() {
+async fn after_too_many_failures_an_address_is_told_to_wait() {
     let world = world(&Script::new());
     for n in 0..3 {
         let guess = format!("sk-guess-{n}");
         let refused = world.name_from(HERE, &guess).await;
         assert_eq!(refused, Err(Refusal::Unknown));
     }
-    let asked = world.litellm.asked().len();
 
     let refused = world.name_from(HERE, "sk-guess-3").await;
     let known_bad = world.name_from(HERE, "sk-guess-0").await;
@@ -721,12 +686,6 @@ async fn after_too_many_failures_an_address_waits_and_its_guesses_reach_nobody()
     let wait = Err(Refusal::TooManyFailures { retry_after });
     assert_eq!((refused, known_bad), (wait.clone(), wait));
     assert_eq!(elsewhere, Err(Refusal::Unknown));
-    assert_eq!(asked, 3);
-    assert_eq!(
-        world.litellm.asked().len(),
-        4,
-        "only about the other address's"
-    );
     world.clock.advance(retry_after);
     assert_eq!(
         world.name_from(HERE, "sk-guess-5").await,
@@ -734,34 +693,215 @@ async fn after_too_many_failures_an_address_waits_and_its_guesses_reach_nobody()
     );
 }
 
-#[tokio::test]
-async fn guesses_that_stand_in_line_together_are_not_all_asked_about() {
-    let litellm = Script::shut();
-    let world = world(&litellm);
-    let guesses: Vec<_> = (0..300)
-        .map(|n| {
-            let ring = Arc::clone(&world.ring);
+impl World {
+    /// As many guesses from an address at once, each answered in its own task.
+    fn guesses(&self, address: &'static str, many: usize) -> Vec<JoinHandle<Option<Refusal>>> {
+        let guess = |n| {
+            let ring = Arc::clone(&self.ring);
             tokio::spawn(async move {
                 let headers = headers(&[&format!("sk-guess-{n}")]);
-                let presented = Presented::of(&headers, None).at(HERE.parse().ok());
+                let presented = Presented::of(&headers, None).at(address.parse().ok());
                 ring.authenticate(&presented).await.err()
             })
-        })
-        .collect();
-    while world.clock.sleepers() < 300 {
-        tokio::task::yield_now().await;
+        };
+        (0..many).map(guess).collect()
     }
 
+    /// Returns when so many wait, for LiteLLM or for their turn.
+    async fn settled(&self, waiting: usize) {
+        while self.clock.sleepers() < waiting {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn guesses_at_once_count_before_they_are_asked_about_and_then_one_at_a_time_is() {
+    let litellm = Script::shut();
+    let world = world(&litellm);
+
+    let guesses = world.guesses(HERE, 3 + places::LONGEST + 10);
+    world.settled(3 + places::LONGEST).await;
+    let asked = litellm.asked().len();
     litellm.open();
 
+    assert_eq!(asked, 3 + 1);
     let mut slowed = 0;
     for guess in guesses {
         let refusal = guess.await.unwrap();
         slowed += usize::from(matches!(refusal, Some(Refusal::TooManyFailures { .. })));
     }
-    assert_eq!(slowed, 300 - 3);
+    assert_eq!(slowed, places::LONGEST + 10);
     let asked = litellm.asked().len();
-    assert!(asked <= AT_ONCE + 3, "{asked} of 300 were asked about");
+    assert_eq!(asked, 3 + places::LONGEST, "no more than stand in line");
+}
+
+#[tokio::test]
+async fn a_guess_that_is_not_answered_was_no_failure() {
+    let world = world(&Script::new().answers("sk-down", "/key/info", 0, json!({})));
+
+    for _ in 0..10 {
+        assert_eq!(
+            world.name_from(HERE, "sk-down").await,
+            Err(Refusal::CannotAsk)
+        );
+        world.clock.advance(Duration::from_secs(1));
+    }
+
+    for n in 0..3 {
+        let refused = world.name_from(HERE, &format!("sk-guess-{n}")).await;
+        assert_eq!(refused, Err(Refusal::Unknown));
+    }
+}
+
+#[tokio::test]
+async fn a_good_key_that_was_never_seen_comes_in_from_an_address_of_guessers() {
+    let litellm = Script::new();
+    let world = world(&litellm);
+    for name in ["alice", "bob", "carl", "dora"] {
+        litellm.knows(&format!("sk-{name}"), &json!({"key_alias": name}));
+    }
+    for n in 0..50 {
+        assert!(world.name_from(HERE, &format!("sk-{n}")).await.is_err());
+    }
+
+    for name in ["alice", "bob", "carl", "dora"] {
+        let known = world.name_from(HERE, &format!("sk-{name}")).await;
+        assert_eq!(known.unwrap(), format!("litellm:{name}"));
+    }
+}
+
+#[tokio::test]
+async fn many_good_keys_at_once_from_one_address_all_come_in() {
+    let litellm = Script::shut();
+    let world = world(&litellm);
+    let many = 100;
+    (0..many).for_each(|n| drop(litellm.knows(&format!("sk-guess-{n}"), &json!({}))));
+
+    let clients = world.guesses(HERE, many);
+    world.settled(many).await;
+    litellm.open();
+
+    for client in clients {
+        assert_eq!(client.await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn an_outage_makes_no_strangers_of_keys_that_were_good() {
+    let litellm = Script::new().knows("sk-alice", &json!({"key_alias": "alice"}));
+    let world = world(&litellm);
+    let alice = async || world.name_from(HERE, "sk-alice").await;
+    assert!(alice().await.is_ok());
+    for n in 0..10 {
+        assert!(world.name_from(HERE, &format!("sk-{n}")).await.is_err());
+    }
+
+    world.clock.advance(Duration::from_secs(60));
+    litellm.answers("sk-alice", "/key/info", 0, json!({}));
+    for _ in 0..3 {
+        assert_eq!(alice().await, Err(Refusal::CannotAsk));
+        world.clock.advance(Duration::from_secs(1));
+    }
+    litellm.knows("sk-alice", &json!({"key_alias": "alice"}));
+    litellm.close();
+    let guesses = world.guesses(HERE, 3 + places::AT_ONCE + places::LONGEST);
+    world.settled(3 + places::LONGEST).await;
+    let ring = Arc::clone(&world.ring);
+    let alice = tokio::spawn(async move {
+        let headers = headers(&["sk-alice"]);
+        let presented = Presented::of(&headers, None).at(HERE.parse().ok());
+        ring.authenticate(&presented).await.is_ok()
+    });
+    world.settled(3 + places::LONGEST + 1).await;
+
+    let asked = litellm.asked();
+    assert_eq!(
+        asked.last().unwrap(),
+        "sk-alice /key/info",
+        "without a line"
+    );
+    litellm.open();
+    assert!(alice.await.unwrap());
+    drop(guesses);
+}
+
+#[tokio::test]
+async fn guesses_are_counted_beside_a_key_that_is_refused_for_another_reason() {
+    let litellm = Script::new()
+        .knows("sk-spent", &json!({"max_budget": 1.0, "spend": 1.0}))
+        .answers("sk-down", "/key/info", 0, json!({}));
+    let barred = Auth {
+        accept_master_key: false,
+        ..auth()
+    };
+    for beside in ["sk-spent", "sk-down", "sk-master"] {
+        let world = world_of(&barred, &litellm);
+        let with = async |guess: String| {
+            let headers = headers(&[beside, &guess]);
+            let presented = Presented::of(&headers, None).at(HERE.parse().ok());
+            world.ring.authenticate(&presented).await.err()
+        };
+
+        for n in 0..3 {
+            let _ = with(format!("sk-guess-{n}")).await;
+        }
+
+        let refused = world.name_from(HERE, "sk-other").await;
+        let slowed = matches!(refused, Err(Refusal::TooManyFailures { .. }));
+        assert!(slowed, "{beside}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_good_keys_the_first_counts_also_while_only_the_other_is_remembered() {
+    let litellm = Script::new()
+        .knows("sk-anna", &json!({"key_alias": "anna"}))
+        .knows("sk-bob", &json!({"key_alias": "bob"}));
+    let world = world(&litellm);
+    let both = async || world.name(&["sk-anna", "sk-bob"]).await.unwrap();
+
+    assert_eq!(both().await, "litellm:anna");
+    world.clock.advance(Duration::from_secs(30));
+    assert_eq!(world.name(&["sk-bob"]).await.unwrap(), "litellm:bob");
+    world.clock.advance(Duration::from_secs(30));
+    assert_eq!(both().await, "litellm:anna", "its minute is over");
+    litellm.answers("sk-anna", "/key/info", 401, json!({}));
+    world.clock.advance(Duration::from_secs(60));
+    assert_eq!(both().await, "litellm:bob");
+}
+
+#[tokio::test]
+async fn an_operators_key_is_looked_for_as_often_as_an_address_may_fail() {
+    let world = world(&Script::new());
+    let key = Secret::new("sk-operator");
+    let tries = |said: &str, address: &str| {
+        let said: Vec<&str> = Some(said)
+            .filter(|key| !key.is_empty())
+            .into_iter()
+            .collect();
+        let headers = headers(&said);
+        let presented = Presented::of(&headers, None).at(address.parse().ok());
+        world.ring.admit_operator(&presented, [&key].into_iter())
+    };
+
+    assert_eq!(tries("sk-operator", HERE), Ok(()));
+    assert_eq!(tries("", HERE), Err(Refusal::Missing));
+    for _ in 0..9 {
+        let master = tries("sk-master", HERE);
+        assert_eq!(master, Err(Refusal::Missing), "it is good elsewhere");
+    }
+    for n in 0..3 {
+        let guess = format!("sk-{n}");
+        assert_eq!(tries(&guess, HERE), Err(Refusal::Unknown));
+    }
+
+    let retry_after = Duration::from_secs(20);
+    let slowed = Err(Refusal::TooManyFailures { retry_after });
+    assert_eq!(tries("sk-operator", HERE), slowed, "no guess is answered");
+    assert_eq!(tries("sk-operator", "192.0.2.2"), Ok(()));
+    world.clock.advance(retry_after);
+    assert_eq!(tries("sk-operator", HERE), Ok(()));
 }
 
 #[tokio::test]
@@ -823,10 +963,9 @@ async fn the_next_ring_knows_what_the_last_one_asked_unless_another_litellm_is_m
     let script = Script::new().knows("sk-virtual", &json!({}));
     let api: Arc<dyn LiteLlmApi> = script.clone();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let (auth, litellm) = (auth(), passing_through());
-    let ring = |api: &Arc<dyn LiteLlmApi>| {
-        KeyRing::new(&auth, &litellm, Some(Arc::clone(api)), Arc::clone(&clock))
-    };
+    let auth = auth();
+    let ring =
+        |api: &Arc<dyn LiteLlmApi>| KeyRing::new(&auth, Some(Arc::clone(api)), Arc::clone(&clock));
     let headers = headers(&["sk-virtual"]);
     let first = ring(&api);
     assert!(

@@ -38,6 +38,7 @@ const MOST: usize = 32_768;
 impl Default for Limits {
     fn default() -> Self {
         let seconds = Duration::from_secs;
+        let connections = connections(open_files().unwrap_or(1024));
         Self {
             body: 32 << 20,
             bodies_in_flight: 1 << 30,
@@ -51,8 +52,8 @@ impl Default for Limits {
             connect_timeout: seconds(5),
             first_byte_timeout: seconds(600),
             idle_timeout: seconds(300),
-            connections: connections(open_files().unwrap_or(1024)),
-            connections_per_address: 1024,
+            connections,
+            connections_per_address: per_address(connections),
             connection_requests: 10_000,
             connection_age: seconds(3600),
         }
@@ -62,6 +63,11 @@ impl Default for Limits {
 /// A client may need a connection upstream as well.
 fn connections(open_files: usize) -> usize {
     (open_files.saturating_sub(RESERVED) / 2).clamp(FEWEST, MOST)
+}
+
+/// So many that no stranger alone shuts everybody else out.
+fn per_address(connections: usize) -> usize {
+    (connections / 4).clamp(1, 1024)
 }
 
 /// How many files this process may hold open, where the system tells.
@@ -100,6 +106,9 @@ pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Limits {
         ),
     ] {
         *count = section.count(key, *count, 1..=most);
+    }
+    if section.get("connections_per_address").is_none() {
+        limits.connections_per_address = per_address(limits.connections);
     }
     limits
 }
@@ -160,5 +169,14 @@ mod tests {
         assert_eq!(connections(100), FEWEST);
         assert_eq!(connections(usize::MAX), MOST);
         assert_eq!(soft_limit("Max processes 1 2 processes\n"), None);
+    }
+
+    #[test]
+    fn no_address_alone_may_have_all_connections_unless_the_file_says_so() {
+        for connections in [2, 448, 4096, MOST] {
+            assert!(per_address(connections) < connections, "{connections}");
+        }
+        assert_eq!((per_address(448), per_address(MOST)), (112, 1024));
+        assert_eq!(per_address(1), 1);
     }
 }

@@ -5,10 +5,13 @@ mod lanes;
 mod life;
 mod limits;
 mod listen;
+mod logs;
 mod policies;
 mod prices;
+mod traces;
 mod translation;
 mod upstreams;
+mod usage_log;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -17,18 +20,20 @@ use ipnet::IpNet;
 
 use super::env::{self, Env};
 use super::finding::Notes;
+use super::logs::Log;
 use super::prices::Prices;
 use super::section::{NOT_YET, Section};
 use super::settings::{Auth, Cookies, Direct, Drain, Limits, Reload, Retry, Server};
 use super::source::{self, FILE_PREFIX};
+use super::traces::Traces;
 use super::translation::Translation;
 use super::yaml::{Node, Value};
-use super::{Secret, Sources};
+use super::{Secret, Sources, UsageLog};
 
 use listen::Ports;
 pub(super) use upstreams::OwnLiteLlm;
 
-const SECTIONS: [&str; 17] = [
+const SECTIONS: [&str; 20] = [
     "listen",
     "admin",
     "admin_key",
@@ -42,7 +47,10 @@ const SECTIONS: [&str; 17] = [
     "trusted_proxies",
     "server",
     "translation",
+    "usage_log",
     "egress",
+    "log",
+    "traces",
     "memory",
     "drain",
     "reload",
@@ -64,6 +72,9 @@ pub(super) struct Own {
     pub drain: Drain,
     pub reload: Reload,
     pub translation: Translation,
+    pub usage_log: UsageLog,
+    pub log: Log,
+    pub traces: Traces,
 }
 
 /// Reads the file's tree, over which the flags of the command line win.
@@ -93,6 +104,9 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
         drain: life::drain(section("drain"), notes),
         reload,
         translation: translation::read(section("translation"), notes),
+        usage_log: usage_log::read(section("usage_log"), base, notes),
+        log: logs::read(section("log"), base, notes),
+        traces: traces::read(section("traces"), notes),
     }
 }
 

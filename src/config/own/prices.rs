@@ -48,7 +48,8 @@ fn models(node: Option<&Node>, notes: &mut Notes) -> Vec<(ModelPattern, Price)> 
     models
 }
 
-/// What the cache gives or takes costs as much as other input where nothing else is said.
+/// Where nothing else is said, what the cache gives costs as much as other input, and what it takes as much as
+/// Anthropic asks.
 fn price(node: &Node, notes: &mut Notes) -> Price {
     let mut section = Section::open("prices.models", Some(node), &KINDS, &[], notes);
     for needed in ["input", "output"] {
@@ -64,7 +65,7 @@ fn price(node: &Node, notes: &mut Notes) -> Price {
         input,
         output: section.dollars("output", 0.0),
         cache_read: section.dollars("cache_read", input),
-        cache_write: section.dollars("cache_write", input),
-        cache_write_1h: section.dollars("cache_write_1h", input),
+        cache_write: section.dollars("cache_write", input * 1.25),
+        cache_write_1h: section.dollars("cache_write_1h", input * 2.0),
     }
 }

@@ -20,7 +20,7 @@ use self::hall::{Hall, LEAVING, Presence};
 use crate::config::Limits;
 use crate::telemetry::ConnectionMetrics;
 
-/// Requests that a client gives up on before they are too many, if they are also most of its requests.
+/// Requests that a client gives up on before they are too many, if they are also most of those that cost us something.
 const GIVEN_UP_MAX: u32 = 100;
 
 tokio::task_local! {
@@ -58,6 +58,8 @@ pub struct Guest {
     presence: Arc<Presence>,
     since: Instant,
     requests: AtomicU32,
+    /// Those of them that were let in; what is answered on the spot costs us next to nothing.
+    admitted: AtomicU32,
     given_up: AtomicU32,
 }
 
@@ -90,20 +92,22 @@ impl Doorway {
             .map(|ip| ip.to_canonical())
             .filter(|ip| !trusted.iter().any(|net| net.contains(ip)))
             .map(network);
+        let millis = self.millis(now);
         let mut hall = self.hall.lock();
         if let Some(address) = address
             && !hall.has_room_for(address, limits)
-            && !self.displaced(hall.displace_from(address))
+            && !self.displaced(hall.displace_from(address, millis))
         {
             self.closed(Closed::Address);
             return None;
         }
-        if hall.len() >= limits.connections && !self.displaced(hall.displace(limits)) {
+        if hall.len() >= limits.connections && !self.displaced(hall.displace(limits, millis)) {
             self.full.store(true, Ordering::Relaxed);
             self.closed(Closed::Full);
             return None;
         }
-        let presence = Arc::new(Presence::new(address, self.millis(now)));
+        self.full.store(false, Ordering::Relaxed);
+        let presence = Arc::new(Presence::new(address, millis));
         let id = hall.admit(Arc::clone(&presence));
         self.metrics.open(hall.len());
         drop(hall);
@@ -113,11 +117,12 @@ impl Doorway {
             presence,
             since: now,
             requests: AtomicU32::new(0),
+            admitted: AtomicU32::new(0),
             given_up: AtomicU32::new(0),
         })
     }
 
-    /// Whoever came last was turned away, and nobody has left since.
+    /// Whoever came last was turned away for want of room, and nobody has left since.
     pub fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
     }
@@ -171,10 +176,15 @@ impl Guest {
         self.doorway.hall.lock().vouch(self.id);
     }
 
+    /// A request goes on to an upstream.
+    pub fn admitted(&self) {
+        self.admitted.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The client did not wait for an answer.
     pub fn gave_up(&self) {
         let times = self.given_up.fetch_add(1, Ordering::Relaxed) + 1;
-        if times >= GIVEN_UP_MAX && times > self.requests.load(Ordering::Relaxed) / 2 {
+        if times >= GIVEN_UP_MAX && times > self.admitted.load(Ordering::Relaxed) / 2 {
             self.doorway.closed(Closed::GaveUp);
             self.presence.leave.notify_one();
         }

@@ -72,6 +72,39 @@ fn when_all_are_served_nobody_gets_in_until_somebody_has_left() {
 }
 
 #[test]
+fn it_is_full_no_longer_when_a_newcomer_found_room() {
+    let (doorway, limits) = (doorway(), limits(1, 10));
+    let first = guest(&doorway, "10.0.0.1", &limits, 0).unwrap();
+    let visit = first.begin(&limits, Instant::now());
+    assert!(guest(&doorway, "10.0.0.2", &limits, 1).is_none());
+    drop(visit);
+
+    let displacing = guest(&doorway, "10.0.0.3", &limits, 2);
+
+    assert!(displacing.is_some() && was_sent_away(&first));
+    assert!(!doorway.is_full());
+}
+
+#[test]
+fn in_a_flood_nobody_is_looked_for_again_at_once() {
+    for (limits, other) in [(limits(1, 10), "10.0.0.2"), (limits(100, 1), "10.0.0.1")] {
+        let doorway = doorway();
+        let served = guest(&doorway, "10.0.0.1", &limits, 0).unwrap();
+        let visit = served.begin(&limits, Instant::now());
+        let enter = |millis| {
+            let now = doorway.opened + Duration::from_millis(millis);
+            doorway.enter(other.parse().ok(), &limits, &[], now)
+        };
+        assert!(enter(1000).is_none());
+
+        drop(visit);
+
+        assert!(enter(1001).is_none(), "somebody could go, but who looks");
+        assert!(enter(1000 + 50).is_some());
+    }
+}
+
+#[test]
 fn an_address_has_so_many_strangers_and_the_others_their_own() {
     let (doorway, limits) = (doorway(), limits(100, 2));
     let first = guest(&doorway, "10.0.0.1", &limits, 0).unwrap();
@@ -153,7 +186,11 @@ fn whoever_gives_up_on_nearly_all_requests_is_sent_away() {
         for guest in [&hasty, &patient] {
             drop(guest.begin(&limits, Instant::now()));
         }
+        // What is answered on the spot is no good deed.
+        drop(hasty.begin(&limits, Instant::now()));
+        hasty.admitted();
         hasty.gave_up();
+        patient.admitted();
         if n % 3 == 0 {
             patient.gave_up();
         }

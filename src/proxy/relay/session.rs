@@ -18,6 +18,7 @@ use tokio::time::Sleep;
 
 use super::{Custody, SharedFeed};
 use crate::gateway::TimeUp;
+use crate::proxy::body::Pace;
 
 /// Whether the protocol is to be switched, which Pingora loses where the switch comes before the request's end
 /// was handed on: it takes that for the end of the new protocol. So the end of an empty request is not handed on
@@ -36,8 +37,8 @@ pub(super) struct Relay {
     pub(super) feed: SharedFeed,
     pub(super) streams: bool,
     switch: Switch,
-    /// How much came of a body that streams since then.
-    pub(super) progress: (usize, Instant),
+    /// Of a body that streams.
+    pub(super) pace: Pace,
     /// Made when it is first waited for.
     pub(super) timer: Option<Pin<Box<Sleep>>>,
     /// `None` where nobody would wait for it.
@@ -54,7 +55,10 @@ impl Drop for Relay {
 
 impl Relay {
     pub(super) fn new(mut client: Box<ServerSession>, feed: SharedFeed, custody: Custody) -> Self {
-        let streams = feed.lock().streams;
+        let (streams, body_timeout) = {
+            let feed = feed.lock();
+            (feed.streams, feed.body_timeout())
+        };
         let switch = if client.is_upgrade_req() && client.is_body_empty() {
             Switch::Asked
         } else {
@@ -66,7 +70,7 @@ impl Relay {
             feed,
             streams,
             switch,
-            progress: (0, Instant::now()),
+            pace: Pace::new(body_timeout, Instant::now()),
             timer: None,
             time_up: None,
         }

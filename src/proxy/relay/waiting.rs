@@ -13,7 +13,7 @@ use tokio::time::sleep_until;
 use super::feed::{Decision, Rest};
 use super::session::Relay;
 use crate::gateway::TimeUp;
-use crate::proxy::body::{PROGRESS, TOO_SLOW};
+use crate::proxy::body::TOO_SLOW;
 
 /// How often a full connection is looked at.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
@@ -52,7 +52,7 @@ impl Relay {
     /// Waits for the client to leave (an error) or for the answer to be overdue (an error as well).
     pub(super) async fn watch(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
         loop {
-            let body_due = (!no_body_expected).then(|| self.body_due());
+            let body_due = (!no_body_expected).then(|| self.pace.deadline());
             let answer_due = self.feed.lock().deadline;
             let deadline = body_due
                 .map_or(answer_due, |due| due.min(answer_due))
@@ -72,7 +72,9 @@ impl Relay {
                     }
                     let now = Instant::now();
                     self.feed.lock().sending(now);
-                    self.note_progress(event.as_ref().ok().and_then(Option::as_ref), now);
+                    if let Ok(Some(piece)) = &event {
+                        self.pace.progress(piece.len(), now);
+                    }
                     return event;
                 }
                 () = timer.as_mut() => {
@@ -86,19 +88,6 @@ impl Relay {
                 }
                 () = told(&mut self.time_up) => return Box::pin(self.give_up(true)).await,
             }
-        }
-    }
-
-    /// Until when so much more of the client's body must have come.
-    fn body_due(&self) -> Instant {
-        self.progress.1 + self.feed.lock().body_timeout()
-    }
-
-    fn note_progress(&mut self, piece: Option<&Bytes>, now: Instant) {
-        let (bytes, _) = &mut self.progress;
-        *bytes += piece.map_or(0, Bytes::len);
-        if *bytes >= PROGRESS {
-            self.progress = (0, now);
         }
     }
 
@@ -152,8 +141,7 @@ impl Relay {
             }
             wait = (wait * 3 / 2).min(LONG_WAIT);
         }
-        // Meanwhile it was not the client who was slow.
-        self.progress.1 += began.elapsed();
+        self.pace.excuse(began.elapsed());
         Ok(())
     }
 

@@ -26,6 +26,12 @@ pub(super) fn keep_back(config: &mut Config, running: &Config) -> Vec<&'static s
         "server.upstream_keepalive_pool_size",
     );
     now.clone_from(then);
+    keep(config.log != running.log, "log");
+    config.log.clone_from(&running.log);
+    keep(config.usage_log != running.usage_log, "usage_log");
+    config.usage_log.clone_from(&running.usage_log);
+    keep(config.traces != running.traces, "traces");
+    config.traces.clone_from(&running.traces);
     keep(config.admin != running.admin, "admin");
     config.admin = running.admin;
     let (now, then) = (&mut config.direct.ca_file, &running.direct.ca_file);

@@ -1,6 +1,7 @@
 //! How many tokens did an answer take, as either dialect says it, whole or streamed?
 //!
-//! Anthropic counts what a cache gave or took apart from the input, and OpenAI within it; here each token has one kind.
+//! Anthropic and Bedrock count what a cache gave or took apart from the input, OpenAI and Gemini within it; here each
+//! token has one kind.
 
 mod scan;
 
@@ -8,6 +9,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 pub use scan::UsageScan;
+
+/// No answer takes more of any kind: whoever says so is not to lock a key for years.
+const MOST: u64 = 1_000_000_000;
 
 /// Tokens by kind, each counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,11 +47,10 @@ pub struct UsageSaid {
 }
 
 impl UsageSaid {
-    /// Of a `usage` object.
+    /// Of a `usage` object; `None` where it holds no count that is known.
     pub fn of(json: &[u8]) -> Option<Self> {
-        serde_json::from_slice::<Counts>(json)
-            .ok()
-            .map(Counts::said)
+        let said = serde_json::from_slice::<Counts>(json).ok()?.said();
+        (said != Self::default()).then_some(said)
     }
 
     /// Of a streamed event's data: `usage` stands in it, or in its `message` or `response`.
@@ -70,21 +73,21 @@ impl UsageSaid {
     }
 
     pub fn usage(&self) -> Usage {
-        let cache_write_1h = self.written_1h.unwrap_or_default();
-        let written = self.written.unwrap_or_default();
+        let count = |said: Option<u64>| said.unwrap_or_default().min(MOST);
+        let cache_write_1h = count(self.written_1h);
         Usage {
-            input: self.input.unwrap_or_default(),
-            cache_read: self.cache_read.unwrap_or_default(),
-            cache_write: written.saturating_sub(cache_write_1h),
+            input: count(self.input),
+            cache_read: count(self.cache_read),
+            cache_write: count(self.written).saturating_sub(cache_write_1h),
             cache_write_1h,
-            output: self.output.unwrap_or_default(),
+            output: count(self.output),
         }
     }
 }
 
 #[derive(Deserialize)]
 struct Event<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, alias = "usageMetadata")]
     usage: Option<&'a RawValue>,
     /// Of Anthropic's `message_start`.
     #[serde(borrow, default, deserialize_with = "lenient")]
@@ -100,24 +103,30 @@ struct Holder<'a> {
     usage: Option<&'a RawValue>,
 }
 
-/// The counts as they stand; what is no count is taken as not said.
+/// The counts as they stand, in the words of OpenAI and Anthropic, Bedrock and Gemini; what is no count is taken as
+/// not said.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Counts {
-    #[serde(deserialize_with = "lenient")]
+    #[serde(alias = "inputTokens", deserialize_with = "lenient")]
     input_tokens: Option<u64>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(alias = "outputTokens", deserialize_with = "lenient")]
     output_tokens: Option<u64>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(alias = "cacheReadInputTokens", deserialize_with = "lenient")]
     cache_read_input_tokens: Option<u64>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(alias = "cacheWriteInputTokens", deserialize_with = "lenient")]
     cache_creation_input_tokens: Option<u64>,
     #[serde(deserialize_with = "lenient")]
     cache_creation: Option<Written>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(alias = "promptTokenCount", deserialize_with = "lenient")]
     prompt_tokens: Option<u64>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(alias = "candidatesTokenCount", deserialize_with = "lenient")]
     completion_tokens: Option<u64>,
+    /// Gemini's, which its candidates' count is without.
+    #[serde(rename = "thoughtsTokenCount", deserialize_with = "lenient")]
+    thoughts: Option<u64>,
+    #[serde(rename = "cachedContentTokenCount", deserialize_with = "lenient")]
+    cached_content: Option<u64>,
     #[serde(deserialize_with = "lenient")]
     prompt_tokens_details: Option<Details>,
     /// OpenAI's own, beside `input_tokens` of its newer APIs.
@@ -153,7 +162,10 @@ impl Counts {
         let details = self.prompt_tokens_details.or(self.input_tokens_details);
         let openai = self.prompt_tokens.is_some() || details.is_some();
         let details = details.unwrap_or_default();
-        let read = details.cached_tokens.or(self.cache_read_input_tokens);
+        let read = details
+            .cached_tokens
+            .or(self.cache_read_input_tokens)
+            .or(self.cached_content);
         let written = details
             .cache_write_tokens
             .or(details.cache_creation_tokens)
@@ -163,12 +175,17 @@ impl Counts {
             Some(whole) if openai => Some(whole.saturating_sub(apart)),
             alone => alone,
         };
+        let spoken = self.completion_tokens.or(self.output_tokens);
+        let output = match (spoken, self.thoughts) {
+            (Some(spoken), Some(thoughts)) => Some(spoken.saturating_add(thoughts)),
+            (spoken, thoughts) => spoken.or(thoughts),
+        };
         UsageSaid {
             input,
             cache_read: read,
             written,
             written_1h: one_hour,
-            output: self.completion_tokens.or(self.output_tokens),
+            output,
         }
     }
 }
@@ -202,6 +219,7 @@ mod tests {
             r#"{"prompt_tokens":240,"completion_tokens":5,"prompt_tokens_details":null,"cache_read_input_tokens":200,"cache_creation_input_tokens":30}"#,
             r#"{"prompt_tokens":240,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":200,"cache_creation_tokens":30}}"#,
             r#"{"input_tokens":240,"input_tokens_details":{"cached_tokens":200,"cache_write_tokens":30},"output_tokens":5}"#,
+            r#"{"inputTokens":10,"cacheReadInputTokens":200,"cacheWriteInputTokens":30,"outputTokens":5,"totalTokens":245}"#,
         ] {
             assert_eq!(usage(json), apart, "{json}");
         }
@@ -231,6 +249,34 @@ mod tests {
         );
         assert_eq!(UsageSaid::of(b"null"), None);
         assert_eq!(UsageSaid::of(b"{"), None);
+    }
+
+    #[test]
+    fn a_usage_without_a_count_that_is_known_says_nothing() {
+        for json in [
+            "{}",
+            r#"{"seconds":9,"type":"duration"}"#,
+            r#"{"input_tokens":null}"#,
+        ] {
+            assert_eq!(UsageSaid::of(json.as_bytes()), None, "{json}");
+        }
+        assert!(UsageSaid::of(br#"{"output_tokens":0}"#).is_some());
+    }
+
+    #[test]
+    fn what_gemini_thinks_is_output_and_what_its_cache_gives_is_within_the_prompt() {
+        let json = r#"{"promptTokenCount":210,"cachedContentTokenCount":200,"candidatesTokenCount":5,"thoughtsTokenCount":40,"totalTokenCount":255}"#;
+
+        let usage = usage(json);
+
+        assert_eq!((usage.input, usage.cache_read, usage.output), (10, 200, 45));
+    }
+
+    #[test]
+    fn no_answer_takes_more_than_any_could() {
+        let usage = usage(r#"{"input_tokens":5,"output_tokens":18446744073709551615}"#);
+
+        assert_eq!((usage.input, usage.output), (5, MOST));
     }
 
     #[test]
@@ -273,6 +319,10 @@ mod tests {
             (
                 r#"{"type":"response.completed","response":{"usage":{"input_tokens":6,"input_tokens_details":{}}}}"#,
                 Some(6),
+            ),
+            (
+                r#"{"candidates":[],"usageMetadata":{"promptTokenCount":7}}"#,
+                Some(7),
             ),
             (r#"{"message":"no object","usage":null}"#, None),
             (r#"{"choices":[]}"#, None),

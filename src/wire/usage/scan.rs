@@ -6,7 +6,9 @@ use memchr::memchr2;
 
 use super::UsageSaid;
 
-const NAME: &[u8] = b"usage";
+/// Gemini's name, of which all others' is the beginning.
+const NAME: &[u8] = b"usageMetadata";
+const NAMES: [Option<usize>; 2] = [Some("usage".len()), Some(NAME.len())];
 /// No provider's is longer.
 const LONGEST: usize = 4096;
 /// So many bytes at once are looked through for one that matters: arrays of numbers can be long.
@@ -15,14 +17,16 @@ const BLOCK: usize = 32;
 /// Looks for the `usage` of a JSON object.
 #[derive(Default)]
 pub struct UsageScan {
+    /// It may stand in an object of that object, too.
+    nested: bool,
     place: Place,
     depth: u32,
     /// How much of the name the string under way has matched; `None`: it is another one.
     matched: Option<usize>,
     /// The last token was the name.
     named: bool,
-    /// The object under way, while it is the one that is looked for.
-    taken: Option<Vec<u8>>,
+    /// The object under way, while it is the one that is looked for, and the depth at which it stands.
+    taken: Option<(u32, Vec<u8>)>,
     said: Option<UsageSaid>,
 }
 
@@ -39,6 +43,14 @@ enum Place {
 }
 
 impl UsageScan {
+    /// For the data of a streamed event, where `usage` may stand in its `message` or `response`.
+    pub fn of_event() -> Self {
+        Self {
+            nested: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes note of a piece on its way.
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.place != Place::Over {
@@ -67,7 +79,9 @@ impl UsageScan {
 
     /// Keeps what belongs to the object that is looked for.
     fn take(&mut self, passed: &[u8]) {
-        let Some(taken) = &mut self.taken else { return };
+        let Some((_, taken)) = &mut self.taken else {
+            return;
+        };
         if taken.len() + passed.len() > LONGEST {
             self.taken = None;
         } else {
@@ -99,7 +113,7 @@ impl UsageScan {
             self.matched = None;
             self.place = Place::Escape;
         } else if last == b'"' {
-            self.named = self.matched == Some(NAME.len());
+            self.named = NAMES.contains(&self.matched);
             self.place = Place::Between;
         }
     }
@@ -109,12 +123,13 @@ impl UsageScan {
         match last {
             b'"' if self.depth == 0 => self.place = Place::Over,
             b'"' => {
-                self.matched = (self.depth == 1).then_some(0);
+                let looked_at = self.depth == 1 || self.nested && self.depth == 2;
+                self.matched = looked_at.then_some(0);
                 self.place = Place::String;
             }
             b'[' if self.depth == 0 => self.place = Place::Over,
-            b'{' if named => {
-                self.taken = Some(vec![b'{']);
+            b'{' if named && self.taken.is_none() => {
+                self.taken = Some((self.depth, vec![b'{']));
                 self.depth += 1;
             }
             b'{' | b'[' => self.depth = self.depth.saturating_add(1),
@@ -128,9 +143,8 @@ impl UsageScan {
         self.depth = self.depth.saturating_sub(1);
         if self.depth == 0 {
             self.place = Place::Over;
-        } else if self.depth == 1
-            && let Some(taken) = self.taken.take()
-        {
+        }
+        if let Some((_, taken)) = self.taken.take_if(|(depth, _)| *depth == self.depth) {
             self.said = UsageSaid::of(&taken).or(self.said);
         }
     }
@@ -199,6 +213,30 @@ mod tests {
             r#"{"usage":[{"output_tokens":7}]}"#,
             r#"{"usage":"x","y":{"output_tokens":7}}"#,
             r#"{"usage":{"output_tokens":7"#,
+        ] {
+            assert_eq!(output(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn an_event_says_it_itself_or_one_level_deeper() {
+        let output = |json: &str| {
+            let mut scan = UsageScan::of_event();
+            json.as_bytes().chunks(3).for_each(|piece| scan.push(piece));
+            Some(scan.said()?.usage().output)
+        };
+        for json in [
+            r#"data: {"type":"x","response":{"output":[{"text":"a"}],"usage":{"output_tokens":7,"d":{"usage":{"output_tokens":1}}},"b":{}}}"#,
+            r#"{"message":{"usage":{"output_tokens":7}}}"#,
+            r#"{"usage":{"output_tokens":7}}"#,
+            r#"{"usageMetadata":{"candidatesTokenCount":7}}"#,
+        ] {
+            assert_eq!(output(json), Some(7), "{json}");
+        }
+        for json in [
+            r#"{"response":{"output":[{"input":{"usage":{"output_tokens":7}}}]}}"#,
+            r#"{"item":{"input":{"usage":{"output_tokens":7}}}}"#,
+            r#"{"usageMeta":{"output_tokens":7}}"#,
         ] {
             assert_eq!(output(json), None, "{json}");
         }
@@ -276,7 +314,7 @@ mod tests {
             for piece in &pieces {
                 scan.push(piece);
             }
-            prop_assert!(scan.taken.is_none_or(|taken| taken.len() <= LONGEST));
+            prop_assert!(scan.taken.is_none_or(|(_, taken)| taken.len() <= LONGEST));
         }
     }
 }

@@ -1,0 +1,65 @@
+//! What does the `log` section say?
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::super::finding::Notes;
+use super::super::logs::{AccessLog, Log, Slow};
+use super::super::section::Section;
+use super::super::yaml::{Node, Value};
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// With a shorter one, whoever knows the names could find out which is whose.
+const SHORTEST_KEY: usize = 16;
+
+pub(super) fn read(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Log {
+    let known = ["access", "sample", "slow", "user_key"];
+    let mut section = Section::open("log", node, &known, &[], notes);
+    let user_key = section.secret("user_key");
+    if user_key
+        .as_ref()
+        .is_some_and(|key| key.reveal().len() < SHORTEST_KEY)
+    {
+        section.fault(
+            "user_key",
+            "is shorter than 16 characters and could be guessed, make one with `openssl rand -hex 24`",
+        );
+    }
+    Log {
+        access: access(&mut section, base),
+        sample: section.share("sample", 100, 0..=100),
+        slow: slow(node.and_then(|node| node.present("slow")), section.notes),
+        user_key,
+    }
+}
+
+fn access(section: &mut Section, base: &Path) -> AccessLog {
+    let off =
+        |node: &Node| matches!(node.value, Value::Bool(false)) || node.as_str() == Some("off");
+    match section.get("access") {
+        None => AccessLog::Stderr,
+        Some(node) if off(node) => AccessLog::Off,
+        Some(node) if node.as_str() == Some("stderr") => AccessLog::Stderr,
+        Some(node) if node.as_str().is_none() => {
+            let kind = node.kind();
+            section.fault(
+                "access",
+                format!("is {kind}, it takes `stderr`, `off` or a file's name"),
+            );
+            AccessLog::Stderr
+        }
+        Some(_) => match section.file_to_write("access", base) {
+            Some(path) => AccessLog::File(path),
+            None => AccessLog::Stderr,
+        },
+    }
+}
+
+fn slow(node: Option<&Node>, notes: &mut Notes) -> Slow {
+    let mut section = Section::open("log.slow", node, &["first_byte", "whole"], &[], notes);
+    let default = Slow::default();
+    Slow {
+        first_byte: section.duration("first_byte", default.first_byte, Duration::ZERO..=HOUR),
+        whole: section.duration("whole", default.whole, Duration::ZERO..=24 * HOUR),
+    }
+}

@@ -1,0 +1,245 @@
+//! How do lines get into a file without a request ever waiting for the disk? A thread writes them; lines for which
+//! there is no room are lost, and counted.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use prometheus::IntCounter;
+
+use super::sheet::{Sheet, Turning};
+
+/// Bytes of lines that wait for the disk.
+const ROOM: usize = 4 << 20;
+/// How long the end waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A file that grows by lines; dropping it writes what waits.
+pub(super) struct LineFile {
+    desk: Arc<Desk>,
+    lost: IntCounter,
+}
+
+#[derive(Default)]
+struct Desk {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    text: String,
+    /// The thread has lines in its hands.
+    busy: bool,
+    reopen: bool,
+    closed: bool,
+}
+
+impl State {
+    fn is_done(&self) -> bool {
+        self.text.is_empty() && !self.busy && !self.reopen
+    }
+}
+
+impl LineFile {
+    /// `turning`: when the file gives way to a new one, if ever.
+    pub fn open(path: &Path, turning: Option<Turning>, lost: IntCounter) -> io::Result<Self> {
+        let desk = Arc::new(Desk::default());
+        let writer = Writer {
+            desk: Arc::clone(&desk),
+            sheet: Sheet::open(path, turning)?,
+            lost: lost.clone(),
+            failing: false,
+        };
+        let thread = thread::Builder::new().name("log-file".to_owned());
+        thread.spawn(move || writer.run())?;
+        Ok(Self { desk, lost })
+    }
+
+    /// `line` is without its end.
+    pub fn write(&self, line: &str) {
+        let mut state = self.desk.state.lock();
+        if state.text.len() + line.len() >= ROOM {
+            return self.lost.inc();
+        }
+        state.text.push_str(line);
+        state.text.push('\n');
+        drop(state);
+        self.desk.changed.notify_all();
+    }
+
+    /// What comes from now on goes to the file that has the name then.
+    pub fn reopen(&self) {
+        self.desk.state.lock().reopen = true;
+        self.desk.changed.notify_all();
+    }
+
+    /// Waits until everything is written, but not long.
+    pub fn flush(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.desk.state.lock();
+        while !state.is_done() {
+            if self
+                .desk
+                .changed
+                .wait_until(&mut state, deadline)
+                .timed_out()
+            {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for LineFile {
+    fn drop(&mut self) {
+        self.desk.state.lock().closed = true;
+        self.desk.changed.notify_all();
+        self.flush();
+    }
+}
+
+/// The thread's own.
+struct Writer {
+    desk: Arc<Desk>,
+    sheet: Sheet,
+    lost: IntCounter,
+    failing: bool,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut text = String::new();
+        while let Some(reopen) = self.take(&mut text) {
+            self.write(&text);
+            text.clear();
+            if reopen {
+                self.reopen();
+            }
+        }
+    }
+
+    /// Takes what waits, once there is something, and whether the file is to be opened again. `None`: this is the end.
+    fn take(&self, text: &mut String) -> Option<bool> {
+        let mut state = self.desk.state.lock();
+        state.busy = false;
+        self.desk.changed.notify_all();
+        while state.is_done() {
+            if state.closed {
+                return None;
+            }
+            self.desk.changed.wait(&mut state);
+        }
+        state.busy = true;
+        std::mem::swap(text, &mut state.text);
+        Some(std::mem::take(&mut state.reopen))
+    }
+
+    fn write(&mut self, text: &str) {
+        let written = self.sheet.write(text.as_bytes());
+        if let Err(error) = &written {
+            self.lost.inc_by(text.lines().count() as u64);
+            if !self.failing {
+                let path = self.sheet.path().display();
+                log::error!(target: "memgate::log", "{path}: {error}; its lines are lost");
+            }
+        }
+        self.failing = written.is_err();
+    }
+
+    fn reopen(&mut self) {
+        let opened = self.sheet.reopen();
+        let path = self.sheet.path().display();
+        match opened {
+            Ok(()) => log::info!(target: "memgate::log", "{path} is opened again"),
+            Err(error) => {
+                log::error!(target: "memgate::log", "{path} cannot be opened again: {error}; the old file goes on");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn lost() -> IntCounter {
+        IntCounter::new("lost", "lost").unwrap()
+    }
+
+    #[test]
+    fn lines_are_appended_in_order_and_all_are_there_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        fs::write(&path, "before\n").unwrap();
+        let lost = lost();
+
+        let file = LineFile::open(&path, None, lost.clone()).unwrap();
+        for n in 0..1000 {
+            file.write(&n.to_string());
+        }
+        drop(file);
+
+        let lines: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
+        let expected = format!("before\n{}\n", lines.join("\n"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        assert_eq!(lost.get(), 0);
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_keeps_its_lines_and_the_next_go_to_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
+        let file = LineFile::open(&path, None, lost()).unwrap();
+        file.write("first");
+        file.flush();
+
+        fs::rename(&path, &moved).unwrap();
+        file.write("second");
+        file.flush();
+        file.reopen();
+        file.flush();
+        file.write("third");
+        drop(file);
+
+        assert_eq!(fs::read_to_string(&moved).unwrap(), "first\nsecond\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "third\n");
+    }
+
+    #[test]
+    fn where_it_cannot_be_opened_again_the_old_file_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs").join("log");
+        let moved = folder.path().join("moved");
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        let file = LineFile::open(&path, None, lost()).unwrap();
+
+        fs::rename(path.parent().unwrap(), &moved).unwrap();
+        file.reopen();
+        file.flush();
+        file.write("late");
+        drop(file);
+
+        assert_eq!(fs::read_to_string(moved.join("log")).unwrap(), "late\n");
+    }
+
+    #[test]
+    fn lines_without_room_and_lines_that_the_disk_refuses_are_counted() {
+        let lost = lost();
+        // Every write there fails: there is no space left.
+        let file = LineFile::open(Path::new("/dev/full"), None, lost.clone()).unwrap();
+
+        file.write("one");
+        file.write("two");
+        file.flush();
+        assert_eq!(lost.get(), 2);
+
+        file.write(&"x".repeat(ROOM));
+        assert_eq!(lost.get(), 3);
+    }
+}

@@ -1,0 +1,173 @@
+//! Spans at a collector: what it is told of a request, and that no request cares whether it listens.
+
+use std::net::SocketAddr;
+
+use memgate::sim::{Edge, EdgeOptions};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use crate::harness::*;
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// Takes what is posted: the head in lower case, and the body.
+struct Collector {
+    address: SocketAddr,
+    posts: mpsc::UnboundedReceiver<(String, Value)>,
+}
+
+impl Collector {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (posted, posts) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let posted = posted.clone();
+                tokio::spawn(async move { take(client, &posted).await });
+            }
+        });
+        Self { address, posts }
+    }
+
+    fn settings(&self) -> String {
+        let Self { address, .. } = self;
+        format!(
+            "traces: {{otlp: 'http://{address}', sample: 0%, headers: {{authorization: Bearer-of-spans}}}}"
+        )
+    }
+
+    /// The next post, and the spans in it.
+    async fn post(&mut self) -> (String, Vec<Value>) {
+        let (head, body) = soon(self.posts.recv()).await.unwrap();
+        let spans = body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array();
+        (head, spans.unwrap().clone())
+    }
+}
+
+async fn take(client: TcpStream, posted: &mpsc::UnboundedSender<(String, Value)>) -> Option<()> {
+    let mut client = BufReader::new(client);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            (client.read_line(&mut head).await.ok()? > 0).then_some(())?;
+        }
+        let head = head.to_ascii_lowercase();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))?;
+        let mut body = vec![0; length.parse().ok()?];
+        client.read_exact(&mut body).await.ok()?;
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        client.write_all(answer).await.ok()?;
+        posted
+            .send((head, serde_json::from_slice(&body).ok()?))
+            .ok()?;
+    }
+}
+
+/// An attribute's value, whatever its kind.
+fn told<'s>(span: &'s Value, name: &str) -> Option<&'s Value> {
+    let attributes = span["attributes"].as_array().unwrap();
+    let found = attributes
+        .iter()
+        .find(|attribute| attribute["key"] == name)?;
+    found["value"].as_object()?.values().next()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sampled_turn_becomes_one_span_below_its_callers() {
+    let edge = Edge::start(EdgeOptions::default()).await.unwrap();
+    let mut collector = Collector::start().await;
+    let gateway = TestGateway::in_front_of(&edge)
+        .own(&collector.settings())
+        .start()
+        .await;
+
+    for parent in [PARENT, &PARENT.replace("-01", "-00")] {
+        let request = gateway.post("/v1/messages").header("traceparent", parent);
+        let request = request
+            .header("x-request-id", "spanned")
+            .body(streamed(MODEL, "the secret prompt"));
+        soon(request.send()).await.unwrap().text().await.unwrap();
+    }
+    let request = gateway.post("/v1/messages").body(turn("x").to_string());
+    request.send().await.unwrap().text().await.unwrap();
+    let seen = edge.requests();
+    let mut passed = seen
+        .iter()
+        .filter_map(|request| request.header("traceparent"));
+    let passed = passed
+        .find(|parent| parent.contains(TRACE) && parent.ends_with("-01"))
+        .unwrap();
+    gateway.stop();
+    let (head, spans) = collector.post().await;
+
+    assert!(
+        head.starts_with("post /v1/traces ") && head.contains("authorization: bearer-of-spans"),
+        "{head}"
+    );
+    assert_eq!(
+        spans.len(),
+        1,
+        "neither the unsampled nor the one that began here: {spans:#?}"
+    );
+    let span = &spans[0];
+    assert_eq!(span["name"], format!("chat {MODEL}"));
+    assert_eq!(
+        (&span["traceId"], &span["parentSpanId"]),
+        (&TRACE.into(), &"00f067aa0ba902b7".into())
+    );
+    assert_eq!(
+        span["spanId"],
+        passed[36..52],
+        "the span that the upstream was told"
+    );
+    for (name, value) in [
+        ("gen_ai.operation.name", "chat"),
+        ("gen_ai.provider.name", "anthropic"),
+        ("gen_ai.request.model", MODEL),
+        ("memgate.route", "direct"),
+        ("memgate.request_id", "spanned"),
+        ("http.response.status_code", "200"),
+        ("user.id", "team"),
+    ] {
+        assert_eq!(told(span, name), Some(&value.into()), "{name} in {span:#}");
+    }
+    for tokens in ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"] {
+        let count: u64 = told(span, tokens)
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(count > 0, "{tokens}");
+    }
+    let whole = span.to_string();
+    assert!(
+        !whole.contains("secret prompt") && !whole.contains(MASTER),
+        "{whole}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_away_costs_spans_and_no_answer() {
+    let edge = Edge::start(EdgeOptions::default()).await.unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let traces = format!(
+        "traces: {{otlp: 'http://{}', sample: 100%}}",
+        nobody.local_addr().unwrap()
+    );
+    drop(nobody);
+    let gateway = TestGateway::in_front_of(&edge).own(&traces).start().await;
+
+    for _ in 0..3 {
+        assert_eq!(gateway.message("x").await.status(), 200);
+    }
+
+    gateway.counts("spans_lost_total", &[], 3.0).await;
+    assert_eq!(gateway.metric("spans_exported_total", &[]).await, 0.0);
+}

@@ -228,10 +228,10 @@ fn hup_usr1_and_quit_do_not_kill_while_it_stops_either() {
 }
 
 #[test]
-fn usr1_makes_a_new_access_log_and_the_end_writes_all_of_it() {
+fn usr1_makes_new_log_files_and_the_end_writes_all_of_them() {
     let files = folder(&[(
         "memgate.yaml",
-        "listen: ['127.0.0.1:0']\nadmin: off\nlog: {access: access.log}\n",
+        "listen: ['127.0.0.1:0']\nadmin: off\nlog: {access: access.log}\nusage_log: {file: usage.jsonl}\n",
     )]);
     let mut memgate = Program::start(&["run", "--config", &path(&files, "memgate.yaml")]);
     let address = memgate.address_after("serving on");
@@ -245,8 +245,11 @@ fn usr1_makes_a_new_access_log_and_the_end_writes_all_of_it() {
 
     ask(address, "/health", "");
     std::fs::rename(&log, &moved).unwrap();
+    std::fs::remove_file(path(&files, "usage.jsonl")).unwrap();
     memgate.signal("USR1");
-    memgate.line_with("is opened again");
+    for _ in 0..2 {
+        memgate.line_with("is opened again");
+    }
     for _ in 0..3 {
         ask(address, "/health", "");
     }
@@ -255,6 +258,8 @@ fn usr1_makes_a_new_access_log_and_the_end_writes_all_of_it() {
 
     assert_eq!(status.code(), Some(0));
     assert_eq!((ids(&moved), ids(&log)), (1, 3));
+    let usage = std::fs::read_to_string(path(&files, "usage.jsonl")).unwrap();
+    assert_eq!(usage, "", "what the gateway answers itself takes nothing");
 }
 
 #[test]

@@ -99,11 +99,16 @@ impl Reloader {
 
     /// Waits for a change of the files, where the configuration wants that.
     async fn changed(&self, files: &mut Files) {
+        let mut succession = self.gateway.succession();
         loop {
             let snapshot = self.gateway.snapshot();
+            if snapshot.config.reload != crate::config::Reload::Watch {
+                // Nobody looks, and so nobody need wake up for it. The gateway outlives this.
+                let _ = succession.changed().await;
+                continue;
+            }
             snapshot.clock.sleep(EVERY).await;
-            if snapshot.config.reload == crate::config::Reload::Watch && files.have_changed().await
-            {
+            if files.have_changed().await {
                 return;
             }
         }

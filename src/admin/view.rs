@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::auth::{Presented, Refusal};
 use crate::clock::stamp;
 use crate::cookies::Jar;
-use crate::gateway::{Gateway, Snapshot};
+use crate::gateway::{Gateway, Reloads, Snapshot};
 
 use super::explain::explain;
 use super::respond::View;
@@ -96,11 +96,34 @@ impl View for GatewayView {
             "memory": numbers::memory(&counted),
             "tokens": numbers::tokens(&counted),
             "history": recent::history(recent, wall),
+            "configuration": configuration(&self.gateway.reloads.lock()),
+            "set_by_hand": by_hand(&snapshot),
             "routes": routes(&snapshot),
             "keys": keys::keys(&snapshot),
             "jars": snapshot.jars.all().iter().map(|jar| jar_shown(jar, wall)).collect::<Vec<_>>(),
         })
     }
+}
+
+/// What goes before the configuration, and how long still.
+fn by_hand(snapshot: &Snapshot) -> Vec<Value> {
+    let shown = snapshot.valve.shown(snapshot.clock.now());
+    shown
+        .into_iter()
+        .map(|(what, left)| json!({"what": what, "remaining_seconds": left.map(|left| left.as_secs())}))
+        .collect()
+}
+
+/// How it went when it was read again.
+fn configuration(reloads: &Reloads) -> Value {
+    let failure = reloads.failure.as_ref();
+    json!({
+        "since": stamp(reloads.since),
+        "reloads": reloads.taken,
+        "failed": reloads.failed,
+        "failure": failure.map(|failed| json!({"at": stamp(failed.at), "why": failed.why})),
+        "needs_restart": reloads.waiting,
+    })
 }
 
 /// How each name of the model list resolves, wildcards by their pattern.
@@ -144,9 +167,9 @@ mod tests {
 
     use crate::clock::{Clock, ManualClock};
     use crate::config::{
-        Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Expose,
-        Identity, Limits, LiteLlm, Log, ModelGroup, Models, Origin, Prices, ProviderDialect, Queue,
-        Retry, Secret, Server, Traces, Translation, UsageLog,
+        Auth, BaseUrl, Bypass, Circuit, Config, Cookies, Deployment, Direct, DirectTarget, Drain,
+        Expose, Identity, Limits, LiteLlm, Log, ModelGroup, Models, Origin, Prices,
+        ProviderDialect, Queue, Reload, Retry, Secret, Server, Traces, Translation, UsageLog,
     };
 
     use super::*;
@@ -246,6 +269,8 @@ mod tests {
             prices: Prices::default(),
             trusted_proxies: Vec::new(),
             translation: Translation::default(),
+            drain: Drain::default(),
+            reload: Reload::Signal,
             usage_log: UsageLog::default(),
             log: Log::default(),
             traces: Traces::default(),
@@ -253,6 +278,7 @@ mod tests {
                 threads: 1,
                 work_stealing: false,
                 pid_file: None,
+                control_socket: None,
                 upstream_keepalive_pool_size: 1,
             },
             egress: None,

@@ -37,6 +37,10 @@ impl Attempts {
         }
     }
 
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.each == other.each
+    }
+
     /// Counts a failure; the wait if it was one too many.
     pub fn fail(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let mut used = self.used.lock();

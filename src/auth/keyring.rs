@@ -25,14 +25,14 @@ pub struct KeyRing {
     litellm: Option<Asking>,
     /// `None`: nobody gets in without a key.
     anonymous: Option<Hosts>,
-    attempts: Attempts,
+    attempts: Arc<Attempts>,
     clock: Arc<dyn Clock>,
 }
 
 struct Asking {
     api: Arc<dyn LiteLlmApi>,
-    cache: Cache,
-    places: Places,
+    cache: Arc<Cache>,
+    places: Arc<Places>,
 }
 
 /// What can be said of a request's keys at once.
@@ -63,13 +63,27 @@ impl KeyRing {
             ours: Ours::new(auth),
             litellm: api.filter(|_| auth.litellm).map(|api| Asking {
                 api,
-                cache: Cache::default(),
-                places: Places::new(),
+                cache: Arc::default(),
+                places: Arc::new(Places::new()),
             }),
             anonymous: auth.allow_anonymous.then(|| Hosts::new(&auth.hosts)),
-            attempts: Attempts::new(auth.failed_attempts_per_minute),
+            attempts: Arc::new(Attempts::new(auth.failed_attempts_per_minute)),
             clock,
         }
+    }
+
+    /// Takes over what the one before it has learned, of addresses and of keys that the same LiteLLM knows.
+    pub fn after(mut self, before: &Self) -> Self {
+        if self.attempts.is_like(&before.attempts) {
+            self.attempts = Arc::clone(&before.attempts);
+        }
+        if let (Some(asking), Some(asked)) = (&mut self.litellm, &before.litellm)
+            && Arc::ptr_eq(&asking.api, &asked.api)
+        {
+            asking.cache = Arc::clone(&asked.cache);
+            asking.places = Arc::clone(&asked.places);
+        }
+        self
     }
 
     /// Whether anybody can pass at all; if not, the direct route is off.

@@ -1,13 +1,15 @@
-//! The command line: `run`, `check`, `key`, `why`, `doctor`, `demo`, `sim`.
+//! The command line: `run`, `check`, `ctl`, `key`, `upgrade`, `why`, `doctor`, `demo`, `sim`.
 
 pub mod check;
 mod client;
+mod ctl;
 mod demo;
 mod doctor;
 mod key;
 mod logger;
 mod resolve;
 mod run;
+mod upgrade;
 mod why;
 
 use std::io;
@@ -36,6 +38,8 @@ enum Command {
     Run(run::RunArgs),
     /// Validate the configuration: exit 0, or 1 with a line per fault.
     Check(CheckArgs),
+    /// Lay a hand on a running gateway: bypass, memory, lanes, keys, drain.
+    Ctl(ctl::CtlArgs),
     /// Make a key for the keys file, or tell the digest of one.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -43,6 +47,8 @@ enum Command {
     Why(why::WhyArgs),
     /// Send what real clients send through a running gateway; tells what to paste into each.
     Doctor(doctor::DoctorArgs),
+    /// Let another instance take the running one's place, with systemd: nobody is refused.
+    Upgrade(upgrade::UpgradeArgs),
     /// Gateway, simulated edge and simulated LiteLLM in one process: no key, no network.
     Demo(demo::DemoArgs),
     /// The edge simulator alone, for tests and load tests.
@@ -90,9 +96,11 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check(args),
+        Command::Ctl(args) => ctl::ctl(args),
         Command::Key(command) => key::key(&command),
         Command::Why(args) => why::why(args),
         Command::Doctor(args) => doctor::doctor(args),
+        Command::Upgrade(args) => upgrade::upgrade(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Sim(args) => simulate(*args),
     }

@@ -22,9 +22,13 @@ pub(super) fn run(args: RunArgs) -> ExitCode {
         return fail(format_args!("no signal handlers: {error}"));
     }
     forbid_core_dumps();
+    let sources = args.sources.sources();
     let Loaded {
-        config, warnings, ..
-    } = match check::usable(&args.sources.sources()) {
+        config,
+        warnings,
+        files,
+        ..
+    } = match check::usable(&sources) {
         Ok(loaded) => loaded,
         Err(faults) => return fail(format_args!("not started:\n{faults}")),
     };
@@ -32,7 +36,7 @@ pub(super) fn run(args: RunArgs) -> ExitCode {
         log::warn!(target: "memgate::config", "{warning}");
     }
     let bound = match Bound::new(config, Arc::new(SystemClock)) {
-        Ok(bound) => bound,
+        Ok(bound) => bound.reading_again(files, Arc::new(move || check::usable(&sources))),
         Err(error) => return fail(format_args!("not started: {error}")),
     };
     for address in bound.addresses() {

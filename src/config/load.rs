@@ -148,6 +148,8 @@ fn assemble(own: Own, file: LiteLlmFile, notes: &mut Notes) -> Config {
         prices: own.prices,
         trusted_proxies: own.trusted_proxies,
         server: own.server,
+        drain: own.drain,
+        reload: own.reload,
         translation: own.translation,
         usage_log: own.usage_log,
         log: own.log,

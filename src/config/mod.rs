@@ -38,6 +38,7 @@ pub use settings::*;
 pub use tls::TlsFault;
 pub use traces::{Otlp, Traces};
 pub use translation::{Effort, ThinkingKind, Traits, Translation, begins};
+pub use units::duration;
 pub use usage_log::UsageLog;
 
 /// The tree that PyYAML's `safe_load` would make of this text, in JSON; what JSON cannot say becomes an

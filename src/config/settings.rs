@@ -28,6 +28,8 @@ pub struct Config {
     pub prices: Prices,
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
+    pub drain: Drain,
+    pub reload: Reload,
     pub translation: Translation,
     pub usage_log: UsageLog,
     pub log: Log,
@@ -47,7 +49,7 @@ impl Config {
     }
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Listener {
     pub address: SocketAddr,
     pub tls: Option<TlsFiles>,
@@ -55,7 +57,7 @@ pub struct Listener {
     pub h2c: bool,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     pub cert: PathBuf,
     pub key: PathBuf,
@@ -254,11 +256,31 @@ pub struct Limits {
     pub connection_age: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     pub threads: usize,
     /// Whether threads share their tasks, or each keeps the connections that it was given.
     pub work_stealing: bool,
     pub pid_file: Option<PathBuf>,
+    /// Where `memgate ctl` speaks to it.
+    pub control_socket: Option<PathBuf>,
     pub upstream_keepalive_pool_size: usize,
+}
+
+/// How a gateway stops that still has work.
+#[derive(Clone, Copy, Debug)]
+pub struct Drain {
+    /// How long it goes on accepting after it has said that it will stop.
+    pub grace: Duration,
+    /// How long what is in flight may take after that.
+    pub timeout: Duration,
+}
+
+/// When the files are read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// When a SIGHUP asks for it.
+    Signal,
+    /// When one of them changes, too.
+    Watch,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A whole number and one of `ms`, `s`, `m`, `h`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     Some(match unit {
         "ms" => Duration::from_millis(number),

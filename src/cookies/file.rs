@@ -88,6 +88,16 @@ impl CookieJars {
         Ok(loaded)
     }
 
+    /// Takes over what another's jars hold, as far as it is shared here.
+    pub fn take_over(&self, others: &Self, now: SystemTime) {
+        for jar in others.all() {
+            for kept in jar.kept() {
+                self.restore(Entry::of(jar.host(), jar.egress(), &kept), now);
+            }
+        }
+        self.changes().note();
+    }
+
     /// Writes all jars: a new file of mode 0600 beside the old one, synced, then put in its place.
     pub fn save(&self, path: &Path, now: SystemTime) -> Result<(), FileError> {
         self.changes().settle();

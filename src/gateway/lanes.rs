@@ -1,96 +1,27 @@
-//! Which ways out are there, and what does each one hold: connections, cookies, numbers?
+//! Which ways out are there, and which of them does a model take?
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use http::HeaderValue;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use super::snapshot::BuildError;
-use crate::clock::Clock;
+use super::way_out::{DirectUpstream, Parts, lane_name, policy};
 use crate::config::{Bypass, Config, Origin};
-use crate::cookies::{CookieJars, Jar};
 use crate::routing::{DirectModel, RouteTable};
-use crate::telemetry::{LaneGauges, LaneMetrics, LaneSample, Metrics, UpstreamMetrics};
-use crate::upstream::lane::{Cause, CircuitPolicy, Lane, Policy};
+use crate::telemetry::LaneGauges;
+use crate::upstream::lane::Policy;
 use crate::upstream::peer::DirectServer;
-use crate::upstream::resolve::Resolver;
-use crate::upstream::shares::Shares;
 
 /// Providers that callers of the egress port may name and have a lane of their own, beside the configured.
 const NAMED_BY_CALLERS: usize = 32;
-
-/// Repeats that a lane may always have in flight, so that a quiet one has them at all.
-const RETRIES_FREE: usize = 3;
-
-/// A lane that the gateway serves itself: the host called and the provider behind it.
-pub struct DirectUpstream {
-    pub server: Arc<DirectServer>,
-    pub jar: Arc<Jar>,
-    /// Host as it stands in requests: equal to the TLS name, with a port that is not 443.
-    pub authority: HeaderValue,
-    pub metrics: UpstreamMetrics,
-    pub lane_metrics: LaneMetrics,
-    /// Whether a connection could be made at the start; `None`: not tried.
-    pub reachable: Mutex<Option<bool>>,
-    pub lane: Arc<Lane>,
-}
-
-impl DirectUpstream {
-    pub fn host(&self) -> &str {
-        &self.server.origin.host
-    }
-
-    /// Tried and not reached: a way that leads nowhere.
-    pub fn is_out_of_reach(&self) -> bool {
-        *self.reachable.lock() == Some(false)
-    }
-
-    pub fn name(&self) -> &str {
-        self.lane.name()
-    }
-
-    pub(super) fn sample(&self) -> LaneSample {
-        let view = self.lane.view();
-        LaneSample {
-            in_flight: view.in_flight,
-            limit: view.limit,
-            queued: view.queued,
-            paused: !view.pause_remaining().is_zero(),
-        }
-    }
-
-    /// Reads the gauges now.
-    pub(super) fn show(&self) {
-        let view = self.lane.view();
-        self.metrics.hold_cookies(self.jar.list().len());
-        self.metrics.carry(view.in_flight);
-        for cause in Cause::ALL {
-            let times = view.pauses.of(cause);
-            self.lane_metrics.paused(cause.as_str(), times);
-        }
-        self.lane_metrics.show(LaneGauges {
-            limit: view.limit,
-            queued: view.queued,
-            pause_remaining: view.pause_remaining(),
-            retries_exhausted: view.retries.exhausted,
-        });
-    }
-}
-
-/// What lanes are made from.
-pub(super) struct Parts {
-    pub config: Arc<Config>,
-    pub clock: Arc<dyn Clock>,
-    pub resolver: Arc<Resolver>,
-    pub jars: Arc<CookieJars>,
-    pub metrics: Arc<Metrics>,
-}
 
 /// All lanes. Those through one host share its connections and its jar.
 pub(super) struct Lanes {
     parts: Parts,
     servers: BTreeMap<Origin, Arc<DirectServer>>,
+    /// While these are built: the lanes before them.
+    known: BTreeMap<String, Arc<DirectUpstream>>,
     /// By name. Grows only by what callers of the egress port name.
     all: RwLock<BTreeMap<String, Arc<DirectUpstream>>>,
     /// By [`DirectModel::index`].
@@ -121,14 +52,23 @@ pub(super) fn called(config: &Config, routes: &RouteTable) -> BTreeSet<Origin> {
 }
 
 impl Lanes {
-    pub fn build(parts: Parts, routes: &RouteTable) -> Result<Self, BuildError> {
+    /// With what is known of the lanes `before` these.
+    pub fn build(
+        parts: Parts,
+        routes: &RouteTable,
+        before: Option<&Self>,
+    ) -> Result<Self, BuildError> {
         let servers = called(&parts.config, routes)
             .into_iter()
-            .map(|origin| Ok((origin.clone(), Arc::new(parts.server(&origin)?))))
+            .map(|origin| {
+                let known = before.and_then(|before| before.servers.get(&origin));
+                Ok((origin.clone(), parts.server(&origin, known)?))
+            })
             .collect::<Result<_, BuildError>>()?;
         let mut lanes = Self {
             parts,
             servers,
+            known: before.map_or_else(BTreeMap::new, |before| before.all.read().clone()),
             all: RwLock::default(),
             models: Vec::new(),
             configured: 0,
@@ -139,7 +79,47 @@ impl Lanes {
         }
         lanes.open_egress()?;
         lanes.configured = lanes.all.read().len();
+        let known = std::mem::take(&mut lanes.known);
+        lanes.take_over(&known);
         Ok(lanes)
+    }
+
+    /// Lanes that callers of the egress port named, as far as they may still.
+    fn take_over(&self, known: &BTreeMap<String, Arc<DirectUpstream>>) {
+        let egress = self.parts.config.egress.as_ref();
+        let mut all = self.all.write();
+        for (name, upstream) in known {
+            let allowed =
+                egress.is_some_and(|egress| egress.allow.contains(&upstream.server.origin.host));
+            let same = self.servers.get(&upstream.server.origin);
+            let same = same.is_some_and(|server| Arc::ptr_eq(server, &upstream.server));
+            if allowed && same && !all.contains_key(name) {
+                all.insert(name.clone(), Arc::clone(upstream));
+            }
+        }
+    }
+
+    /// Each goes by this configuration from now on, but for a limit that is set by hand.
+    pub fn follow(&self, limit: impl Fn(&str) -> Option<usize>) {
+        let policy = policy(&self.parts.config);
+        for upstream in self.all.read().values() {
+            let max_concurrency = limit(upstream.name()).unwrap_or(policy.max_concurrency);
+            upstream.lane.follow(Policy {
+                max_concurrency,
+                ..policy
+            });
+        }
+    }
+
+    /// Those that are gone show nothing more.
+    pub fn take_over_from(&self, before: &Self) {
+        let all = self.all.read();
+        for gone in before.all.read().values() {
+            if !all.contains_key(gone.name()) {
+                gone.metrics.carry(0);
+                gone.lane_metrics.show(LaneGauges::default());
+            }
+        }
     }
 
     pub fn of(&self, model: &DirectModel) -> Option<&Arc<DirectUpstream>> {
@@ -152,6 +132,25 @@ impl Lanes {
 
     pub fn all(&self) -> Vec<Arc<DirectUpstream>> {
         self.all.read().values().cloned().collect()
+    }
+
+    /// The one of this name, or the only one whose name has this part.
+    pub fn named(&self, name: &str) -> Result<Arc<DirectUpstream>, String> {
+        let all = self.all.read();
+        if let Some(found) = all.get(name) {
+            return Ok(Arc::clone(found));
+        }
+        let mut like = all
+            .values()
+            .filter(|upstream| upstream.name().contains(name));
+        match (like.next(), like.next()) {
+            (Some(only), None) => Ok(Arc::clone(only)),
+            _ => {
+                let names: Vec<&str> = all.keys().map(String::as_str).collect();
+                let names = names.join("; ");
+                Err(format!("{name:?} is not one lane, these are: {names}"))
+            }
+        }
     }
 
     /// The lanes past a router.
@@ -186,7 +185,7 @@ impl Lanes {
         if let Some(known) = all.get(&name) {
             return Some(Arc::clone(known));
         }
-        let upstream = Arc::new(self.parts.upstream(server, name.clone()).ok()?);
+        let upstream = self.parts.upstream(server, name.clone(), None).ok()?;
         all.insert(name, Arc::clone(&upstream));
         Some(upstream)
     }
@@ -245,62 +244,10 @@ impl Lanes {
         }
         let server = self.servers.get(origin);
         let server = server.ok_or_else(|| BuildError::Host(origin.host.clone()))?;
-        let upstream = Arc::new(self.parts.upstream(server, name.clone())?);
+        let known = self.known.get(&name);
+        let upstream = self.parts.upstream(server, name.clone(), known)?;
         all.insert(name, Arc::clone(&upstream));
         Ok(upstream)
-    }
-}
-
-impl Parts {
-    fn server(&self, origin: &Origin) -> Result<DirectServer, BuildError> {
-        let host = self
-            .resolver
-            .host(&origin.host, origin.port)
-            .ok_or_else(|| BuildError::Host(origin.host.clone()))?;
-        let shares = Shares::of(&self.config.server);
-        Ok(DirectServer::new(
-            origin.clone(),
-            host,
-            &self.config.limits,
-            shares,
-        ))
-    }
-
-    fn upstream(
-        &self,
-        server: &Arc<DirectServer>,
-        name: String,
-    ) -> Result<DirectUpstream, BuildError> {
-        let origin = &server.origin;
-        let authority = origin.authority();
-        let unknown = |_| BuildError::Host(origin.host.clone());
-        Ok(DirectUpstream {
-            jar: self.jars.jar(&origin.host, &self.config.cookies.egress),
-            authority: HeaderValue::try_from(authority.as_str()).map_err(unknown)?,
-            metrics: self.metrics.upstream(&authority, &name),
-            lane_metrics: self.metrics.lane(&name),
-            server: Arc::clone(server),
-            reachable: Mutex::new(None),
-            lane: Lane::new(name, policy(&self.config), Arc::clone(&self.clock)),
-        })
-    }
-}
-
-fn policy(config: &Config) -> Policy {
-    let (direct, circuit) = (&config.direct, &config.direct.circuit);
-    Policy {
-        max_concurrency: direct.max_concurrency,
-        queue_max: direct.queue.max,
-        queue_timeout: direct.queue.timeout,
-        before_bypass: direct.queue.before_bypass,
-        retry_share: config.retry.budget,
-        retry_min: RETRIES_FREE,
-        circuit: CircuitPolicy {
-            failures: circuit.failures,
-            requests: circuit.requests,
-            window: circuit.window,
-            open: circuit.open,
-        },
     }
 }
 
@@ -312,23 +259,13 @@ fn https(host: &str) -> Origin {
     }
 }
 
-/// `host called → provider behind it`, or the host alone where it is the provider.
-fn lane_name(origin: &Origin, provider: &str) -> String {
-    let called = origin.authority();
-    if origin.host == provider {
-        called
-    } else {
-        format!("{called} → {provider}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::clock::{Clock, ManualClock};
     use crate::config::{Env, Sources};
     use crate::gateway::Snapshot;
 

@@ -87,6 +87,11 @@ pub enum Failure {
     Unreadable,
     FirstByteTimeout,
     LiteLlmDown,
+    /// The gateway itself stops before the upstream has answered.
+    Stopping {
+        /// The upstream may have the request.
+        sent: bool,
+    },
     Internal,
 }
 
@@ -296,6 +301,7 @@ impl Failure {
             Self::Unreadable => "unreadable_answer",
             Self::FirstByteTimeout => "first_byte_timeout",
             Self::LiteLlmDown => "litellm_down",
+            Self::Stopping { .. } => "stopping",
             Self::Internal => "internal",
         }
     }
@@ -333,6 +339,10 @@ impl Failure {
             )
             .never_again(),
             Self::LiteLlmDown => Answer::new(502, "litellm_unreachable", "LiteLLM cannot be reached").again_after(1),
+            Self::Stopping { sent: false } => Answer::new(503, "stopping", "the gateway is stopping; this request was not processed").again_after(1),
+            Self::Stopping { sent: true } => {
+                Answer::new(503, "stopping", "the gateway is stopping; the request may have been processed").never_again()
+            }
             Self::Internal => Answer::new(500, "internal", "the gateway failed on this request"),
         }
     }

@@ -7,11 +7,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::edge_errors::EdgeErrors;
-use super::lanes::{self, DirectUpstream, Lanes, Parts};
+use super::lanes::{self, Lanes};
+use super::valve::Valve;
+use super::way_out::{DirectUpstream, Parts};
 use crate::auth::{ClientError, KeyId, KeyRing, LiteLlmApi, LiteLlmClient};
 use crate::body::Budget;
 use crate::clock::Clock;
-use crate::config::{Config, Origin};
+use crate::config::{BaseUrl, Config, Limits, Origin};
 use crate::cookies::CookieJars;
 use crate::identity::IdentityRules;
 use crate::limits::Accounts;
@@ -45,19 +47,21 @@ pub struct Snapshot {
     /// What each key has used; it outlives what is built from a configuration.
     pub accounts: Arc<Accounts<KeyId>>,
     pub litellm: LiteLlm,
-    pub bodies: Budget,
+    pub bodies: Arc<Budget>,
     /// What of it strangers may have.
-    pub strangers_bodies: Budget,
+    pub strangers_bodies: Arc<Budget>,
     pub retry: RetryPolicy,
     /// Sessions that went round the router.
-    pub sticky: Sticky,
+    pub sticky: Arc<Sticky>,
+    /// What operators have set by hand.
+    pub valve: Arc<Valve>,
     /// For the status page.
-    pub edge_errors: EdgeErrors,
+    pub edge_errors: Arc<EdgeErrors>,
     lanes: Lanes,
     /// By [`DirectModel::index`]: what a translated body says where its client is silent.
     defaults: Vec<Defaults>,
     /// Direct models that were named on LiteLLM's paths: warned of once each.
-    elsewhere: Mutex<HashSet<Arc<str>>>,
+    elsewhere: Arc<Mutex<HashSet<Arc<str>>>>,
 }
 
 /// LiteLLM and what is counted of it.
@@ -89,18 +93,35 @@ pub enum BuildError {
 
 impl Snapshot {
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
-        let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(clock.wall())?);
-        let (access_log, traces, ledger) = reporters(&config, &metrics)?;
+        Self::assemble(config, clock, metrics, None)
+    }
+
+    /// One of another configuration, which keeps of this one what that does not touch: cookies, lanes with their
+    /// limits and pauses, addresses, what is known of keys, and all that was counted.
+    pub fn succeeded_by(&self, config: Config) -> Result<Self, BuildError> {
+        let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
+        Self::assemble(config, clock, metrics, Some(self))
+    }
+
+    fn assemble(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        before: Option<&Self>,
+    ) -> Result<Self, BuildError> {
+        let config = Arc::new(config);
+        let (access_log, traces, ledger) = reporters(&config, &metrics, before)?;
         let routes = RouteTable::new(&config.models);
         let called = lanes::called(&config, &routes);
         let replicas = config.litellm.urls.iter().map(|url| &url.origin);
         let hosts = called.iter().chain(replicas);
-        let resolver = Arc::new(Resolver::new(
+        let resolver = Arc::new(Resolver::after(
+            before.map(|before| &*before.resolver),
             hosts.map(|o| (o.host.clone(), o.port)),
             &config.direct.resolve,
         ));
-        let jars = Arc::new(CookieJars::new(&config.cookies.share));
+        let jars = jars(&config, &*clock, before);
         let parts = Parts {
             config: Arc::clone(&config),
             clock: Arc::clone(&clock),
@@ -108,21 +129,31 @@ impl Snapshot {
             jars: Arc::clone(&jars),
             metrics: Arc::clone(&metrics),
         };
-        let lanes = Lanes::build(parts, &routes)?;
+        let valve = kept(before, |b| &b.valve, Valve::default);
+        let lanes = Lanes::build(parts, &routes, before.map(|before| &before.lanes))?;
         let defaults = routes.direct().iter().map(|model| defaults(model));
         let defaults = defaults.collect::<Result<_, _>>()?;
-        let litellm = LiteLlm::new(&config, &resolver, &metrics)?;
+        let litellm = LiteLlm::new(&config, &resolver, &metrics, before)?;
         let asked = (!config.litellm.urls.is_empty()).then(|| Arc::clone(&litellm.api));
-        let limits = &config.limits;
-        let bodies = Budget::new(limits.bodies_in_flight);
+        let keys = KeyRing::new(&config.auth, asked, Arc::clone(&clock));
+        let bodies = bodies(&config.limits, before);
+        let bypass_sticky = config.direct.bypass_sticky;
+        let sticky = before.filter(|b| b.config.direct.bypass_sticky == bypass_sticky);
+        let new_accounts = || Accounts::new(Arc::clone(&clock));
         Ok(Self {
             identity: IdentityRules::new(&config.identity),
-            keys: KeyRing::new(&config.auth, asked, Arc::clone(&clock)),
-            accounts: Arc::new(Accounts::new(Arc::clone(&clock))),
-            strangers_bodies: bodies.part(limits.body.max(limits.bodies_in_flight / 2)),
-            bodies,
+            keys: match before {
+                Some(before) => keys.after(&before.keys),
+                None => keys,
+            },
+            accounts: kept(before, |b| &b.accounts, new_accounts),
+            strangers_bodies: bodies.1,
+            bodies: bodies.0,
             retry: RetryPolicy::new(config.retry),
-            sticky: Sticky::new(config.direct.bypass_sticky),
+            sticky: kept(sticky, |b| &b.sticky, || Sticky::new(bypass_sticky)),
+            edge_errors: kept(before, |b| &b.edge_errors, EdgeErrors::default),
+            elsewhere: kept(before, |b| &b.elsewhere, Mutex::default),
+            valve,
             access_log,
             traces,
             pseudonyms: Pseudonyms::new(config.log.user_key.as_ref()),
@@ -136,9 +167,24 @@ impl Snapshot {
             litellm,
             lanes,
             defaults,
-            edge_errors: EdgeErrors::default(),
-            elsewhere: Mutex::default(),
         })
+    }
+
+    /// What it shares with the one before it goes by its configuration from now on.
+    pub(super) fn take_effect(&self, before: &Self) {
+        self.follow_policy();
+        self.lanes.take_over_from(&before.lanes);
+    }
+
+    /// Lanes go by this configuration, or by what is set by hand.
+    pub fn follow_policy(&self) {
+        let now = self.clock.now();
+        self.lanes.follow(|lane| self.valve.limit(lane, now));
+    }
+
+    /// The lane of this name, or the only one whose name has this part.
+    pub fn lane(&self, name: &str) -> Result<Arc<DirectUpstream>, String> {
+        self.lanes.named(name)
     }
 
     /// The end of a request: it is counted and written of.
@@ -236,31 +282,100 @@ impl Snapshot {
 }
 
 impl LiteLlm {
+    /// As long as it is at the same places, its replicas and connections stay.
     fn new(
         config: &Config,
         resolver: &Arc<Resolver>,
         metrics: &Metrics,
+        before: Option<&Snapshot>,
     ) -> Result<Self, ClientError> {
         let urls = &config.litellm.urls;
-        let replicas = urls.iter().filter_map(|url| {
-            let host = resolver.host(&url.origin.host, url.origin.port)?;
-            Some((url.clone(), host))
-        });
-        let (names, ca_file) = (Arc::clone(resolver), config.direct.ca_file.as_deref());
-        let addresses = Arc::new(move |name: &str| names.addresses(name));
+        let host =
+            |resolver: &Resolver, url: &BaseUrl| resolver.host(&url.origin.host, url.origin.port);
+        let stays = |before: &&Snapshot| {
+            let same = |url| {
+                let places = (host(&before.resolver, url), host(resolver, url));
+                matches!(places, (Some(was), Some(is)) if Arc::ptr_eq(&was, &is))
+            };
+            before.config.litellm.urls == *urls && urls.iter().all(same)
+        };
+        let (backends, api) = match before.filter(stays) {
+            Some(before) => {
+                let litellm = &before.litellm;
+                (Arc::clone(&litellm.backends), Arc::clone(&litellm.api))
+            }
+            None => {
+                let places = urls
+                    .iter()
+                    .filter_map(|url| Some((url.clone(), host(resolver, url)?)));
+                let backends = Arc::new(Backends::new(places.collect()));
+                let (names, ca_file) = (Arc::clone(resolver), config.direct.ca_file.as_deref());
+                let addresses = Arc::new(move |name: &str| names.addresses(name));
+                let api: Arc<dyn LiteLlmApi> =
+                    Arc::new(LiteLlmClient::new(urls, ca_file, addresses)?);
+                (backends, api)
+            }
+        };
         Ok(Self {
-            backends: Arc::new(Backends::new(replicas.collect())),
-            api: Arc::new(LiteLlmClient::new(urls, ca_file, addresses)?),
+            backends,
+            api,
             metrics: metrics.upstream("litellm", "litellm"),
         })
     }
 }
 
-/// Those who tell others of finished requests.
+/// The jars as they are, or with the cookies that are still shared.
+fn jars(config: &Config, clock: &dyn Clock, before: Option<&Snapshot>) -> Arc<CookieJars> {
+    let share = &config.cookies.share;
+    match before {
+        Some(before) if before.config.cookies.share == *share => Arc::clone(&before.jars),
+        Some(before) => {
+            let jars = CookieJars::new(share);
+            jars.take_over(&before.jars, clock.wall());
+            Arc::new(jars)
+        }
+        None => Arc::new(CookieJars::new(share)),
+    }
+}
+
+/// Room for bodies, and what of it strangers may have.
+fn bodies(limits: &Limits, before: Option<&Snapshot>) -> (Arc<Budget>, Arc<Budget>) {
+    let sizes = |limits: &Limits| (limits.bodies_in_flight, limits.body);
+    match before.filter(|before| sizes(&before.config.limits) == sizes(limits)) {
+        Some(before) => (
+            Arc::clone(&before.bodies),
+            Arc::clone(&before.strangers_bodies),
+        ),
+        None => {
+            let bodies = Budget::new(limits.bodies_in_flight);
+            let strangers = bodies.part(limits.body.max(limits.bodies_in_flight / 2));
+            (Arc::new(bodies), Arc::new(strangers))
+        }
+    }
+}
+
+fn kept<T>(
+    before: Option<&Snapshot>,
+    part: impl Fn(&Snapshot) -> &Arc<T>,
+    new: impl FnOnce() -> T,
+) -> Arc<T> {
+    before.map_or_else(|| Arc::new(new()), |before| Arc::clone(part(before)))
+}
+
+/// Those who tell others of finished requests, opened once.
 fn reporters(
     config: &Config,
     metrics: &Metrics,
+    before: Option<&Snapshot>,
 ) -> Result<(Arc<AccessLog>, Arc<Tracer>, Option<Arc<Ledger>>), BuildError> {
+    if let Some(before) = before {
+        let (access_log, traces) = (&before.access_log, &before.traces);
+        return Ok((
+            Arc::clone(access_log),
+            Arc::clone(traces),
+            before.ledger.clone(),
+        ));
+    }
     let reporting = metrics.reporting();
     let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
     let access_log = access_log.map_err(BuildError::AccessLog)?;

@@ -1,5 +1,6 @@
 //! How busy are we, and do we still want work? What readiness and stopping go by.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -11,10 +12,15 @@ pub struct Traffic {
     in_flight: AtomicUsize,
     draining: AtomicBool,
     idle: Notify,
+    time_is_up: AtomicBool,
+    ends: Arc<Notify>,
 }
 
 /// One request in flight, until it is dropped.
 pub struct InFlight(Arc<Traffic>);
+
+/// Resolves when a request has to end with what it has.
+pub type TimeUp = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 impl Traffic {
     pub fn enter(self: &Arc<Self>) -> InFlight {
@@ -34,6 +40,12 @@ impl Traffic {
         self.draining.load(Ordering::Acquire)
     }
 
+    /// Lets nobody go on who is in flight: each says so to its client, and ends.
+    pub fn end_all(&self) {
+        self.time_is_up.store(true, Ordering::Release);
+        self.ends.notify_waiters();
+    }
+
     /// Resolves when nothing is in flight.
     pub async fn idle(&self) {
         loop {
@@ -43,6 +55,19 @@ impl Traffic {
             }
             became_idle.await;
         }
+    }
+}
+
+impl InFlight {
+    pub fn time_up(&self) -> TimeUp {
+        let traffic = Arc::clone(&self.0);
+        // It hears of what happens from here on, and not of what has happened.
+        let told = Arc::clone(&traffic.ends).notified_owned();
+        Box::pin(async move {
+            if !traffic.time_is_up.load(Ordering::Acquire) {
+                told.await;
+            }
+        })
     }
 }
 
@@ -72,5 +97,22 @@ mod tests {
 
         assert_eq!(with_one_left, None);
         assert_eq!(idle.now_or_never(), Some(()));
+    }
+
+    #[tokio::test]
+    async fn when_time_is_up_all_hear_of_it_whenever_they_came() {
+        let traffic = Arc::new(Traffic::default());
+        let requests = [traffic.enter(), traffic.enter(), traffic.enter()];
+        let [early, waiting, late] = &requests;
+        let unasked = early.time_up();
+        let mut asked = waiting.time_up();
+        let before = (&mut asked).now_or_never();
+
+        traffic.end_all();
+
+        assert_eq!(before, None);
+        assert_eq!(unasked.now_or_never(), Some(()));
+        assert_eq!(asked.now_or_never(), Some(()));
+        assert_eq!(late.time_up().now_or_never(), Some(()));
     }
 }

@@ -247,6 +247,9 @@ pub(super) async fn identify(session: &Session, ctx: &RequestCtx) -> Result<Call
     let address = client::address(session, &snapshot.config.trusted_proxies);
     let presented = presented(session).at(address);
     let caller = snapshot.keys.authenticate(&presented).await?;
+    if snapshot.valve.disables(caller.name(), snapshot.clock.now()) {
+        return Err(Refusal::Blocked);
+    }
     ctx.vouch();
     Ok(caller)
 }

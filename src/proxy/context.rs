@@ -41,8 +41,8 @@ pub struct RequestCtx {
     pub(super) admitted: Option<Admitted>,
     pub(super) attempt: Attempt,
     pub(super) answered: Answered,
-    /// Held for its drop, the last: what a drain waits for has given everything back.
-    pub(super) _in_flight: InFlight,
+    /// Dropped last: what a drain waits for has given everything back.
+    pub(super) in_flight: InFlight,
 }
 
 /// Where an admitted request goes, and with what.
@@ -231,7 +231,7 @@ impl RequestCtx {
             admitted: None,
             attempt: Attempt::default(),
             answered: Answered::default(),
-            _in_flight: gateway.traffic.enter(),
+            in_flight: gateway.traffic.enter(),
         }
     }
 

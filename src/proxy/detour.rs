@@ -10,11 +10,13 @@ use super::{passage, record};
 use crate::auth::Caller;
 use crate::body::Envelope;
 use crate::config::Bypass;
-use crate::gateway::{DirectUpstream, Snapshot};
+use crate::gateway::{DirectUpstream, Setting, Snapshot};
 use crate::routing::Route;
 
 /// Why a session goes round that was turned before.
 pub(super) const STICKY: &str = "sticky";
+/// Why all go round.
+const OPERATOR: &str = "operator";
 
 /// Another way to the same model.
 pub(super) enum Detour {
@@ -41,6 +43,9 @@ impl Detour {
         envelope: &Envelope,
     ) -> Option<Self> {
         let model = route.direct()?;
+        if snapshot.valve.bypass(snapshot.clock.now()) == Some(Setting::Off) {
+            return None;
+        }
         let litellm = &snapshot.config.litellm;
         // LiteLLM would refuse a key of ours, and keep a confined one to no list.
         let may_turn_there = caller.is_none_or(|caller| {
@@ -84,9 +89,13 @@ pub(super) fn take(ctx: &mut RequestCtx, reason: &'static str) -> bool {
     taken
 }
 
-/// Turns a session that was turned before, as long as its other way is open.
+/// Turns a session that was turned before, as long as its other way is open, and everybody where an operator says so.
 pub(super) fn keep(ctx: &mut RequestCtx) {
     let now = ctx.snapshot.clock.now();
+    if ctx.snapshot.valve.bypass(now) == Some(Setting::On) {
+        turn(ctx, OPERATOR);
+        return;
+    }
     let Some(way) = ctx.direct() else { return };
     let stays = |session| ctx.snapshot.sticky.holds(session, now);
     if !way.sticky_key().is_some_and(stays) {

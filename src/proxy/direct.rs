@@ -31,6 +31,18 @@ pub(super) fn wants_no_memory(headers: &HeaderMap) -> Result<bool, Rejection> {
     }
 }
 
+/// Whether it goes without memory: because the client wants it so, or because an operator does and there is a way.
+fn goes_without_memory(
+    headers: &HeaderMap,
+    ctx: &RequestCtx,
+    model: &DirectModel,
+) -> Result<bool, Rejection> {
+    let snapshot = &ctx.snapshot;
+    let off = || snapshot.valve.memory_is_off(snapshot.clock.now());
+    let may = || model.target.router && snapshot.bypass_of(model).is_some();
+    Ok(wants_no_memory(headers)? || off() && may())
+}
+
 /// The way to a direct model; `None` where LiteLLM serves the route.
 pub(super) fn way(
     session: &Session,
@@ -63,7 +75,8 @@ pub(super) fn way(
         bypassed: false,
         attempts: 0,
     };
-    if model.target.router && wants_no_memory(&session.req_header().headers)? {
+    let headers = &session.req_header().headers;
+    if model.target.router && goes_without_memory(headers, ctx, model)? {
         let past = ctx.snapshot.bypass_of(model);
         way.upstream = Arc::clone(past.ok_or(Rejection::MemorySwitch(NO_WAY_PAST))?);
         way.leave_router();
@@ -97,13 +110,16 @@ pub(super) fn memory(
     route: &Route,
     caller: Option<&Caller>,
 ) -> Result<Memory, Rejection> {
-    if wants_no_memory(headers)? {
-        return match route.direct() {
-            Some(_) => Ok(Memory::Off),
-            None => Err(Rejection::MemorySwitch(LITELLMS_MEMORY)),
+    let Some(model) = route.direct() else {
+        return match wants_no_memory(headers)? {
+            true => Err(Rejection::MemorySwitch(LITELLMS_MEMORY)),
+            false => Ok(Memory::None),
         };
+    };
+    if goes_without_memory(headers, ctx, model)? {
+        return Ok(Memory::Off);
     }
-    if !route.direct().is_some_and(|model| model.target.router) {
+    if !model.target.router {
         return Ok(Memory::None);
     }
     let meant = ctx.snapshot.identity.resolve(headers, standing(caller));

@@ -14,6 +14,9 @@ use crate::gateway::{Failure, Rejection};
 use crate::upstream::peer::LOOK_AGAIN;
 use crate::upstream::{Outcome, Phase, Reason};
 
+/// What breaks an answer off that outlasts the gateway.
+const STOPPING: &str = "stopping";
+
 /// Whose error it is and of which type. What Pingora tells beside may quote what was on the wire.
 pub(super) fn name(error: &Error) -> String {
     let (source, kind) = (error.esource().as_str(), error.etype().as_str());
@@ -85,6 +88,10 @@ pub(super) fn broke(
             break_off(ctx, "idle_timeout");
             return error;
         }
+        Some(Expired::Stopping) => {
+            stop(ctx);
+            return error;
+        }
         None => {}
     }
     if *error.esource() == ErrorSource::Downstream {
@@ -131,6 +138,17 @@ fn break_off(ctx: &mut RequestCtx, kind: &'static str) {
         None => Outcome::of_transport(Phase::Answering),
     };
     ctx.answered.outcome = Some(outcome.as_str());
+}
+
+/// The upstream did nothing wrong.
+fn stop(ctx: &mut RequestCtx) {
+    let finished = ctx.answered.stream.as_ref().is_some_and(Tail::is_finished);
+    if ctx.answered.head_at.is_none() {
+        let sent = ctx.attempt.sent || ctx.answered.may_have_been_written;
+        ctx.answered.failure = Some(Failure::Stopping { sent });
+    } else if !finished {
+        ctx.answered.broken_stream = Some(STOPPING);
+    }
 }
 
 /// RFC 9113 8.7: REFUSED_STREAM, and a graceful GOAWAY below our stream, mean that nothing was processed.
@@ -247,12 +265,15 @@ async fn end_stream(session: &mut Session, ctx: &mut RequestCtx) -> bool {
         return false;
     }
     let request_id = ctx.request_id.as_str();
-    let message = "the upstream broke off in mid-stream";
+    let (code, message) = match ctx.answered.broken_stream {
+        Some(STOPPING) => ("stopping", "the gateway stopped in mid-stream"),
+        _ => ("upstream_broken", "the upstream broke off in mid-stream"),
+    };
     // After the last event nothing is missing but the end itself.
     let event = match ctx.translation().is_some() {
         true => ctx.translation_mut().and_then(Translation::end),
         false if tail.is_finished() => None,
-        false => Some(tail.error_event(ctx.dialect, message, request_id)),
+        false => Some(tail.error_event(ctx.dialect, code, message, request_id)),
     };
     let said = session.write_response_body(event, true).await;
     delivered(&said)

@@ -31,9 +31,8 @@ pub(super) async fn next_attempt(
             let over = Instant::now() + wait;
             feed.lock().rewind(Duration::ZERO, over);
         }
-        let stayed = unless_client_leaves(session, ctx.snapshot.clock.sleep(wait)).await;
-        ctx.answered.client_left = stayed.is_err();
-        stayed?;
+        let over = ctx.snapshot.clock.sleep(wait);
+        wait_for(session, ctx, over).await?;
     }
     ctx.attempt = super::context::Attempt {
         number: ctx.attempt.number + 1,
@@ -56,7 +55,7 @@ pub(super) async fn next_attempt(
     if let Some(feed) = ctx.feed() {
         feed.lock().rewind(Duration::ZERO, Instant::now());
         if !session.downstream_session.is_custom() {
-            relay::wrap(session, feed, &ctx.custody);
+            relay::wrap(session, feed, &ctx.custody, ctx.in_flight.time_up());
         }
     }
     Ok(Box::new(peer))
@@ -66,17 +65,27 @@ fn unresolved_goes_on(ctx: &mut RequestCtx) -> bool {
     ctx.answered.failure == Some(Failure::Unresolved) && failure::goes_on(ctx, Phase::Unusable)
 }
 
-/// A client that leaves ends the wait.
-pub(super) async fn unless_client_leaves<T>(
+/// A client that leaves ends the wait, and so does the gateway when it stops.
+pub(super) async fn wait_for<T>(
     session: &mut Session,
+    ctx: &mut RequestCtx,
     wait: impl Future<Output = T>,
 ) -> Result<T> {
-    tokio::select! {
-        over = wait => Ok(over),
-        left = session.downstream_session.read_body_or_idle(true) => match left {
-            Err(error) => Err(error.into_down()),
-            Ok(_) => Error::e_explain(ErrorType::ConnectionClosed, "the client spoke out of turn").map_err(|e| e.into_down()),
-        },
+    let left = tokio::select! {
+        // First: others that end make room, and the relay would take it for the client's departure.
+        biased;
+        () = ctx.in_flight.time_up() => {
+            ctx.answered.failure = Some(Failure::Stopping { sent: false });
+            return Error::e_explain(ErrorType::InternalError, "stopping");
+        }
+        over = wait => return Ok(over),
+        left = session.downstream_session.read_body_or_idle(true) => left,
+    };
+    ctx.answered.client_left = true;
+    match left {
+        Err(error) => Err(error.into_down()),
+        Ok(_) => Error::e_explain(ErrorType::ConnectionClosed, "the client spoke out of turn")
+            .map_err(|e| e.into_down()),
     }
 }
 

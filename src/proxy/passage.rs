@@ -142,10 +142,9 @@ async fn stand_in_line(
         feed.lock()
             .rewind(Duration::ZERO, Instant::now() + patience);
     }
-    let granted = forward::unless_client_leaves(session, granted).await;
+    let granted = forward::wait_for(session, ctx, granted).await;
     let waited = ctx.snapshot.clock.now().saturating_duration_since(began);
     ctx.answered.queued += waited;
-    ctx.answered.client_left = granted.is_err();
     granted
 }
 

@@ -229,7 +229,7 @@ pub(super) fn end_stream(ctx: &mut RequestCtx) -> Option<Bytes> {
     }
     let message = "the upstream ended the stream before its last event";
     let request_id = ctx.request_id.as_str();
-    truncated.then(|| tail.error_event(ctx.dialect, message, request_id))
+    truncated.then(|| tail.error_event(ctx.dialect, "upstream_broken", message, request_id))
 }
 
 /// Makes an upstream's head ours on its way to the client.

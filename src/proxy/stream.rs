@@ -131,11 +131,17 @@ impl Tail {
 
     /// The last bytes of a stream that broke: an event that the client's parser takes as an error, also
     /// where the stream was cut inside an event.
-    pub(super) fn error_event(&self, dialect: Dialect, message: &str, request_id: &str) -> Bytes {
+    pub(super) fn error_event(
+        &self,
+        dialect: Dialect,
+        code: &'static str,
+        message: &str,
+        request_id: &str,
+    ) -> Bytes {
         let between_events = self.lines.unfinished().is_empty() && !self.seen.within_event;
         let said = Said {
             kind: ErrorKind::Api,
-            code: "upstream_broken",
+            code,
             message,
             param: None,
         };

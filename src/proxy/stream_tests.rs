@@ -199,7 +199,7 @@ fn between_events_the_error_stands_alone() {
         &[b"data: {}\n", b"\n"],
         &[b": keep-alive\r\r"],
     ] {
-        let event = passed(pieces).error_event(Dialect::Anthropic, "gone", "r1");
+        let event = passed(pieces).error_event(Dialect::Anthropic, "gone", "gone", "r1");
 
         assert!(
             event.starts_with(b"event: error\ndata: {\"type\":\"error\""),
@@ -215,7 +215,7 @@ fn a_cut_event_becomes_an_error_event_in_the_anthropic_dialect() {
         &b"event: content_block_delta\ndata: {\"ty"[..],
         b"data: {}\n",
     ] {
-        let event = passed(&[cut]).error_event(Dialect::Anthropic, "gone", "r1");
+        let event = passed(&[cut]).error_event(Dialect::Anthropic, "gone", "gone", "r1");
 
         assert!(event.starts_with(b"\nevent: error\n"), "{event:?}");
     }
@@ -223,7 +223,7 @@ fn a_cut_event_becomes_an_error_event_in_the_anthropic_dialect() {
 
 #[test]
 fn the_openai_dialect_says_it_as_a_data_object() {
-    let event = passed(&[]).error_event(Dialect::OpenAi, "gone", "r1");
+    let event = passed(&[]).error_event(Dialect::OpenAi, "gone", "gone", "r1");
 
     assert!(event.starts_with(b"data: {\"error\":{"), "{event:?}");
 }
@@ -236,7 +236,7 @@ fn our_own_error_event_is_seen_as_an_error_by_whoever_watches_next() {
             "data: {}\n\n",
             "event: content_block_delta\ndata: {\"ty",
         ] {
-            let event = passed(&[begun.as_bytes()]).error_event(dialect, "gone", "r1");
+            let event = passed(&[begun.as_bytes()]).error_event(dialect, "gone", "gone", "r1");
 
             let next = passed(&[begun.as_bytes(), &event]);
 
@@ -350,7 +350,7 @@ proptest! {
 
         prop_assert_eq!(pieced.is_finished(), whole.is_finished());
         prop_assert_eq!(pieced.seen_error(), whole.seen_error());
-        let [a, b] = [pieced, whole].map(|tail| tail.error_event(Dialect::OpenAi, "gone", "r"));
+        let [a, b] = [pieced, whole].map(|tail| tail.error_event(Dialect::OpenAi, "gone", "gone", "r"));
         prop_assert_eq!(a, b);
     }
 

@@ -8,9 +8,12 @@ use async_trait::async_trait;
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::services::background::BackgroundService;
+use tokio::sync::watch;
 
-use super::certificate::{self, Certificate};
-use super::{keys, reach};
+use super::control::Control;
+use super::reload::Reloader;
+use super::sockets::Listeners;
+use super::{certificate, keys, reach};
 use crate::gateway::{Gateway, Snapshot};
 
 /// Changes within this time are one save.
@@ -18,35 +21,53 @@ const SAVE_PAUSE: Duration = Duration::from_secs(1);
 /// Between two looks at how the lanes stand.
 const SAMPLE_PAUSE: Duration = Duration::from_secs(5);
 
-/// The background work of the gateway's configuration, until shutdown.
+/// The background work of the gateway, until shutdown.
 pub(super) struct Upkeep {
     pub gateway: Arc<Gateway>,
     pub conf: Arc<ServerConf>,
-    pub certificates: Vec<Arc<Certificate>>,
+    pub listeners: watch::Receiver<Listeners>,
+    pub reloader: Reloader,
+    pub control: Control,
 }
 
 #[async_trait]
 impl BackgroundService for Upkeep {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let snapshot = self.gateway.snapshot();
-        let backends = Arc::clone(&snapshot.litellm.backends);
-        let health = backends.start(shutdown.clone());
+        let kept_up = self.keep_up(shutdown.clone());
         tokio::select! {
-            _ = async {
-                let reach = reach::check(&snapshot, &self.conf);
-                let certificates = certificate::follow(&self.certificates, &snapshot);
-                tokio::join!(
-                    snapshot.resolver.run(),
-                    health,
-                    keep_cookies(&snapshot),
-                    keys::watch(&snapshot),
-                    certificates,
-                    watch_lanes(&self.gateway),
-                    reach
-                )
-            } => {}
+            _ = async { tokio::join!(self.reloader.run(), self.control.run(), watch_lanes(&self.gateway), kept_up) } => {}
             _ = shutdown.wait_for(|stop| *stop) => {}
         }
+    }
+}
+
+impl Upkeep {
+    /// Begins anew with each configuration.
+    async fn keep_up(&self, shutdown: ShutdownWatch) {
+        let mut succession = self.gateway.succession();
+        loop {
+            succession.mark_unchanged();
+            let snapshot = self.gateway.snapshot();
+            let listeners = Arc::clone(&self.listeners.borrow());
+            let kept = self.keep(&snapshot, &listeners, shutdown.clone());
+            tokio::select! {
+                () = kept => return,
+                _ = succession.changed() => {}
+            }
+        }
+    }
+
+    async fn keep(&self, snapshot: &Arc<Snapshot>, listeners: &Listeners, shutdown: ShutdownWatch) {
+        let certificates = listeners.iter().filter_map(|one| one.certificate.clone());
+        let certificates: Vec<_> = certificates.collect();
+        tokio::join!(
+            snapshot.resolver.run(),
+            snapshot.litellm.backends.start(shutdown),
+            keep_cookies(snapshot),
+            keys::watch(snapshot),
+            certificate::follow(&certificates, snapshot),
+            reach::check(snapshot, &self.conf)
+        );
     }
 }
 
@@ -85,7 +106,10 @@ async fn keep_cookies(snapshot: &Arc<Snapshot>) {
         return std::future::pending().await;
     }
     loop {
-        snapshot.jars.changed().await;
+        // It may have changed while another configuration took this one's place.
+        if !snapshot.jars.dirty() {
+            snapshot.jars.changed().await;
+        }
         snapshot.clock.sleep(SAVE_PAUSE).await;
         let snapshot = Arc::clone(snapshot);
         let saved = tokio::task::spawn_blocking(move || save_cookies(&snapshot)).await;

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Limits;
-use crate::gateway::{Closed, Gateway, Guest};
+use crate::gateway::{Closed, Gateway, Guest, Visit};
 use crate::proxy::{Custody, KeptAlive, Proxy, carry, refuse_head};
 
 /// Streams at one time on an HTTP/2 connection.
@@ -63,6 +63,11 @@ impl Connection {
         }
     }
 
+    /// While a drain waits for balancers, whoever asks is told to go elsewhere with the next request.
+    fn is_last(&self, visit: &Visit) -> bool {
+        visit.last || self.gateway.traffic.is_draining()
+    }
+
     fn was_silent(&self) {
         self.gateway.doorway.closed(Closed::Silent);
         log::debug!(target: "memgate::server", "a request head did not come within {:?}", self.limits.header_timeout);
@@ -79,7 +84,7 @@ impl Connection {
         }
         self.read_head(&mut session, shutdown.clone()).await?;
         let visit = self.guest.begin(&self.limits, Instant::now())?;
-        if visit.last || *shutdown.borrow() {
+        if self.is_last(&visit) || *shutdown.borrow() {
             session.set_keepalive(None);
         }
         let custody = Custody::default();
@@ -151,7 +156,7 @@ impl HttpServerApp for Connection {
             let Some(visit) = self.guest.begin(&self.limits, Instant::now()) else {
                 return Box::pin(ready(None));
             };
-            if visit.last {
+            if self.is_last(&visit) {
                 // Streams that are open go on.
                 self.end.send_replace(true);
             }

@@ -1,12 +1,12 @@
 //! How does a client come in? Counted first, then through TLS where its door has it, all within one deadline:
 //! Pingora's own for a handshake is fixed at a minute, and for the first byte after it there is none.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use pingora_core::apps::{HttpServerApp, ServerApp};
+use pingora_core::apps::ServerApp;
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
@@ -21,48 +21,38 @@ use crate::proxy::Proxy;
 
 /// A listener, as its clients find it.
 pub(super) struct Door {
-    pub address: SocketAddr,
     pub tls: Option<Acceptor>,
     /// Only LiteLLM comes here, which is one address with many connections.
     pub private: bool,
 }
 
-/// Takes connections from the listeners, and gives each a life of its own.
+/// Takes connections from a listener, and gives each a life of its own.
 pub(super) struct Entrance {
-    doors: Arc<[Door]>,
+    door: Arc<Door>,
     proxy: Arc<HttpProxy<Proxy>>,
     gateway: Arc<Gateway>,
 }
 
 impl Entrance {
     pub(super) fn new(
-        doors: Arc<[Door]>,
+        door: Arc<Door>,
         proxy: Arc<HttpProxy<Proxy>>,
         gateway: Arc<Gateway>,
     ) -> Self {
         Self {
-            doors,
+            door,
             proxy,
             gateway,
         }
     }
 
-    /// The door that it came through; addresses in one configuration exclude each other.
-    fn door(&self, stream: &Stream) -> Option<&Door> {
-        if let [only] = &*self.doors {
-            return Some(only);
-        }
-        let digest = stream.get_socket_digest()?;
-        let called = digest.local_addr()?.as_inet()?;
-        self.doors.iter().find(|door| {
-            let anywhere = door.address.ip().is_unspecified();
-            door.address.port() == called.port() && (anywhere || door.address.ip() == called.ip())
-        })
-    }
-
-    fn receive(&self, stream: &Stream, door: &Door) -> Option<Guest> {
+    fn receive(&self, stream: &Stream) -> Option<Guest> {
         let snapshot = self.gateway.snapshot();
-        let from = if door.private { None } else { caller(stream) };
+        let from = if self.door.private {
+            None
+        } else {
+            caller(stream)
+        };
         let config = &snapshot.config;
         let doorway = &self.gateway.doorway;
         doorway.enter(
@@ -104,8 +94,7 @@ impl ServerApp for Entrance {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let door = self.door(&stream)?;
-        let guest = self.receive(&stream, door)?;
+        let guest = self.receive(&stream)?;
         let (end, ends) = watch::channel(*shutdown.borrow());
         let connection = Arc::new(Connection {
             proxy: Arc::clone(&self.proxy),
@@ -115,14 +104,10 @@ impl ServerApp for Entrance {
             end,
         });
         let served = async {
-            let stream = secured(stream, door).await?;
+            let stream = secured(stream, &self.door).await?;
             connection.process_new(stream, &ends).await
         };
         connection.until_closed(served, shutdown).await;
         None
-    }
-
-    async fn cleanup(&self) {
-        self.proxy.http_cleanup().await;
     }
 }

@@ -3,14 +3,18 @@
 mod background;
 mod certificate;
 mod connection;
+mod control;
 mod entrance;
+mod handed;
 mod keys;
 mod lifecycle;
 mod logs;
 mod pid_file;
 mod reach;
+mod reload;
 mod services;
 mod sockets;
+mod systemd;
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,11 +29,15 @@ use pingora::services::background::background_service;
 use tokio::sync::watch;
 
 use self::background::Upkeep;
-use self::lifecycle::Lifecycle;
+use self::control::{Control, ControlSocket};
+pub use self::control::{Order, Said, What};
 pub use self::lifecycle::outlive_harmless_signals;
+use self::lifecycle::{Lifecycle, Stops};
 use self::pid_file::PidFile;
+use self::reload::{Orders, Reloader, Source};
+pub use self::reload::{Read, Reload};
 use self::services::{Ours, add_data_services};
-use self::sockets::{BoundListener, handed_over};
+use self::sockets::{BoundListener, Listeners, handed_over};
 use crate::admin;
 use crate::clock::Clock;
 use crate::config::{Config, TlsFault};
@@ -60,6 +68,8 @@ pub enum StartError {
     Cookies(String),
     #[error("server.pid_file: {0}")]
     PidFile(io::Error),
+    #[error("server.control_socket: {path}: {error}", path = path.display())]
+    Control { path: PathBuf, error: io::Error },
     #[error("no runtime: {0}")]
     Runtime(io::Error),
 }
@@ -67,10 +77,12 @@ pub enum StartError {
 /// A gateway that holds its sockets and is ready to serve.
 pub struct Bound {
     gateway: Arc<Gateway>,
-    listeners: Vec<BoundListener>,
+    listeners: Listeners,
+    egress: Option<SocketAddr>,
     admin: Option<BoundListener>,
-    egress: Option<BoundListener>,
+    control: Option<ControlSocket>,
     roots: Option<RootBundle>,
+    source: Option<Source>,
 }
 
 /// A gateway that serves on a thread of its own; dropping it stops it.
@@ -79,6 +91,7 @@ pub struct Running {
     pub admin: Option<SocketAddr>,
     pub egress: Option<SocketAddr>,
     pub gateway: Arc<Gateway>,
+    pub reload: Reload,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -96,26 +109,37 @@ impl Bound {
             .transpose()
             .map_err(StartError::Roots)?;
         let listeners = config.listen.iter().map(BoundListener::bind);
-        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
-        let admin = config.admin.map(BoundListener::plain).transpose()?;
+        let mut listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+        let admin = config.admin.map(BoundListener::private).transpose()?;
         let egress = config.egress.as_ref().map(|egress| egress.listen);
-        let egress = egress.map(BoundListener::plain).transpose()?;
+        let egress = egress.map(BoundListener::private).transpose()?;
+        let egress_address = egress.as_ref().map(|listener| listener.address);
+        // Of the same services, so that it shares the connections to the upstreams.
+        listeners.extend(egress);
+        let control = config.server.control_socket.as_deref();
+        let control = control.map(ControlSocket::bind).transpose()?;
         let snapshot = Snapshot::build(config, clock)?;
         background::load_cookies(&snapshot);
         Ok(Self {
             gateway: Arc::new(Gateway::new(snapshot)),
-            listeners,
+            listeners: listeners.into_iter().map(Arc::new).collect(),
+            egress: egress_address,
             admin,
-            egress,
+            control,
             roots,
+            source: None,
         })
     }
 
+    /// It can be told to read its configuration again, which is in these files now.
+    pub fn reading_again(mut self, files: Vec<PathBuf>, read: Read) -> Self {
+        self.source = Some(Source { read, files });
+        self
+    }
+
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners
-            .iter()
-            .map(|listener| listener.address)
-            .collect()
+        let data = self.listeners.iter().filter(|one| !one.door.private);
+        data.map(|listener| listener.address).collect()
     }
 
     pub fn admin(&self) -> Option<SocketAddr> {
@@ -123,22 +147,35 @@ impl Bound {
     }
 
     pub fn egress(&self) -> Option<SocketAddr> {
-        self.egress.as_ref().map(|listener| listener.address)
+        self.egress
     }
 
     /// Serves until a signal says stop.
     pub fn run(self) -> Result<(), StartError> {
-        let (_stop, asked) = watch::channel(false);
-        self.serve(asked, true)
+        let (stop, asked) = watch::channel(false);
+        let (reload, orders) = Reload::new();
+        let stops = Stops {
+            stop,
+            asked,
+            signals: true,
+        };
+        self.serve(stops, reload, orders)
     }
 
     /// Serves on a thread of its own, without touching the process's signals.
     pub fn spawn(self) -> Running {
         let (stop, asked) = watch::channel(false);
+        let (reload, orders) = Reload::new();
+        let stops = Stops {
+            stop: stop.clone(),
+            asked,
+            signals: false,
+        };
         let (addresses, admin, egress) = (self.addresses(), self.admin(), self.egress());
         let gateway = Arc::clone(&self.gateway);
+        let reloads = reload.clone();
         let thread = std::thread::spawn(move || {
-            if let Err(error) = self.serve(asked, false) {
+            if let Err(error) = self.serve(stops, reloads, orders) {
                 log::error!(target: "memgate::server", "{error}");
             }
         });
@@ -147,30 +184,22 @@ impl Bound {
             admin,
             egress,
             gateway,
+            reload,
             stop,
             thread: Some(thread),
         }
     }
 
-    fn serve(self, asked: watch::Receiver<bool>, signals: bool) -> Result<(), StartError> {
+    fn serve(self, stops: Stops, reload: Reload, orders: Orders) -> Result<(), StartError> {
         let snapshot = self.gateway.snapshot();
         prime(&snapshot)?;
         let mut server =
             Server::new_with_opt_and_conf(None, server_conf(&snapshot.config, self.roots.as_ref()));
         let (close, closing) = watch::channel(false);
-        let certificates = self.listeners.iter();
-        let certificates = certificates.filter_map(|listener| listener.certificate.clone());
-        let certificates = certificates.collect();
-        let egress = self.egress();
-        let (h2c, mut plain): (Vec<_>, Vec<_>) = self
-            .listeners
-            .into_iter()
-            .partition(|listener| listener.h2c);
-        // Of the same services, so that it shares the connections to the upstreams.
-        plain.extend(self.egress);
-        for (listeners, h2c) in [(plain, false), (h2c, true)] {
-            let proxy = Proxy::new(Arc::clone(&self.gateway), egress);
-            add_data_services(&mut server, proxy, &listeners, h2c, &closing)?;
+        let (listeners, open) = watch::channel(self.listeners);
+        for h2c in [false, true] {
+            let proxy = Proxy::new(Arc::clone(&self.gateway), self.egress);
+            add_data_services(&mut server, proxy, h2c, &open, &closing);
         }
         if let Some(listener) = self.admin {
             let mut service = admin::service(Arc::clone(&self.gateway));
@@ -178,16 +207,23 @@ impl Bound {
             service.threads = Some(1);
             server.add_service(Ours {
                 service,
-                fds: handed_over(vec![listener]),
-                closing: None,
+                fds: handed_over(&listener)?,
             });
         }
+        let gateway = Arc::clone(&self.gateway);
         let mut upkeep = background_service(
             "upkeep",
             Upkeep {
                 gateway: Arc::clone(&self.gateway),
                 conf: Arc::clone(&server.configuration),
-                certificates,
+                listeners: open,
+                reloader: Reloader::new(gateway, listeners, orders, self.source),
+                control: Control {
+                    gateway: Arc::clone(&self.gateway),
+                    socket: self.control,
+                    reload: reload.clone(),
+                    stop: stops.stop.clone(),
+                },
             },
         );
         upkeep.threads = Some(1);
@@ -195,13 +231,13 @@ impl Bound {
         let shutdown_signal = Box::new(Lifecycle {
             gateway: Arc::clone(&self.gateway),
             listeners: close,
-            asked,
-            signals,
+            stops,
+            reload,
         });
         let pid_file = PidFile::write(snapshot.config.server.pid_file.as_deref())?;
         server.run(RunArgs { shutdown_signal });
         drop(pid_file);
-        background::save_cookies(&snapshot);
+        background::save_cookies(&self.gateway.snapshot());
         logs::finish(&self.gateway);
         Ok(())
     }

@@ -11,7 +11,8 @@ use crate::gateway::{DirectUpstream, Snapshot};
 /// How soon a host that could not be reached is tried again.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Connects once to each bypass, TLS included, and to those out of reach until they are there.
+/// Connects once to each bypass that nobody has reached yet, TLS included, and to those out of reach until they are
+/// there.
 pub(super) async fn check(snapshot: &Snapshot, conf: &ServerConf) {
     let connector = TransportConnector::new(Some(ConnectorOptions::from_server_conf(conf)));
     let bypasses = snapshot.bypasses();
@@ -26,6 +27,9 @@ async fn until_reached(
     connector: &TransportConnector,
     bypass: &Arc<DirectUpstream>,
 ) {
+    if *bypass.reachable.lock() == Some(true) {
+        return;
+    }
     let host = bypass.host();
     let mut told = false;
     loop {

@@ -1,20 +1,22 @@
 //! Which threads take connections, and from which sockets? The services that Pingora runs for the listeners.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pingora::apps::HttpServerOptions;
-use pingora::listeners::tls::TlsSettings;
+use futures::future::join_all;
+use pingora::apps::{HttpServerApp, HttpServerOptions};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{ListenFds, Server, ShutdownWatch};
 use pingora::services::Service as PingoraService;
 use pingora::services::listening::Service;
 use pingora_proxy::{HttpProxy, http_proxy};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::StartError;
-use super::entrance::{Door, Entrance};
-use super::sockets::{BoundListener, handed_over};
+use super::entrance::Entrance;
+use super::sockets::{BoundListener, Listeners, handed_over};
+use crate::gateway::Gateway;
 use crate::proxy::Proxy;
 
 /// Takes connections on the listeners. Threads that share no tasks are a service each: Pingora puts what goes on
@@ -23,49 +25,24 @@ use crate::proxy::Proxy;
 pub(super) fn add_data_services(
     server: &mut Server,
     proxy: Proxy,
-    listeners: &[BoundListener],
     h2c: bool,
+    listeners: &watch::Receiver<Listeners>,
     closing: &ShutdownWatch,
-) -> Result<(), StartError> {
-    if listeners.is_empty() {
-        return Ok(());
-    }
+) {
     let gateway = Arc::clone(proxy.gateway());
-    let doors = doors(listeners, proxy.egress())?;
     let conf = Arc::clone(&server.configuration);
     let proxy = Arc::new(data_proxy(&conf, proxy, h2c));
     let is_alone = !h2c && !conf.work_stealing;
-    let name = if h2c { "data-h2c" } else { "data" };
     for _ in 0..if is_alone { conf.threads } else { 1 } {
-        let entrance = Entrance::new(Arc::clone(&doors), Arc::clone(&proxy), Arc::clone(&gateway));
-        let mut service = Service::new(name.to_owned(), entrance);
-        service.threads = is_alone.then_some(1);
-        let taken = listeners.iter().map(BoundListener::again);
-        let taken = taken.collect::<Result<Vec<_>, _>>()?;
-        for listener in &taken {
-            service.add_listener(listener.config());
-        }
-        server.add_service(Ours {
-            service,
-            fds: handed_over(taken),
-            closing: Some(closing.clone()),
+        server.add_service(Doorkeeper {
+            h2c,
+            threads: is_alone.then_some(1),
+            proxy: Arc::clone(&proxy),
+            gateway: Arc::clone(&gateway),
+            listeners: listeners.clone(),
+            closing: closing.clone(),
         });
     }
-    Ok(())
-}
-
-fn doors(
-    listeners: &[BoundListener],
-    egress: Option<SocketAddr>,
-) -> Result<Arc<[Door]>, StartError> {
-    let door = |listener: &BoundListener| {
-        Ok(Door {
-            address: listener.address,
-            tls: listener.tls()?.map(TlsSettings::build),
-            private: Some(listener.address) == egress,
-        })
-    };
-    listeners.iter().map(door).collect()
 }
 
 fn data_proxy(conf: &Arc<ServerConf>, proxy: Proxy, h2c: bool) -> HttpProxy<Proxy> {
@@ -80,11 +57,109 @@ fn data_proxy(conf: &Arc<ServerConf>, proxy: Proxy, h2c: bool) -> HttpProxy<Prox
     proxy
 }
 
-/// A service on our sockets, with a close of its own: Pingora's ends the process with it.
+/// Opens and closes listeners as they are wanted, each a service of Pingora's on the threads of this one.
+struct Doorkeeper {
+    /// It serves those that speak HTTP/2 without TLS, or all others.
+    h2c: bool,
+    threads: Option<usize>,
+    proxy: Arc<HttpProxy<Proxy>>,
+    gateway: Arc<Gateway>,
+    listeners: watch::Receiver<Listeners>,
+    closing: ShutdownWatch,
+}
+
+/// A listener that is open.
+struct Open {
+    listener: Arc<BoundListener>,
+    close: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+}
+
+impl Doorkeeper {
+    fn follow(&mut self, open: &mut Vec<Open>, listeners_per_fd: usize) {
+        let wanted = Arc::clone(&self.listeners.borrow_and_update());
+        open.retain(|open| {
+            let stays = wanted.iter().any(|one| Arc::ptr_eq(one, &open.listener));
+            if !stays {
+                // Requests under way go on, and connections end with them.
+                open.close.send_replace(true);
+            }
+            stays
+        });
+        let is_new = |one: &&Arc<BoundListener>| {
+            let known = open.iter().any(|open| Arc::ptr_eq(one, &open.listener));
+            one.h2c() == self.h2c && !known
+        };
+        let new: Vec<_> = wanted.iter().filter(is_new).collect();
+        for listener in new {
+            match self.open(listener, listeners_per_fd) {
+                Ok(opened) => open.push(opened),
+                Err(error) => log::error!(target: "memgate::server", "{error}"),
+            }
+        }
+    }
+
+    fn open(
+        &self,
+        listener: &Arc<BoundListener>,
+        listeners_per_fd: usize,
+    ) -> Result<Open, StartError> {
+        let (proxy, gateway) = (Arc::clone(&self.proxy), Arc::clone(&self.gateway));
+        let entrance = Entrance::new(Arc::clone(&listener.door), proxy, gateway);
+        let mut service = Service::new(self.name().to_owned(), entrance);
+        service.add_listener(listener.config());
+        let fds = handed_over(listener)?;
+        let (close, closing) = watch::channel(false);
+        let accepting = tokio::spawn(async move {
+            service
+                .start_service(Some(fds), closing, listeners_per_fd)
+                .await;
+        });
+        Ok(Open {
+            listener: Arc::clone(listener),
+            close,
+            accepting,
+        })
+    }
+}
+
+#[async_trait]
+impl PingoraService for Doorkeeper {
+    /// Its closing is its own: Pingora's ends the process with it.
+    async fn start_service(
+        &mut self,
+        _fds: Option<ListenFds>,
+        _shutdown: ShutdownWatch,
+        listeners_per_fd: usize,
+    ) {
+        let mut open = Vec::new();
+        loop {
+            self.follow(&mut open, listeners_per_fd);
+            tokio::select! {
+                Ok(()) = self.listeners.changed() => {}
+                _ = self.closing.wait_for(|closing| *closing) => break,
+            }
+        }
+        for open in &open {
+            open.close.send_replace(true);
+        }
+        join_all(open.into_iter().map(|open| open.accepting)).await;
+        self.proxy.http_cleanup().await;
+    }
+
+    fn name(&self) -> &str {
+        if self.h2c { "data-h2c" } else { "data" }
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.threads
+    }
+}
+
+/// A service on our sockets.
 pub(super) struct Ours<S> {
     pub service: S,
     pub fds: ListenFds,
-    pub closing: Option<ShutdownWatch>,
 }
 
 #[async_trait]
@@ -95,7 +170,6 @@ impl<S: PingoraService> PingoraService for Ours<S> {
         shutdown: ShutdownWatch,
         listeners_per_fd: usize,
     ) {
-        let shutdown = self.closing.take().unwrap_or(shutdown);
         self.service
             .start_service(Some(self.fds.clone()), shutdown, listeners_per_fd)
             .await;

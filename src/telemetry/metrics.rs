@@ -47,6 +47,7 @@ struct Events {
     stream_errors: IntCounterVec,
     client_disconnects: IntCounter,
     direct_model_elsewhere: IntCounter,
+    config_reloads: IntCounterVec,
     keys_file_loads: IntCounterVec,
     certificates: Certificates,
 }
@@ -149,6 +150,15 @@ impl Metrics {
         self.events.direct_model_elsewhere.inc();
     }
 
+    /// The configuration was read again, and used or left.
+    pub fn config_reloaded(&self, good: bool) {
+        let outcome = if good { "ok" } else { "failed" };
+        self.events
+            .config_reloads
+            .with_label_values(&[outcome])
+            .inc();
+    }
+
     /// The keys file was read again, and used or left.
     pub fn keys_file_loaded(&self, good: bool) {
         let outcome = if good { "ok" } else { "failed" };
@@ -249,6 +259,11 @@ impl Events {
                 registry,
                 "direct_model_elsewhere_total",
                 "Direct models named on a path that only LiteLLM serves.",
+            )?,
+            config_reloads: outcomes(
+                registry,
+                "config_reloads_total",
+                "Times the configuration was read again, and taken over or not.",
             )?,
             keys_file_loads: outcomes(
                 registry,

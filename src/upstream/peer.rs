@@ -66,6 +66,14 @@ impl DirectServer {
         }
     }
 
+    /// Whether one made of these would be no other.
+    pub fn is_of(&self, host: &Arc<Host>, limits: &Limits) -> bool {
+        let fresh = common_options(limits);
+        Arc::ptr_eq(&self.host, host)
+            && self.options.connection_timeout == fresh.connection_timeout
+            && self.options.read_timeout == fresh.read_timeout
+    }
+
     /// The peer to connect to now; `None` while the name was never resolved. Without an opener it may
     /// open a connection whenever it finds none.
     pub fn peer(&self, opener: Option<Arc<Opener>>) -> Option<HttpPeer> {

@@ -37,6 +37,15 @@ impl Resolver {
         hosts: impl IntoIterator<Item = (String, u16)>,
         overrides: &BTreeMap<(String, u16), SocketAddr>,
     ) -> Self {
+        Self::after(None, hosts, overrides)
+    }
+
+    /// Hosts that the one before it has looked up stay as they are known.
+    pub fn after(
+        before: Option<&Self>,
+        hosts: impl IntoIterator<Item = (String, u16)>,
+        overrides: &BTreeMap<(String, u16), SocketAddr>,
+    ) -> Self {
         let hosts = hosts.into_iter().map(|(name, port)| {
             let fixed = overrides.get(&(name.clone(), port)).copied().or_else(|| {
                 name.parse::<IpAddr>()
@@ -50,7 +59,9 @@ impl Resolver {
                 chosen: AtomicUsize::new(0),
                 dynamic: fixed.is_none(),
             };
-            ((name, port), Arc::new(host))
+            let known = before.and_then(|before| before.host(&name, port));
+            let known = known.filter(|known| known.is_found_like(&host));
+            ((name, port), known.unwrap_or_else(|| Arc::new(host)))
         });
         Self {
             hosts: hosts.collect(),
@@ -68,9 +79,10 @@ impl Resolver {
         found.map_or_else(Vec::new, |(_, host)| host.addresses().to_vec())
     }
 
-    /// Looks every name up once, at most `patience` long; names that failed are tried again by [`Self::run`].
+    /// Looks every name up that is not known yet, at most `patience` long; names that failed are tried again by [`Self::run`].
     pub async fn prime(&self, patience: Duration) {
-        let names = self.dynamic_hosts();
+        let mut names = self.dynamic_hosts();
+        names.retain(|host| host.address().is_none());
         if names.is_empty() {
             return;
         }
@@ -116,6 +128,12 @@ impl Host {
             .load(Ordering::Relaxed)
             .checked_rem(addresses.len())?;
         addresses.get(chosen).copied()
+    }
+
+    /// By name, or at the same fixed address.
+    fn is_found_like(&self, other: &Self) -> bool {
+        let same = || *self.addresses.load_full() == *other.addresses.load_full();
+        self.dynamic == other.dynamic && (self.dynamic || same())
     }
 
     /// All addresses known.
@@ -215,6 +233,32 @@ mod tests {
             resolver.host("edge.example", 8443).unwrap().address(),
             None,
             "not resolved yet"
+        );
+    }
+
+    #[test]
+    fn a_host_is_known_further_unless_it_is_found_in_another_way() {
+        let names = || [("a.example".to_owned(), 443), ("b.example".to_owned(), 443)];
+        let pin = |address: &str| {
+            let pinned = (("b.example".to_owned(), 443), address.parse().unwrap());
+            BTreeMap::from([pinned])
+        };
+        let before = Resolver::new(names(), &pin("127.0.0.1:1"));
+        let a = before.host("a.example", 443).unwrap();
+        a.learn(found(&["192.0.2.7"], 60));
+
+        let same = Resolver::after(Some(&before), names(), &pin("127.0.0.1:1"));
+        let moved = Resolver::after(Some(&before), names(), &pin("127.0.0.1:2"));
+
+        let host = |resolver: &Resolver, name| resolver.host(name, 443).unwrap();
+        assert_eq!(host(&same, "a.example").address(), a.address());
+        assert!(Arc::ptr_eq(
+            &host(&same, "b.example"),
+            &host(&before, "b.example")
+        ));
+        assert_eq!(
+            host(&moved, "b.example").address(),
+            Some("127.0.0.1:2".parse().unwrap())
         );
     }
 

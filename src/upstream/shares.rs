@@ -48,6 +48,7 @@ mod tests {
             threads: 2,
             work_stealing,
             pid_file: None,
+            control_socket: None,
             upstream_keepalive_pool_size: 1,
         })
     }

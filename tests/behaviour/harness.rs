@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use memgate::clock::{Clock, SystemClock};
-use memgate::config::{Config, Env, Sources};
+use memgate::config::{Config, Env, Loaded, Sources};
 use memgate::gateway::Gateway;
 use memgate::server::{Bound, Running};
 use memgate::sim::{Console, Edge, LiteLlm, SeenRequest};
@@ -64,7 +64,7 @@ impl TestGateway {
         let own = format!(
             "listen: ['127.0.0.1:0']\nadmin: 127.0.0.1:0\nauth: {{litellm: false}}\n\
              direct: {{ca_file: ca.pem, bypass: none, resolve: {{'api.supermemory.ai:443': '{}'}}}}\n\
-             retry: {{attempts: 3, initial_delay: 5ms, max_delay: 2s}}\n",
+             retry: {{attempts: 3, initial_delay: 5ms, max_delay: 2s}}\ndrain: {{timeout: 5s}}\n",
             edge.addr()
         );
         Builder {
@@ -174,6 +174,18 @@ impl TestGateway {
         fs::rename(fresh, self.folder.path().join(name)).unwrap();
     }
 
+    /// Puts `new` in the place of `old` in memgate.yaml.
+    pub fn rewrite_own(&self, old: &str, new: &str) {
+        let text = fs::read_to_string(self.path("memgate.yaml")).unwrap();
+        assert!(text.contains(old), "no {old:?} in {text}");
+        self.rewrite("memgate.yaml", &text.replacen(old, new, 1));
+    }
+
+    /// As SIGHUP does; why nothing changed.
+    pub async fn reload(&self) -> Result<(), String> {
+        self.running().reload.now().await
+    }
+
     /// Where such a file is.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -262,15 +274,24 @@ impl Builder {
             litellm_config: Some(path("config.yaml")),
             ..Sources::new(Env::from_pairs(self.env))
         };
-        let mut config = match Config::load(&sources) {
-            Ok(loaded) => loaded.config,
+        let Loaded {
+            mut config, files, ..
+        } = match Config::load(&sources) {
+            Ok(loaded) => loaded,
             Err(faults) => panic!("the test's configuration is wrong:\n{faults}"),
         };
         choose_runtime(&mut config);
-        let clock = self.clock;
+        let (clock, stealing) = (self.clock, config.server.work_stealing);
+        let read = move || {
+            let mut again = Config::load(&sources)?;
+            again.config.server.work_stealing = stealing;
+            Ok(again)
+        };
         // Building it looks names up on a runtime of its own.
-        let running =
-            tokio::task::spawn_blocking(move || Bound::new(config, clock).unwrap().spawn());
+        let running = tokio::task::spawn_blocking(move || {
+            let bound = Bound::new(config, clock).unwrap();
+            bound.reading_again(files, Arc::new(read)).spawn()
+        });
         TestGateway {
             running: Some(running.await.unwrap()),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),

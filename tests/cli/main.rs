@@ -8,9 +8,11 @@
 mod program;
 
 mod check;
+mod ctl;
 mod demo;
 mod key;
 mod operate;
 mod panics;
 mod run;
 mod signals;
+mod upgrade;

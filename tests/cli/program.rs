@@ -42,7 +42,11 @@ pub fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
 
 impl Program {
     pub fn start(arguments: &[&str]) -> Self {
-        let mut child = command(arguments)
+        Self::from(command(arguments))
+    }
+
+    pub fn from(mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -133,16 +137,29 @@ impl Drop for Program {
 
 /// An HTTP/1.1 request on a connection of its own, and the bare answer as it comes.
 pub fn send(address: SocketAddr, target: &str, body: &str) -> TcpStream {
+    send_with(address, target, "connection: close\r\n", body)
+}
+
+fn send_with(address: SocketAddr, target: &str, fields: &str, body: &str) -> TcpStream {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let method = if body.is_empty() { "GET" } else { "POST" };
     write!(
         socket,
-        "{method} {target} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer sk-test-master-0001\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        "{method} {target} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer sk-test-master-0001\r\n{fields}content-length: {}\r\n\r\n{body}",
         body.len()
     )
     .unwrap();
     socket
+}
+
+/// The same of a client that would keep its connection: all that comes until it is closed.
+pub fn ask_to_stay(address: SocketAddr, target: &str, body: &str) -> String {
+    let mut answer = String::new();
+    send_with(address, target, "", body)
+        .read_to_string(&mut answer)
+        .unwrap();
+    answer
 }
 
 /// The whole answer, head and body.
@@ -187,12 +204,22 @@ pub struct World {
     pub memgate: Program,
     pub address: SocketAddr,
     pub control: SocketAddr,
+    pub folder: tempfile::TempDir,
     _sim: Program,
-    _folder: tempfile::TempDir,
 }
 
 impl World {
     pub fn new(sim: &[&str]) -> Self {
+        Self::with(sim, "")
+    }
+
+    /// With these lines in memgate.yaml.
+    pub fn with(sim: &[&str], lines: &str) -> Self {
+        Self::in_environment(sim, lines, &[])
+    }
+
+    /// With these variables, too.
+    pub fn in_environment(sim: &[&str], lines: &str, variables: &[(&str, &str)]) -> Self {
         let folder = folder(&[("config.yaml", MODELS)]);
         let ca = path(&folder, "ca.pem");
         let anywhere = "127.0.0.1:0";
@@ -219,18 +246,35 @@ impl World {
         let litellm = sim.address_after("litellm ");
         let own = format!(
             "listen: ['127.0.0.1:0']\nadmin: 127.0.0.1:0\nauth: {{litellm: false}}\nlitellm: {{config: config.yaml, urls: ['http://{litellm}']}}\n\
-             direct: {{bypass: none, ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{edge}'}}}}\n"
+             direct: {{bypass: none, ca_file: ca.pem, resolve: {{'api.supermemory.ai:443': '{edge}'}}}}\n{lines}"
         );
         std::fs::write(folder.path().join("memgate.yaml"), own).unwrap();
-        let mut memgate = Program::start(&["run", "--config", &path(&folder, "memgate.yaml")]);
+        let mut run = command(&["run", "--config", &path(&folder, "memgate.yaml")]);
+        run.envs(variables.iter().copied());
+        let mut memgate = Program::from(run);
         let address = memgate.address_after("serving on");
         Self {
             _sim: sim,
             memgate,
             address,
             control,
-            _folder: folder,
+            folder,
         }
+    }
+}
+
+impl World {
+    /// The admin port's address: it is told after the data port's.
+    pub fn admin(&mut self) -> SocketAddr {
+        self.memgate.address_after("admin port on")
+    }
+
+    pub fn rewrite(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 }
 

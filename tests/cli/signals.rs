@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use crate::program::{PATIENCE, Program, World, ask, folder, path, send, turn};
+use crate::program::{PATIENCE, Program, World, ask, ask_to_stay, folder, path, send, turn};
 
 /// A machine with other things to do takes its time; sooner than what is in flight would be cut.
 const AT_ONCE: Duration = Duration::from_secs(4);
@@ -67,38 +68,60 @@ fn term_lets_a_stream_finish_takes_nothing_new_and_then_ends() {
 }
 
 #[test]
-fn a_stream_that_goes_on_is_cut_after_five_seconds() {
-    let mut world = World::new(&["--event-delay", "60000"]);
+fn a_stream_that_outlasts_the_drain_ends_with_an_error_event() {
+    let mut world = World::with(&["--event-delay", "60000"], "drain: {timeout: 300ms}");
     let mut stream = open_stream(&world);
 
     world.memgate.signal("TERM");
-    let (status, after) = world.memgate.end();
     let mut rest = String::new();
-    let end = stream.read_to_string(&mut rest);
+    stream.read_to_string(&mut rest).unwrap();
+    let (status, _) = world.memgate.end();
 
     assert_eq!(status.code(), Some(0));
-    assert!(
-        (Duration::from_secs(4)..PATIENCE).contains(&after),
-        "{after:?}"
-    );
-    assert!(
-        end.is_err() || !rest.contains("message_stop"),
-        "it was not whole: {rest}"
-    );
+    assert!(rest.contains("event: error"), "{rest}");
+    assert!(rest.contains("the gateway stopped in mid-stream"), "{rest}");
 }
 
 #[test]
-fn a_second_term_ends_a_busy_gateway_at_once() {
-    let mut world = World::new(&["--event-delay", "60000"]);
-    let _stream = open_stream(&world);
+fn a_second_term_changes_nothing_and_a_persons_second_interrupt_ends_it() {
+    let mut world = World::with(&["--event-delay", "60000"], "drain: {timeout: 10m}");
+    let mut stream = open_stream(&world);
     world.memgate.signal("TERM");
     world.memgate.line_with("requests in flight");
 
     world.memgate.signal("TERM");
+    world.memgate.line_with("already stopping");
+    world.memgate.signal("INT");
     let (status, after) = world.memgate.end();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
 
     assert_eq!(status.code(), Some(0));
     assert!(after < AT_ONCE, "{after:?}");
+    assert!(rest.contains("event: error"), "{rest}");
+}
+
+#[test]
+fn in_the_grace_it_says_that_it_stops_and_serves_whoever_still_comes() {
+    let mut world = World::with(&[], "drain: {grace: 3s}");
+    let admin = world.admin();
+    assert!(ask(admin, "/readyz", "").starts_with("HTTP/1.1 200"));
+
+    world.memgate.signal("TERM");
+    world.memgate.line_with("still accepting");
+    let ready = ask(admin, "/readyz", "");
+    let kept_alive = turn("claude-sonnet-4.5", false);
+    let late = ask_to_stay(world.address, "/v1/messages", &kept_alive);
+    let refused = refuses(world.address);
+    let (status, _) = world.memgate.end();
+
+    assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+    assert!(ready.contains("draining"), "{ready}");
+    assert!(late.starts_with("HTTP/1.1 200"), "{late}");
+    let head = late.to_lowercase();
+    assert!(head.contains("\r\nconnection: close\r\n"), "{late}");
+    assert!(refused, "after the grace");
+    assert_eq!(status.code(), Some(0));
 }
 
 #[test]
@@ -119,6 +142,70 @@ fn hup_usr1_and_quit_never_kill() {
     world.memgate.signal("TERM");
     let (status, _) = world.memgate.end();
 
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn hup_takes_a_changed_configuration_up_and_leaves_a_faulty_one() {
+    let mut world = World::new(&[]);
+    let answer =
+        |world: &World, model: &str| ask(world.address, "/v1/messages", &turn(model, false));
+    let (own, models) = (world.read("memgate.yaml"), world.read("config.yaml"));
+    world.memgate.line_with("ready");
+
+    world.rewrite(
+        "config.yaml",
+        &models.replace("claude-sonnet-4.5", "newcomer"),
+    );
+    world.rewrite("memgate.yaml", &format!("{own}\nretri: {{attempts: 3}}\n"));
+    world.memgate.signal("HUP");
+    let why = world.memgate.line_with("stays as it was");
+    let (old, new) = (
+        answer(&world, "claude-sonnet-4.5"),
+        answer(&world, "newcomer"),
+    );
+    world.rewrite("memgate.yaml", &own);
+    world.memgate.signal("HUP");
+    world.memgate.line_with("reloaded");
+    let taken = answer(&world, "newcomer");
+
+    assert!(why.contains("did you mean `retry`?"), "{why}");
+    assert!(old.contains("x-memgate-route: direct"), "{old}");
+    assert!(!new.contains("x-memgate-route: direct"), "{new}");
+    assert!(taken.contains("x-memgate-route: direct"), "{taken}");
+}
+
+#[test]
+fn a_service_manager_hears_of_each_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hear = || {
+        let mut heard = [0; 256];
+        let length = manager.recv(&mut heard).unwrap();
+        String::from_utf8_lossy(&heard[..length]).into_owned()
+    };
+
+    let socket = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let mut world = World::in_environment(&[], "", &socket);
+    let ready = hear();
+    let answers = ask(world.address, "/health", "");
+    world.memgate.signal("HUP");
+    let (reloading, again) = (hear(), hear());
+    world.memgate.signal("TERM");
+    let stopping = hear();
+    let (status, _) = world.memgate.end();
+
+    assert_eq!(ready, "READY=1");
+    assert!(answers.starts_with("HTTP/1.1 200"), "{answers}");
+    let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+    assert!(
+        since.is_some_and(|micros| micros.parse::<u64>().is_ok()),
+        "{reloading}"
+    );
+    assert_eq!(again, "READY=1");
+    assert_eq!(stopping, "STOPPING=1");
     assert_eq!(status.code(), Some(0));
 }
 

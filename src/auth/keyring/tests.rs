@@ -957,3 +957,32 @@ async fn a_request_without_a_key_is_no_attempt_and_one_with_several_is_as_many()
         Some(Refusal::TooManyFailures { .. })
     ));
 }
+
+#[tokio::test]
+async fn the_next_ring_knows_what_the_last_one_asked_unless_another_litellm_is_meant() {
+    let script = Script::new().knows("sk-virtual", &json!({}));
+    let api: Arc<dyn LiteLlmApi> = script.clone();
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let auth = auth();
+    let ring =
+        |api: &Arc<dyn LiteLlmApi>| KeyRing::new(&auth, Some(Arc::clone(api)), Arc::clone(&clock));
+    let headers = headers(&["sk-virtual"]);
+    let first = ring(&api);
+    assert!(
+        first
+            .authenticate(&Presented::of(&headers, None))
+            .await
+            .is_ok()
+    );
+
+    let same = ring(&api).after(&first);
+    let remembered = same.authenticate(&Presented::of(&headers, None)).await;
+    let asked = script.asked().len();
+    let other: Arc<dyn LiteLlmApi> = Script::new();
+    let stranger = ring(&other).after(&first);
+    let unknown = stranger.authenticate(&Presented::of(&headers, None)).await;
+
+    assert!(remembered.is_ok());
+    assert_eq!(asked, 1);
+    assert!(unknown.is_err());
+}

@@ -2,6 +2,7 @@
 
 mod egress;
 mod lanes;
+mod life;
 mod limits;
 mod listen;
 mod logs;
@@ -22,7 +23,7 @@ use super::finding::Notes;
 use super::logs::Log;
 use super::prices::Prices;
 use super::section::{NOT_YET, Section};
-use super::settings::{Auth, Cookies, Direct, Limits, Retry, Server};
+use super::settings::{Auth, Cookies, Direct, Drain, Limits, Reload, Retry, Server};
 use super::source::{self, FILE_PREFIX};
 use super::traces::Traces;
 use super::translation::Translation;
@@ -32,7 +33,7 @@ use super::{Secret, Sources, UsageLog};
 use listen::Ports;
 pub(super) use upstreams::OwnLiteLlm;
 
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 20] = [
     "listen",
     "admin",
     "admin_key",
@@ -51,8 +52,9 @@ const SECTIONS: [&str; 18] = [
     "log",
     "traces",
     "memory",
+    "drain",
+    "reload",
 ];
-const LATER: [(&str, &str); 2] = [("reload", NOT_YET), ("drain", NOT_YET)];
 
 /// Our own half of a [`super::Config`].
 pub(super) struct Own {
@@ -67,6 +69,8 @@ pub(super) struct Own {
     pub prices: Prices,
     pub trusted_proxies: Vec<IpNet>,
     pub server: Server,
+    pub drain: Drain,
+    pub reload: Reload,
     pub translation: Translation,
     pub usage_log: UsageLog,
     pub log: Log,
@@ -75,13 +79,14 @@ pub(super) struct Own {
 
 /// Reads the file's tree, over which the flags of the command line win.
 pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &mut Notes) -> Own {
-    let mut top = Section::open("", root, &SECTIONS, &LATER, notes);
+    let mut top = Section::open("", root, &SECTIONS, &[], notes);
     let is_empty = |node: &Node| matches!(&node.value, Value::Map(entries) if entries.is_empty());
     if top.get("memory").is_some_and(|node| !is_empty(node)) {
         top.fault("memory", NOT_YET);
     }
     let admin_key = top.secret("admin_key");
     let trusted_proxies = trusted_proxies(&mut top);
+    let reload = life::reload(&mut top);
     let ports = listen::read(&mut top, base, sources);
     let section = |name: &str| root.and_then(|root| root.get(name));
     Own {
@@ -96,6 +101,8 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
         prices: prices::read(section("prices"), notes),
         trusted_proxies,
         server: policies::server(section("server"), base, notes),
+        drain: life::drain(section("drain"), notes),
+        reload,
         translation: translation::read(section("translation"), notes),
         usage_log: usage_log::read(section("usage_log"), base, notes),
         log: logs::read(section("log"), base, notes),

@@ -140,6 +140,7 @@ pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Ser
         "threads",
         "work_stealing",
         "pid_file",
+        "control_socket",
         "upstream_keepalive_pool_size",
     ];
     let mut section = Section::open("server", node, &known, &REFUSED, notes);
@@ -148,6 +149,7 @@ pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Ser
         threads: section.count("threads", cpus, 1..=1024),
         work_stealing: section.flag("work_stealing", false),
         pid_file: section.file_to_write("pid_file", base),
+        control_socket: section.file("control_socket", base),
         upstream_keepalive_pool_size: section.count(
             "upstream_keepalive_pool_size",
             128,

@@ -49,6 +49,8 @@ pub(crate) enum Expired {
     FirstByte,
     /// Silence in the answer's body.
     Idle,
+    /// The gateway stops.
+    Stopping,
 }
 
 /// The limits of waiting for an answer, and for a body that streams.
@@ -286,8 +288,10 @@ impl Feed {
         }
     }
 
-    pub(super) fn expire(&mut self) -> Expired {
-        let expired = if self.head_seen {
+    pub(super) fn expire(&mut self, stopping: bool) -> Expired {
+        let expired = if stopping {
+            Expired::Stopping
+        } else if self.head_seen {
             Expired::Idle
         } else {
             Expired::FirstByte

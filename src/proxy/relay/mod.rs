@@ -25,15 +25,18 @@ pub(crate) use feed::{Decision, Expired, Feed, Judge, Patience, Rest};
 use session::Relay;
 pub(crate) use waiting::{AGAIN, CLOSED};
 
+use crate::gateway::TimeUp;
+
 /// What the hooks and the wrapped session share; both run on one task, so the lock never waits.
 pub(crate) type SharedFeed = Arc<Mutex<Feed>>;
 
 /// Puts a relay between Pingora and the client. Keep-alive and time-outs of the client's session must
 /// be set before.
-pub(crate) fn wrap(session: &mut Session, feed: &SharedFeed, custody: &Custody) {
+pub(crate) fn wrap(session: &mut Session, feed: &SharedFeed, custody: &Custody, time_up: TimeUp) {
     // The box changes hands, not what is in it.
     let client = replace(&mut session.downstream_session, Box::new(vacant()));
-    let relay = Relay::new(client, Arc::clone(feed), custody.clone());
+    let mut relay = Relay::new(client, Arc::clone(feed), custody.clone());
+    relay.time_up = Some(time_up);
     *session.downstream_session = ServerSession::Custom(Box::new(relay));
 }
 

@@ -17,6 +17,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::Sleep;
 
 use super::{Custody, SharedFeed};
+use crate::gateway::TimeUp;
 use crate::proxy::body::Pace;
 
 /// Whether the protocol is to be switched, which Pingora loses where the switch comes before the request's end
@@ -40,6 +41,8 @@ pub(super) struct Relay {
     pub(super) pace: Pace,
     /// Made when it is first waited for.
     pub(super) timer: Option<Pin<Box<Sleep>>>,
+    /// `None` where nobody would wait for it.
+    pub(super) time_up: Option<TimeUp>,
 }
 
 impl Drop for Relay {
@@ -69,6 +72,7 @@ impl Relay {
             switch,
             pace: Pace::new(body_timeout, Instant::now()),
             timer: None,
+            time_up: None,
         }
     }
 

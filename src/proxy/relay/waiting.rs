@@ -12,6 +12,7 @@ use tokio::time::sleep_until;
 
 use super::feed::{Decision, Rest};
 use super::session::Relay;
+use crate::gateway::TimeUp;
 use crate::proxy::body::TOO_SLOW;
 
 /// How often a full connection is looked at.
@@ -29,6 +30,15 @@ fn judged_again<T>() -> Result<T> {
 
 fn too_slow<T>() -> Result<T> {
     Error::e_explain(ErrorType::Custom(TOO_SLOW), "the client's pace").map_err(|e| e.into_down())
+}
+
+/// It tells once.
+async fn told(time_up: &mut Option<TimeUp>) {
+    match time_up.as_mut() {
+        Some(told) => told.await,
+        None => std::future::pending().await,
+    }
+    *time_up = None;
 }
 
 fn gone() -> Box<Error> {
@@ -73,18 +83,19 @@ impl Relay {
                     }
                     if self.feed.lock().deadline <= Instant::now() {
                         // Boxed: rare, and large beside the waiting itself.
-                        return Box::pin(self.give_up()).await;
+                        return Box::pin(self.give_up(false)).await;
                     }
                 }
+                () = told(&mut self.time_up) => return Box::pin(self.give_up(true)).await,
             }
         }
     }
 
-    /// The upstream is overdue. An error answer whose end is missing is judged by what there is of it.
-    async fn give_up(&mut self) -> Result<Option<Bytes>> {
+    /// The upstream is overdue, or nobody waits for it any longer. An error answer whose end is missing is judged by what there is of it.
+    async fn give_up(&mut self, stopping: bool) -> Result<Option<Bytes>> {
         let (expired, judgement) = {
             let mut feed = self.feed.lock();
-            (feed.expire(), feed.judgement(Rest::Lost))
+            (feed.expire(stopping), feed.judgement(Rest::Lost))
         };
         match judgement {
             Some(Decision::Again) => return judged_again(),
@@ -123,7 +134,7 @@ impl Relay {
                 // The client is not listened to: what it says now is its body.
                 sleep_until(until.into()).await;
                 if self.feed.lock().deadline <= until {
-                    return Box::pin(self.give_up()).await.map(drop);
+                    return Box::pin(self.give_up(false)).await.map(drop);
                 }
             } else {
                 self.pause_until(until).await?;

@@ -24,6 +24,11 @@ impl RetryBudget {
         }
     }
 
+    pub fn follow(&mut self, share: f64, min: usize) {
+        self.share = share;
+        self.min = min.max(1);
+    }
+
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }

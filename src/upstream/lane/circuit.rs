@@ -42,6 +42,14 @@ impl Circuit {
         }
     }
 
+    /// Goes by another policy; where the window is another, by what comes from now on.
+    pub fn follow(&mut self, policy: CircuitPolicy) {
+        if policy.window != self.policy.window {
+            self.slices = [Slice::default(); SLICES];
+        }
+        self.policy = policy;
+    }
+
     pub fn worked(&mut self, now: Instant) {
         self.in_a_row = 0;
         self.count(false, now);

@@ -90,6 +90,18 @@ impl ConcurrencyLimit {
         self.limit
     }
 
+    /// Sets the safety stop. A limit that was never felt goes with it.
+    pub fn stop_at(&mut self, max: usize) {
+        let max = max.max(1);
+        if self.limit == self.max {
+            (self.limit, self.proven) = (max, max);
+        }
+        self.max = max;
+        self.limit = self.limit.min(max);
+        self.proven = self.proven.min(self.limit);
+        self.doubt();
+    }
+
     /// May a request go to the limit, or above it as a probe, when so many are in flight?
     pub fn may_go(&self, in_flight: usize, now: Instant) -> bool {
         in_flight < self.limit || self.may_probe(in_flight, now)

@@ -38,7 +38,7 @@ use self::state::{Decision, News, Note, State, Ticket};
 use crate::clock::{Clock, Sleep};
 
 /// What an operator may set.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
     /// The safety stop: no limit is felt below it until the edge refuses.
     pub max_concurrency: usize,
@@ -54,7 +54,7 @@ pub struct Policy {
 }
 
 /// When a lane that fails is left alone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CircuitPolicy {
     /// The share of failures, 0 to 1, that opens it.
     pub failures: f64,
@@ -131,6 +131,22 @@ impl Lane {
         let now = self.clock.now();
         let mut inner = self.inner.lock();
         inner.state.pause(wait, cause, now);
+        self.publish(inner, now);
+    }
+
+    /// Ends a pause before its time.
+    pub fn resume(self: &Arc<Self>) {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        inner.state.resume(now);
+        self.publish(inner, now);
+    }
+
+    /// Goes by another policy from now on; whoever waits keeps the patience that he came with.
+    pub fn follow(self: &Arc<Self>, policy: Policy) {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        inner.state.follow(policy, now);
         self.publish(inner, now);
     }
 

@@ -181,6 +181,13 @@ impl Gate {
         true
     }
 
+    /// The pause is over now.
+    pub fn resume(&mut self, now: Instant) {
+        if let Phase::Shut { until, .. } = &mut self.phase {
+            *until = now.min(*until);
+        }
+    }
+
     /// Must those who wait be told of a longer pause?
     pub fn take_prolonged(&mut self) -> bool {
         std::mem::take(&mut self.prolonged)

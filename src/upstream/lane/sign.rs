@@ -31,16 +31,19 @@ pub enum Cause {
     Host,
     /// Too many requests failed.
     Circuit,
+    /// A person wants it so.
+    Operator,
 }
 
 impl Cause {
-    pub const ALL: [Self; 3] = [Self::Refused, Self::Host, Self::Circuit];
+    pub const ALL: [Self; 4] = [Self::Refused, Self::Host, Self::Circuit, Self::Operator];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",
             Self::Host => "host",
             Self::Circuit => "circuit",
+            Self::Operator => "operator",
         }
     }
 }

@@ -153,9 +153,27 @@ impl<W> State<W> {
         self.budget.pace.rests();
     }
 
+    /// Goes by another policy from now on; what was learned stays.
+    pub fn follow(&mut self, policy: Policy, now: Instant) {
+        if policy == self.policy {
+            return;
+        }
+        self.budget.follow(policy.retry_share, policy.retry_min);
+        self.edge.limit.stop_at(policy.max_concurrency);
+        self.edge.circuit.follow(policy.circuit);
+        self.policy = policy;
+        self.drain(now);
+    }
+
     pub fn pause(&mut self, wait: Duration, cause: Cause, now: Instant) {
         self.edge.pause(wait, cause, now);
         self.drain(now);
+    }
+
+    /// Ends a pause, whatever it was for.
+    pub fn resume(&mut self, now: Instant) {
+        self.edge.gate.resume(now);
+        self.tick(now);
     }
 
     pub fn reached(&mut self, now: Instant) {
@@ -279,7 +297,7 @@ impl<W> State<W> {
         let (remaining, cause) = self.edge.gate.shut(now)?;
         Some(match cause {
             Cause::Circuit => Refusal::Down { remaining },
-            Cause::Refused | Cause::Host => Refusal::Paused { remaining },
+            Cause::Refused | Cause::Host | Cause::Operator => Refusal::Paused { remaining },
         })
     }
 

@@ -1082,3 +1082,65 @@ fn a_probe_that_is_offered_cookies_ends_no_pause() {
     assert_eq!(world.granted().len(), 1, "nobody but the probe went");
     assert!(world.lane.demands(|_| false), "though they are known now");
 }
+
+#[test]
+fn another_policy_is_felt_at_once_by_those_who_wait() {
+    let small = |max_concurrency| Policy {
+        max_concurrency,
+        ..policy()
+    };
+    let mut world = World::warm(small(2));
+    assert_eq!(world.come(4), 2);
+
+    world.lane.follow(small(3), world.now);
+    world.news();
+    let more = world.granted();
+    world.lane.follow(small(1), world.now);
+    world.leave();
+    world.leave();
+    let fewer = world.granted();
+    world.leave();
+
+    assert_eq!(more, [1]);
+    assert!(fewer.is_empty(), "one is still in flight");
+    assert_eq!(world.granted(), [2]);
+}
+
+#[test]
+fn another_safety_stop_leaves_alone_what_the_edge_has_taught() {
+    let mut world = World::limited_to(8, policy());
+
+    for max_concurrency in [400, 600] {
+        let other = Policy {
+            max_concurrency,
+            ..policy()
+        };
+        world.lane.follow(other, world.now);
+        assert_eq!(world.view().limit, 8);
+    }
+    let tight = Policy {
+        max_concurrency: 5,
+        ..policy()
+    };
+    world.lane.follow(tight, world.now);
+
+    assert_eq!(world.view().limit, 5);
+}
+
+#[test]
+fn who_resumes_a_lane_ends_every_pause_with_one_probe() {
+    for cause in Cause::ALL {
+        let mut world = World::warm(policy());
+        world.lane.pause(MINUTE, cause, world.now);
+        if cause != Cause::Circuit {
+            assert_eq!(world.come(3), 0);
+        }
+
+        world.lane.resume(world.now);
+        world.news();
+
+        assert_eq!(world.view().gate, GateView::Opening, "{cause:?}");
+        let went = world.granted().len() + world.come(3);
+        assert_eq!(went, 1, "{cause:?}");
+    }
+}

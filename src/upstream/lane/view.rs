@@ -23,6 +23,7 @@ pub struct Pauses {
     pub refused: u64,
     pub host: u64,
     pub circuit: u64,
+    pub operator: u64,
 }
 
 impl Pauses {
@@ -31,11 +32,12 @@ impl Pauses {
             Cause::Refused => self.refused,
             Cause::Host => self.host,
             Cause::Circuit => self.circuit,
+            Cause::Operator => self.operator,
         }
     }
 
     pub fn all(&self) -> u64 {
-        self.refused + self.host + self.circuit
+        self.refused + self.host + self.circuit + self.operator
     }
 
     pub(super) fn count(&mut self, cause: Cause) {
@@ -43,6 +45,7 @@ impl Pauses {
             Cause::Refused => &mut self.refused,
             Cause::Host => &mut self.host,
             Cause::Circuit => &mut self.circuit,
+            Cause::Operator => &mut self.operator,
         } += 1;
     }
 }

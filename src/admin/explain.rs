@@ -156,10 +156,9 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 fn named(snapshot: &Snapshot, name: &str) -> Result<Caller, String> {
     match snapshot.keys.named(name) {
         Some(Ok(caller)) => Ok(caller),
-        Some(Err(_expired)) => Err(format!("the key {name} has expired")),
-        None => Err(format!(
-            "no key of the keys file is called {name}, or it is disabled"
-        )),
+        Some(Err(_expired)) => Err("this key has expired".to_owned()),
+        // A key itself may stand where its name belongs.
+        None => Err("no key of the keys file is called so, or it is disabled".to_owned()),
     }
 }
 

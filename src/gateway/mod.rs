@@ -3,6 +3,7 @@
 mod doorway;
 mod edge_errors;
 mod lanes;
+mod litellm;
 mod rejection;
 mod reloads;
 mod snapshot;
@@ -18,9 +19,10 @@ use tokio::sync::watch;
 
 pub use doorway::{Closed, Doorway, Guest, Visit};
 pub use edge_errors::{EdgeErrorNote, EdgeErrors};
+pub use litellm::LiteLlm;
 pub use rejection::{Answer, Failure, Rejection};
 pub use reloads::{Failed, Reloads};
-pub use snapshot::{BuildError, LiteLlm, Snapshot};
+pub use snapshot::{BuildError, Snapshot};
 pub use traffic::{InFlight, TimeUp, Traffic};
 pub use valve::{Setting, Thing, Valve};
 pub use way_out::DirectUpstream;

@@ -8,21 +8,19 @@ use parking_lot::Mutex;
 
 use super::edge_errors::EdgeErrors;
 use super::lanes::{self, Lanes};
+use super::litellm::LiteLlm;
 use super::valve::Valve;
 use super::way_out::{DirectUpstream, Parts};
-use crate::auth::{ClientError, KeyId, KeyRing, LiteLlmApi, LiteLlmClient};
+use crate::auth::{ClientError, KeyId, KeyRing};
 use crate::body::Budget;
 use crate::clock::Clock;
-use crate::config::{BaseUrl, Config, Limits, Origin};
+use crate::config::{Config, Limits, Origin};
 use crate::cookies::CookieJars;
 use crate::identity::IdentityRules;
 use crate::limits::Accounts;
 use crate::routing::{DirectModel, RouteTable};
-use crate::telemetry::{
-    AccessLog, AccessRecord, Ledger, Metrics, Pseudonyms, Tracer, TracesError, UpstreamMetrics,
-};
+use crate::telemetry::{AccessLog, AccessRecord, Ledger, Metrics, Pseudonyms, Tracer, TracesError};
 use crate::translate::{Defaults, Unusable};
-use crate::upstream::backends::Backends;
 use crate::upstream::lane::Cause;
 use crate::upstream::resolve::Resolver;
 use crate::upstream::sticky::Sticky;
@@ -62,14 +60,6 @@ pub struct Snapshot {
     defaults: Vec<Defaults>,
     /// Direct models that were named on LiteLLM's paths: warned of once each.
     elsewhere: Arc<Mutex<HashSet<Arc<str>>>>,
-}
-
-/// LiteLLM and what is counted of it.
-pub struct LiteLlm {
-    pub backends: Arc<Backends>,
-    /// For questions of the gateway's own.
-    pub api: Arc<dyn LiteLlmApi>,
-    pub metrics: UpstreamMetrics,
 }
 
 /// What a configuration that parsed still cannot do.
@@ -278,49 +268,6 @@ impl Snapshot {
     /// The lanes past a router, whose reachability matters before they are needed.
     pub fn bypasses(&self) -> Vec<Arc<DirectUpstream>> {
         self.lanes.bypasses()
-    }
-}
-
-impl LiteLlm {
-    /// As long as it is at the same places, its replicas and connections stay.
-    fn new(
-        config: &Config,
-        resolver: &Arc<Resolver>,
-        metrics: &Metrics,
-        before: Option<&Snapshot>,
-    ) -> Result<Self, ClientError> {
-        let urls = &config.litellm.urls;
-        let host =
-            |resolver: &Resolver, url: &BaseUrl| resolver.host(&url.origin.host, url.origin.port);
-        let stays = |before: &&Snapshot| {
-            let same = |url| {
-                let places = (host(&before.resolver, url), host(resolver, url));
-                matches!(places, (Some(was), Some(is)) if Arc::ptr_eq(&was, &is))
-            };
-            before.config.litellm.urls == *urls && urls.iter().all(same)
-        };
-        let (backends, api) = match before.filter(stays) {
-            Some(before) => {
-                let litellm = &before.litellm;
-                (Arc::clone(&litellm.backends), Arc::clone(&litellm.api))
-            }
-            None => {
-                let places = urls
-                    .iter()
-                    .filter_map(|url| Some((url.clone(), host(resolver, url)?)));
-                let backends = Arc::new(Backends::new(places.collect()));
-                let (names, ca_file) = (Arc::clone(resolver), config.direct.ca_file.as_deref());
-                let addresses = Arc::new(move |name: &str| names.addresses(name));
-                let api: Arc<dyn LiteLlmApi> =
-                    Arc::new(LiteLlmClient::new(urls, ca_file, addresses)?);
-                (backends, api)
-            }
-        };
-        Ok(Self {
-            backends,
-            api,
-            metrics: metrics.upstream("litellm", "litellm"),
-        })
     }
 }
 

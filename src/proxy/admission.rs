@@ -224,6 +224,9 @@ pub(super) fn recognise(session: &Session, ctx: &RequestCtx) -> Option<Caller> {
         return None;
     }
     let caller = ctx.snapshot.keys.recognise(&presented(session))?;
+    if is_disabled(ctx, &caller) {
+        return None;
+    }
     ctx.vouch();
     Some(caller)
 }
@@ -247,11 +250,17 @@ pub(super) async fn identify(session: &Session, ctx: &RequestCtx) -> Result<Call
     let address = client::address(session, &snapshot.config.trusted_proxies);
     let presented = presented(session).at(address);
     let caller = snapshot.keys.authenticate(&presented).await?;
-    if snapshot.valve.disables(caller.name(), snapshot.clock.now()) {
+    if is_disabled(ctx, &caller) {
         return Err(Refusal::Blocked);
     }
     ctx.vouch();
     Ok(caller)
+}
+
+/// By an operator's hand.
+fn is_disabled(ctx: &RequestCtx, caller: &Caller) -> bool {
+    let snapshot = &ctx.snapshot;
+    snapshot.valve.disables(caller.name(), snapshot.clock.now())
 }
 
 pub(super) fn may_use(caller: &Caller, route: &Route) -> Result<(), Rejection> {

@@ -9,6 +9,7 @@ use pingora_proxy::Session;
 use super::context::{Memory, RequestCtx, Way};
 use super::stream::Tail;
 use super::{allowance, bill, metering, relay};
+use crate::identity::MemoryUser;
 use crate::telemetry::{
     AccessRecord, Answer, Asked, AuditRecord, Person, RouteLabel, Spent, Upstreamed,
 };
@@ -169,8 +170,10 @@ fn note_trouble(ctx: &RequestCtx) {
 
 /// Who asks: the person whose memory is meant, else whose key it is.
 pub(super) fn who(ctx: &RequestCtx) -> &str {
-    let person = person(ctx);
-    person.user.or(person.caller).unwrap_or("anonymous")
+    let admitted = ctx.admitted.as_ref();
+    let user = admitted.and_then(|admitted| admitted.memory.user());
+    let user = user.map(MemoryUser::as_str);
+    user.or(person(ctx).caller).unwrap_or("anonymous")
 }
 
 fn asked<'a>(session: &'a Session, ctx: &'a RequestCtx) -> Asked<'a> {

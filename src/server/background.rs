@@ -76,7 +76,7 @@ async fn watch_lanes(gateway: &Gateway) {
     loop {
         let snapshot = gateway.snapshot();
         snapshot.sample();
-        snapshot.clock.sleep(SAMPLE_PAUSE).await;
+        tokio::time::sleep(SAMPLE_PAUSE).await;
     }
 }
 

@@ -101,7 +101,7 @@ impl Snapshot {
         before: Option<&Self>,
     ) -> Result<Self, BuildError> {
         let config = Arc::new(config);
-        let (access_log, traces, ledger) = reporters(&config, &metrics, before)?;
+        let reporters = Reporters::of(&config, &metrics, before)?;
         let routes = RouteTable::new(&config.models);
         let called = lanes::called(&config, &routes);
         let replicas = config.litellm.urls.iter().map(|url| &url.origin);
@@ -144,14 +144,14 @@ impl Snapshot {
             edge_errors: kept(before, |b| &b.edge_errors, EdgeErrors::default),
             elsewhere: kept(before, |b| &b.elsewhere, Mutex::default),
             valve,
-            access_log,
-            traces,
+            access_log: reporters.access_log,
+            traces: reporters.traces,
+            ledger: reporters.ledger,
             pseudonyms: Pseudonyms::new(config.log.user_key.as_ref()),
             resolver,
             config,
             clock,
             metrics,
-            ledger,
             jars,
             routes,
             litellm,
@@ -309,27 +309,36 @@ fn kept<T>(
     before.map_or_else(|| Arc::new(new()), |before| Arc::clone(part(before)))
 }
 
-/// Those who tell others of finished requests, opened once.
-fn reporters(
-    config: &Config,
-    metrics: &Metrics,
-    before: Option<&Snapshot>,
-) -> Result<(Arc<AccessLog>, Arc<Tracer>, Option<Arc<Ledger>>), BuildError> {
-    if let Some(before) = before {
-        let (access_log, traces) = (&before.access_log, &before.traces);
-        return Ok((
-            Arc::clone(access_log),
-            Arc::clone(traces),
-            before.ledger.clone(),
-        ));
+/// Those who tell others of finished requests.
+struct Reporters {
+    access_log: Arc<AccessLog>,
+    traces: Arc<Tracer>,
+    ledger: Option<Arc<Ledger>>,
+}
+
+impl Reporters {
+    /// Opened once.
+    fn of(
+        config: &Config,
+        metrics: &Metrics,
+        before: Option<&Snapshot>,
+    ) -> Result<Self, BuildError> {
+        if let Some(before) = before {
+            return Ok(Self {
+                access_log: Arc::clone(&before.access_log),
+                traces: Arc::clone(&before.traces),
+                ledger: before.ledger.clone(),
+            });
+        }
+        let reporting = metrics.reporting();
+        let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
+        let ledger = Ledger::open(&config.usage_log, reporting.lines_lost.clone());
+        Ok(Self {
+            access_log: Arc::new(access_log.map_err(BuildError::AccessLog)?),
+            traces: Arc::new(Tracer::start(&config.traces, reporting)?),
+            ledger: ledger.map_err(BuildError::UsageLog)?.map(Arc::new),
+        })
     }
-    let reporting = metrics.reporting();
-    let access_log = AccessLog::open(&config.log, reporting.lines_lost.clone());
-    let access_log = access_log.map_err(BuildError::AccessLog)?;
-    let traces = Tracer::start(&config.traces, reporting)?;
-    let ledger = Ledger::open(&config.usage_log, reporting.lines_lost.clone());
-    let ledger = ledger.map_err(BuildError::UsageLog)?;
-    Ok((Arc::new(access_log), Arc::new(traces), ledger.map(Arc::new)))
 }
 
 fn defaults(model: &DirectModel) -> Result<Defaults, BuildError> {

@@ -78,6 +78,29 @@ fn told<'s>(span: &'s Value, name: &str) -> Option<&'s Value> {
     found["value"].as_object()?.values().next()
 }
 
+fn assert_attributes(span: &Value) {
+    for (name, value) in [
+        ("gen_ai.operation.name", "chat"),
+        ("gen_ai.provider.name", "anthropic"),
+        ("gen_ai.request.model", MODEL),
+        ("memgate.route", "direct"),
+        ("memgate.request_id", "spanned"),
+        ("http.response.status_code", "200"),
+        ("user.id", "team"),
+    ] {
+        assert_eq!(told(span, name), Some(&value.into()), "{name} in {span:#}");
+    }
+    for tokens in ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"] {
+        let count: u64 = told(span, tokens)
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(count > 0, "{tokens}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sampled_turn_becomes_one_span_below_its_callers() {
     let edge = Edge::start(EdgeOptions::default()).await.unwrap();
@@ -126,26 +149,7 @@ async fn a_sampled_turn_becomes_one_span_below_its_callers() {
         passed[36..52],
         "the span that the upstream was told"
     );
-    for (name, value) in [
-        ("gen_ai.operation.name", "chat"),
-        ("gen_ai.provider.name", "anthropic"),
-        ("gen_ai.request.model", MODEL),
-        ("memgate.route", "direct"),
-        ("memgate.request_id", "spanned"),
-        ("http.response.status_code", "200"),
-        ("user.id", "team"),
-    ] {
-        assert_eq!(told(span, name), Some(&value.into()), "{name} in {span:#}");
-    }
-    for tokens in ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"] {
-        let count: u64 = told(span, tokens)
-            .unwrap()
-            .as_str()
-            .unwrap()
-            .parse()
-            .unwrap();
-        assert!(count > 0, "{tokens}");
-    }
+    assert_attributes(span);
     let whole = span.to_string();
     assert!(
         !whole.contains("secret prompt") && !whole.contains(MASTER),

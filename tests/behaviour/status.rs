@@ -225,7 +225,7 @@ async fn an_explanation_says_what_its_question_lacks() {
         ("", "`model`"),
         ("model=x&path=/v1/nothing", "/v1/chat/completions"),
         ("model=x&header=no-colon", "name: value"),
-        ("model=x&key=nobody", "called nobody"),
+        ("model=x&key=nobody", "no key of the keys file is called so"),
         ("model=x&modle=y", "`modle` is not known"),
     ] {
         let (status, told) = explained(&gateway, query).await;

@@ -140,7 +140,7 @@ pub struct Direct {
 /// Where a request goes while the lane to the router is paused, down or full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bypass {
-    /// To the provider's own host: [`DirectTarget::bypass`].
+    /// To the provider's own host: [`bypass`](super::DirectTarget::bypass).
     Provider,
     LiteLlm,
     /// Nowhere: it waits in the queue.

@@ -23,6 +23,7 @@ REFUSED = [
     ("Content-Length: a list, differing", ["content-length: {n}, 0"], INNER),
     ("Content-Length: with a plus sign", ["content-length: +{n}"], JSON),
     ("Content-Length: hexadecimal", ["content-length: 0x10"], JSON),
+    ("Content-Length: with a leading zero", ["content-length: 0{n}"], JSON),
     ("Content-Length: negative", ["content-length: -1"], INNER),
     ("Content-Length: beyond 64 bits", ["content-length: 18446744073709551617"], b"x"),
     ("Content-Length: empty", ["content-length:"], INNER),

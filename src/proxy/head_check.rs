@@ -152,11 +152,15 @@ fn inspect_nominations(headers: &HeaderMap) -> Result<(), Rejection> {
 
 fn inspect_framing(headers: &HeaderMap) -> Result<(), Rejection> {
     let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
-    let listed = headers
+    let length = headers
         .get(header::CONTENT_LENGTH)
-        .is_some_and(|value| value.as_bytes().contains(&b','));
-    if lengths > 1 || listed {
+        .map(http::HeaderValue::as_bytes);
+    if lengths > 1 || length.is_some_and(|length| length.contains(&b',')) {
         return Err(Rejection::Head("Content-Length must be given once"));
+    }
+    // It goes up as it came where the body streams, and some read such a number as octal.
+    if length.is_some_and(|length| length.len() > 1 && length.starts_with(b"0")) {
+        return Err(Rejection::Head("Content-Length must not begin with 0"));
     }
     let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(encoding) = encodings.next() {
@@ -256,6 +260,7 @@ mod tests {
         for headers in [
             &[("content-length", "2"), ("content-length", "2")][..],
             &[("content-length", "2, 2")],
+            &[("content-length", "089")],
             &[("content-length", "2"), ("transfer-encoding", "chunked")],
             &[("transfer-encoding", "gzip, chunked")],
             &[
@@ -266,6 +271,7 @@ mod tests {
             let refused = checked(&head("POST", "/v1/messages", headers));
             assert!(matches!(refused, Err(Rejection::Head(_))), "{headers:?}");
         }
+        assert!(checked(&head("POST", "/v1/messages", &[("content-length", "0")])).is_ok());
         let odd = checked(&head("POST", "/v1/messages", &[("expect", "coffee")]));
         assert!(matches!(odd, Err(Rejection::Expectation)));
     }

@@ -29,6 +29,19 @@ pub fn keys(entries: &[String]) -> String {
 
 pub const AUTH: &str = "auth: {keys_file: keys.yaml, litellm: false}";
 
+/// Where a key of the gateway's own takes the callers' place towards LiteLLM.
+pub async fn with_our_key(edge: &Edge, litellm: &LiteLlm, entries: &[String]) -> TestGateway {
+    let url = litellm.url();
+    TestGateway::in_front_of(edge)
+        .own(&format!(
+            "litellm: {{urls: ['{url}'], api_key: sk-of-the-gateway}}"
+        ))
+        .own(AUTH)
+        .file("keys.yaml", &keys(entries))
+        .start()
+        .await
+}
+
 fn bearer(key: &str) -> [(&'static str, String); 1] {
     [("authorization", format!("Bearer {key}"))]
 }
@@ -182,19 +195,11 @@ async fn a_barred_master_key_serves_operators_alone() {
 async fn where_our_key_stands_in_a_listed_key_gets_no_model_beyond_its_list() {
     let edge = Edge::start(EdgeOptions::default()).await.unwrap();
     let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
-    let url = litellm.url();
     let entries = [
         entry("anna", ANNA, ", models: [\"claude-*\"]"),
         entry("bob", BOB, ""),
     ];
-    let gateway = TestGateway::in_front_of(&edge)
-        .own(&format!(
-            "litellm: {{urls: ['{url}'], api_key: sk-of-the-gateway}}"
-        ))
-        .own(AUTH)
-        .file("keys.yaml", &keys(&entries))
-        .start()
-        .await;
+    let gateway = with_our_key(&edge, &litellm, &entries).await;
     let named = json!({"model": OTHER, "messages": [], "input": "x"}).to_string();
     let unnamed = json!({"input": "x"}).to_string();
     let ask = async |key: &str, method: Method, path: &str, body: &str| {

@@ -4,7 +4,7 @@ use memgate::sim::{Edge, EdgeOptions, LiteLlm, LiteLlmOptions};
 use serde_json::json;
 
 use crate::harness::*;
-use crate::listed_keys::{ANNA, AUTH, BOB, entry, keys};
+use crate::listed_keys::{ANNA, AUTH, BOB, entry, keys, with_our_key};
 use crate::logs;
 use crate::two_ways::*;
 
@@ -195,20 +195,12 @@ async fn where_memory_cannot_be_switched_off_the_request_is_not_sent() {
 async fn litellm_is_told_a_memory_user_only_by_who_may_name_one() {
     let edge = Edge::start(EdgeOptions::default()).await.unwrap();
     let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
-    let url = litellm.url();
     let entries = [
         entry("anna", ANNA, ", user: anna"),
         entry("bob", BOB, ", impersonate: true"),
         entry("many", SHARED, ", shared: true"),
     ];
-    let gateway = TestGateway::in_front_of(&edge)
-        .own(&format!(
-            "litellm: {{urls: ['{url}'], api_key: sk-of-the-gateway}}"
-        ))
-        .own(AUTH)
-        .file("keys.yaml", &keys(&entries))
-        .start()
-        .await;
+    let gateway = with_our_key(&edge, &litellm, &entries).await;
     let body = json!({"model": OTHER, "messages": [], "input": "x"}).to_string();
     for path in ["/v1/chat/completions", "/v1/embeddings", "/v1/completions"] {
         for (key, named) in [(ANNA, false), (SHARED, false), (BOB, true)] {

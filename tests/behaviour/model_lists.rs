@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::*;
-use crate::listed_keys::{ANNA, AUTH, BOB, entry, keys};
+use crate::listed_keys::{ANNA, BOB, entry, with_our_key};
 
 const ALLOWED: &str = "gpt-allowed";
 
@@ -20,19 +20,11 @@ impl World {
     async fn new() -> Self {
         let edge = Edge::start(EdgeOptions::default()).await.unwrap();
         let litellm = LiteLlm::start(LiteLlmOptions::default()).await.unwrap();
-        let url = litellm.url();
         let entries = [
             entry("anna", ANNA, &format!(", models: [{ALLOWED}]")),
             entry("bob", BOB, ", limits: {usd_per_day: 100}"),
         ];
-        let gateway = TestGateway::in_front_of(&edge)
-            .own(&format!(
-                "litellm: {{urls: ['{url}'], api_key: sk-of-the-gateway}}"
-            ))
-            .own(AUTH)
-            .file("keys.yaml", &keys(&entries))
-            .start()
-            .await;
+        let gateway = with_our_key(&edge, &litellm, &entries).await;
         Self {
             _edge: edge,
             litellm,

@@ -34,3 +34,14 @@ step() {
     return 1
   fi
 }
+
+# wait_for SECONDS COMMAND…: until it succeeds.
+wait_for() {
+  local tries=$(($1 * 10))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    tries=$((tries - 1))
+    [ $tries -gt 0 ] || return 1
+    sleep 0.1
+  done
+}

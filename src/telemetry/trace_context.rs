@@ -100,6 +100,12 @@ impl fmt::Display for TraceId {
     }
 }
 
+impl From<TraceId> for opentelemetry::trace::TraceId {
+    fn from(id: TraceId) -> Self {
+        id.0.into()
+    }
+}
+
 /// As the trace's id: by that one a person finds it.
 impl Serialize for TraceContext {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -2,6 +2,8 @@
 
 import statistics
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 from rig import Rig
 from rig.processes import REPO
@@ -17,13 +19,17 @@ def main() -> int:
     duration = USUAL if whole else float(sys.argv[1])
     with Rig("lb") as rig:
         fleet = Fleet(rig)
-        tallies = run(fleet, duration)
+        with ThreadPoolExecutor(1) as operator:
+            restarts = operator.submit(restart_each, fleet, duration)
+            tallies = run(fleet, duration)
+            took = restarts.result()
         served = fleet.served()
     lines = ["| requests | served | failed | p50 ms | p99 ms |", "|---|---|---|---|---|"]
     for kind, tally in tallies.items():
         p50, p99 = quantiles(tally.seconds)
         lines.append(f"| {kind} | {len(tally.seconds)} | {len(tally.faults)} | {p50:.0f} | {p99:.0f} |")
-    lines += ["", f"by instance: {' and '.join(map(str, served))}"]
+    lines += ["", f"restarted under load: A gone after {took[0]:.1f} s, B after {took[1]:.1f} s, of which 4 s are `drain.grace`"]
+    lines += [f"by instance, since then: {' and '.join(map(str, served))}"]
     faults = [fault for tally in tallies.values() for fault in tally.faults]
     lines += faults[:10]
     lines.append(f"{sum(len(tally.seconds) for tally in tallies.values())} passed, {len(faults)} failed")
@@ -32,6 +38,15 @@ def main() -> int:
         told = f"scripts/lb: {duration:.0f} s of mixed load through HAProxy on two instances"
         (REPO / "docs/lb.txt").write_text("\n".join([told, "", *lines]) + "\n")
     return 0 if not faults and all(served) else 1
+
+
+def restart_each(fleet: Fleet, duration: float) -> list[float]:
+    """One after the other, with some time for HAProxy to find it again."""
+    took = []
+    for name in fleet.configs:
+        time.sleep(duration / 6)
+        took.append(fleet.restart(name))
+    return took
 
 
 def quantiles(seconds: list[float]) -> tuple[float, float]:

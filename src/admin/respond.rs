@@ -1,6 +1,7 @@
 //! What does the admin port answer? A pure function of what there is to see.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
@@ -26,6 +27,8 @@ pub(super) trait View {
     fn on_loopback(&self) -> bool;
     /// Whether one of the keys came that open it from elsewhere; `Off`: there are none.
     fn admit(&self, presented: &Presented<'_>) -> Result<(), Refusal>;
+    /// How long a thread that serves clients has not moved, where that is too long.
+    fn stuck(&self) -> Option<Duration>;
     /// Why no new work should come; empty: it may.
     fn unready(&self) -> Vec<&'static str>;
     /// In Prometheus' text format.
@@ -92,7 +95,16 @@ fn open(view: &dyn View, path: &str) -> Response<Vec<u8>> {
                 error(StatusCode::INTERNAL_SERVER_ERROR, "metrics failed")
             }
         },
-        _ => answer(StatusCode::OK, TEXT, b"ok\n".to_vec()),
+        _ => match view.stuck() {
+            None => answer(StatusCode::OK, TEXT, b"ok\n".to_vec()),
+            Some(silence) => {
+                let stuck = format!(
+                    "stuck: a thread has not moved for {} s\n",
+                    silence.as_secs()
+                );
+                answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, stuck.into_bytes())
+            }
+        },
     }
 }
 
@@ -191,8 +203,6 @@ fn set(response: &mut Response<Vec<u8>>, name: HeaderName, value: HeaderValue) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::HeaderMap;
     use http::header::{AUTHORIZATION, HOST};
 
@@ -202,6 +212,7 @@ mod tests {
         loopback: bool,
         key: Option<&'static str>,
         wrong: Refusal,
+        stuck: Option<Duration>,
         unready: Vec<&'static str>,
     }
 
@@ -217,6 +228,10 @@ mod tests {
                 Some(false) => Err(self.wrong),
                 None => Err(Refusal::Missing),
             }
+        }
+
+        fn stuck(&self) -> Option<Duration> {
+            self.stuck
         }
 
         fn unready(&self) -> Vec<&'static str> {
@@ -243,12 +258,14 @@ mod tests {
         loopback: true,
         key: None,
         wrong: Refusal::Unknown,
+        stuck: None,
         unready: Vec::new(),
     };
     const AWAY: Seen = Seen {
         loopback: false,
         key: Some("k-admin"),
         wrong: Refusal::Unknown,
+        stuck: None,
         unready: Vec::new(),
     };
 
@@ -406,6 +423,20 @@ mod tests {
             200,
             "it lives all the same"
         );
+    }
+
+    #[test]
+    fn a_thread_that_is_stuck_is_no_life() {
+        let view = Seen {
+            stuck: Some(Duration::from_secs(31)),
+            ..AWAY
+        };
+
+        let response = get(&view, "/healthz");
+
+        assert_eq!(response.status(), 503);
+        let said = String::from_utf8(response.body().clone()).unwrap();
+        assert_eq!(said, "stuck: a thread has not moved for 31 s\n");
     }
 
     #[test]

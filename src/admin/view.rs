@@ -1,7 +1,7 @@
 //! The gateway as operators see it.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Map, Value, json};
 
@@ -15,6 +15,9 @@ use super::respond::View;
 use super::scene::scene;
 use super::why::why;
 use super::{keys, lanes, numbers, recent};
+
+/// A thread that does not move for so long does not come back by itself.
+const STUCK: Duration = Duration::from_secs(30);
 
 pub(super) struct GatewayView {
     gateway: Arc<Gateway>,
@@ -41,6 +44,11 @@ impl View for GatewayView {
             return Err(Refusal::Off);
         }
         snapshot.keys.admit_operator(presented, keys)
+    }
+
+    fn stuck(&self) -> Option<Duration> {
+        let now = self.gateway.snapshot().clock.now();
+        self.gateway.pulse.silence(now, STUCK)
     }
 
     fn unready(&self) -> Vec<&'static str> {

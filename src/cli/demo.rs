@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::fail;
 use crate::clock::SystemClock;
 use crate::config::{Config, Env, Sources};
-use crate::server::Bound;
+use crate::server::{Bound, Signals};
 use crate::sim::cloudflare::CookieGate;
 use crate::sim::{DirectHost, Edge, EdgeOptions, LiteLlm, LiteLlmOptions};
 
@@ -51,6 +51,8 @@ pub(super) fn demo(args: &DemoArgs) -> ExitCode {
 }
 
 fn start(args: &DemoArgs) -> io::Result<ExitCode> {
+    // From here on it ends in order, and takes its files with it.
+    let signals = Signals::all()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -79,7 +81,7 @@ fn start(args: &DemoArgs) -> io::Result<ExitCode> {
     if let Some(address) = bound.addresses().first() {
         introduce(*address, bound.admin(), &edge, &folder)?;
     }
-    Ok(match bound.run() {
+    Ok(match bound.run(signals) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error),
     })

@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::{SourceArgs, check, fail};
 use crate::clock::SystemClock;
 use crate::config::Loaded;
-use crate::server::{Bound, outlive_harmless_signals};
+use crate::server::{Bound, Signals};
 
 #[derive(Args)]
 pub(super) struct RunArgs {
@@ -18,9 +18,10 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: RunArgs) -> ExitCode {
-    if let Err(error) = outlive_harmless_signals() {
-        return fail(format_args!("no signal handlers: {error}"));
-    }
+    let signals = match Signals::harmless() {
+        Ok(signals) => signals,
+        Err(error) => return fail(format_args!("no signal handlers: {error}")),
+    };
     forbid_core_dumps();
     let sources = args.sources.sources();
     let Loaded {
@@ -48,7 +49,7 @@ pub(super) fn run(args: RunArgs) -> ExitCode {
     if let Some(egress) = bound.egress() {
         log::info!(target: "memgate::server", "egress port on {egress}");
     }
-    match bound.run() {
+    match bound.run(signals) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error),
     }

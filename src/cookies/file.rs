@@ -1,8 +1,9 @@
-//! How do the jars survive a restart? One small file, always whole: old or new, never torn.
+//! How do the jars survive a restart? One small file, always whole: old or new, never torn. Several processes may share
+//! it, as two do while one takes the other's place: each adds what it has learned, and hears what the others have.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +20,19 @@ const MAX_FILE: u64 = 4 * 1024 * 1024;
 /// A cookie without an expiry ends with its session, and a restart is nearly that: it is taken
 /// over when it was set within the last day, so that a quick restart goes unnoticed.
 const SESSION_LIFE: Duration = Duration::from_secs(86_400);
+
+/// What another process wrote may be as much older than its file: it saves in pauses.
+const LATE: Duration = Duration::from_secs(5);
+
+/// The file as it was last read or written here, and when that was.
+#[derive(Clone, Default)]
+pub(super) struct Known {
+    stamp: Option<Stamp>,
+    at: Option<SystemTime>,
+}
+
+/// Which file it is, and when it was written.
+type Stamp = (u64, SystemTime);
 
 /// What loading found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,6 +90,7 @@ impl CookieJars {
             Ok(document) => document,
             Err(reason) => return Err(set_aside(path, reason, now)),
         };
+        self.now_known(path, now);
         let mut loaded = Loaded::default();
         for entry in document.cookies {
             if self.restore(entry, now) {
@@ -95,17 +110,73 @@ impl CookieJars {
                 self.restore(Entry::of(jar.host(), jar.egress(), &kept), now);
             }
         }
+        *self.known().lock() = others.known().lock().clone();
         self.changes().note();
     }
 
-    /// Writes all jars: a new file of mode 0600 beside the old one, synced, then put in its place.
+    /// Writes all jars: a new file of mode 0600 beside the old one, synced, then put in its place. What another process
+    /// has written meanwhile is taken over before.
     pub fn save(&self, path: &Path, now: SystemTime) -> Result<(), FileError> {
+        let _turn = turn(path);
+        self.learn(path, now);
         self.changes().settle();
         let written = self.write(path, now);
-        if written.is_err() {
-            self.changes().note();
+        match written {
+            Ok(()) => self.now_known(path, now),
+            Err(_) => self.changes().note(),
         }
         written.map_err(|source| io_error(path, source))
+    }
+
+    /// Takes over what another process has written since the file was last read or written here: cookies that are newer
+    /// than ours, and those that we have not and cannot have dropped meanwhile. A file that is of no use has nothing.
+    pub fn learn(&self, path: &Path, now: SystemTime) {
+        let (news, since) = {
+            let known = self.known().lock();
+            (
+                stamp(path).filter(|found| known.stamp != Some(*found)),
+                known.at,
+            )
+        };
+        if news.is_none() {
+            return;
+        }
+        let document = read_bounded(path).ok().and_then(|bytes| parse(&bytes).ok());
+        let since = since.unwrap_or(UNIX_EPOCH);
+        for entry in document.into_iter().flat_map(|document| document.cookies) {
+            let set_at = moment(entry.set_at);
+            let is_news = match self.has_since(&entry) {
+                Some(ours) => set_at > moment(seconds(ours)),
+                None => set_at + LATE >= since,
+            };
+            if is_news {
+                self.restore(entry, now);
+            }
+        }
+        self.now_known(path, now);
+    }
+
+    /// When the cookie that the entry is about was set here, if it was.
+    fn has_since(&self, entry: &Entry) -> Option<SystemTime> {
+        let jars = self.all();
+        let jar = jars
+            .iter()
+            .find(|jar| jar.host() == entry.host && jar.egress() == entry.egress)?;
+        let is_same = |cookie: &Cookie| {
+            (&cookie.name, &cookie.domain, &cookie.path)
+                == (&entry.name, &entry.domain, &entry.path)
+        };
+        let kept = jar.kept();
+        kept.iter()
+            .find(|kept| is_same(&kept.cookie))
+            .map(|kept| kept.set_at)
+    }
+
+    fn now_known(&self, path: &Path, now: SystemTime) {
+        *self.known().lock() = Known {
+            stamp: stamp(path),
+            at: Some(now),
+        };
     }
 
     fn write(&self, path: &Path, now: SystemTime) -> io::Result<()> {
@@ -132,10 +203,7 @@ impl CookieJars {
         file.sync_all()?;
         fs::rename(&beside, path)?;
         // The rename itself lasts only when its directory is on disk.
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        File::open(folder(path))?.sync_all()
     }
 
     /// A file is outside data: what it says is checked as what an answer says is.
@@ -187,6 +255,25 @@ impl Entry {
             set_at: seconds(kept.set_at),
         }
     }
+}
+
+/// One process after the other, as long as this is held. Where that cannot be had, as on some network file systems,
+/// they write as if each were alone.
+fn turn(path: &Path) -> Option<File> {
+    let folder = File::open(folder(path)).ok()?;
+    folder.lock().ok().map(|()| folder)
+}
+
+fn folder(path: &Path) -> &Path {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let about = fs::metadata(path).ok()?;
+    Some((about.ino(), about.modified().ok()?))
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {

@@ -232,3 +232,102 @@ async fn a_change_wakes_the_saver_and_nothing_else_does() {
     capture("a=1");
     assert!(!jars.dirty(), "the same cookie again is no change");
 }
+
+fn later(seconds: u64) -> SystemTime {
+    now() + Duration::from_secs(seconds)
+}
+
+fn set(jars: &CookieJars, line: &str, at: SystemTime) {
+    jars.jar(HOST, "eu")
+        .capture_lines([line.as_bytes()].into_iter(), &SITE, at);
+}
+
+#[test]
+fn of_two_that_share_a_file_neither_loses_what_the_other_has_learned() {
+    let (_folder, path) = folder();
+    let old = jars(&["a=1; Path=/"]);
+    old.save(&path, now()).unwrap();
+    let new = jars(&[]);
+    new.load(&path, later(10)).unwrap();
+
+    set(&old, "b=2; Path=/", later(20));
+    old.save(&path, later(21)).unwrap();
+    set(&new, "a=3; Path=/", later(22));
+    new.save(&path, later(23)).unwrap();
+    old.save(&path, later(30)).unwrap();
+
+    assert_eq!(sent(&new, later(31)).as_deref(), Some("a=3; b=2"));
+    let third = jars(&[]);
+    third.load(&path, later(40)).unwrap();
+    assert_eq!(
+        sent(&third, later(40)).as_deref(),
+        Some("a=3; b=2"),
+        "the last to save was the old one, and the newer cookie stays"
+    );
+}
+
+#[test]
+fn what_another_has_saved_is_heard_without_a_save() {
+    let (_folder, path) = folder();
+    let (old, new) = (jars(&["a=1; Path=/"]), jars(&[]));
+    old.save(&path, now()).unwrap();
+    new.load(&path, now()).unwrap();
+    set(&old, "a=2; Path=/", later(20));
+    old.save(&path, later(21)).unwrap();
+
+    new.learn(&path, later(25));
+
+    assert_eq!(sent(&new, later(25)).as_deref(), Some("a=2"));
+}
+
+#[test]
+fn a_cookie_that_was_withdrawn_does_not_come_back_from_the_file() {
+    let (_folder, path) = folder();
+    let (old, new) = (jars(&["a=1; Path=/", "b=2; Path=/"]), jars(&[]));
+    old.save(&path, now()).unwrap();
+    new.load(&path, later(10)).unwrap();
+    set(&new, "a=; Path=/; Max-Age=0", later(20));
+    new.save(&path, later(21)).unwrap();
+
+    set(&old, "b=3; Path=/", later(30));
+    old.save(&path, later(31)).unwrap();
+    new.learn(&path, later(35));
+
+    assert_eq!(sent(&new, later(35)).as_deref(), Some("b=3"));
+}
+
+#[test]
+fn a_damaged_file_teaches_nothing() {
+    let (_folder, path) = folder();
+    let jars = jars(&["a=1; Path=/"]);
+    jars.save(&path, now()).unwrap();
+    fs::write(suffixed(&path, "x"), "{\"version\":1,\"cookies\":[{").unwrap();
+    fs::rename(suffixed(&path, "x"), &path).unwrap();
+
+    jars.learn(&path, later(10));
+    jars.save(&path, later(11)).unwrap();
+
+    assert_eq!(sent(&jars, later(11)).as_deref(), Some("a=1"));
+    assert_eq!(self::jars(&[]).load(&path, later(12)).unwrap().cookies, 1);
+}
+
+#[test]
+fn many_who_save_at_once_never_leave_half_a_file() {
+    let (folder, path) = folder();
+    std::thread::scope(|scope| {
+        for name in ["a", "b"] {
+            let path = &path;
+            scope.spawn(move || {
+                let jars = jars(&[]);
+                for round in 0..50 {
+                    set(&jars, &format!("{name}={round}; Path=/"), later(round));
+                    jars.save(path, later(round)).unwrap();
+                }
+            });
+        }
+    });
+
+    let all = jars(&[]);
+    assert_eq!(all.load(&path, later(60)).unwrap().cookies, 2);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}

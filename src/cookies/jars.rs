@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
+use super::file::Known;
 use super::jar::Jar;
 
 /// Names that carry a person's identity at Cloudflare Access. They are no machine's to share, so no
@@ -24,6 +25,8 @@ pub struct CookieJars {
     /// A handful, found by looking at each.
     jars: RwLock<Vec<Arc<Jar>>>,
     changes: Arc<Changes>,
+    /// Their file, as it was last read or written.
+    known: Mutex<Known>,
 }
 
 /// Whether, and that, something changed since the last save.
@@ -43,6 +46,7 @@ impl CookieJars {
             share: allowed.cloned().collect(),
             jars: RwLock::default(),
             changes: Arc::default(),
+            known: Mutex::default(),
         }
     }
 
@@ -83,6 +87,10 @@ impl CookieJars {
 
     pub(super) fn shares(&self, name: &str) -> bool {
         self.share.iter().any(|shared| shared == name)
+    }
+
+    pub(super) fn known(&self) -> &Mutex<Known> {
+        &self.known
     }
 
     pub(super) fn changes(&self) -> &Changes {

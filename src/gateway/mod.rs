@@ -4,6 +4,7 @@ mod doorway;
 mod edge_errors;
 mod lanes;
 mod litellm;
+mod pulse;
 mod rejection;
 mod reloads;
 mod snapshot;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 pub use doorway::{Closed, Doorway, Guest, Visit};
 pub use edge_errors::{EdgeErrorNote, EdgeErrors};
 pub use litellm::LiteLlm;
+pub use pulse::{Heart, Pulse};
 pub use rejection::{Answer, Failure, Rejection};
 pub use reloads::{Failed, Reloads};
 pub use snapshot::{BuildError, Snapshot};
@@ -35,17 +37,20 @@ pub struct Gateway {
     pub reloads: Mutex<Reloads>,
     pub traffic: Arc<Traffic>,
     pub doorway: Arc<Doorway>,
+    pub pulse: Pulse,
 }
 
 impl Gateway {
     pub fn new(snapshot: Snapshot) -> Self {
-        let doorway = Doorway::new(snapshot.metrics.connections(), snapshot.clock.now());
+        let now = snapshot.clock.now();
+        let doorway = Doorway::new(snapshot.metrics.connections(), now);
         Self {
             reloads: Mutex::new(Reloads::new(snapshot.clock.wall())),
             snapshot: ArcSwap::from_pointee(snapshot),
             succession: watch::channel(0).0,
             traffic: Arc::default(),
             doorway: Arc::new(doorway),
+            pulse: Pulse::new(now),
         }
     }
 

@@ -18,6 +18,8 @@ use crate::gateway::{Gateway, Snapshot};
 
 /// Changes within this time are one save.
 const SAVE_PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks at what another process has written into the cookies' file.
+const LEARN_PAUSE: Duration = Duration::from_secs(5);
 /// Between two looks at how the lanes stand.
 const SAMPLE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -100,20 +102,28 @@ pub(super) fn save_cookies(snapshot: &Snapshot) {
     }
 }
 
-/// Saves soon after a change; changes that come together are saved together.
+/// Saves soon after a change; changes that come together are saved together. Where nothing changes, what another
+/// process has saved is taken over.
 async fn keep_cookies(snapshot: &Arc<Snapshot>) {
-    if snapshot.config.cookies.file.is_none() {
+    let Some(file) = &snapshot.config.cookies.file else {
         return std::future::pending().await;
-    }
+    };
     loop {
         // It may have changed while another configuration took this one's place.
-        if !snapshot.jars.dirty() {
-            snapshot.jars.changed().await;
+        let changed = snapshot.jars.dirty()
+            || tokio::select! {
+                () = snapshot.jars.changed() => true,
+                () = snapshot.clock.sleep(LEARN_PAUSE) => false,
+            };
+        if changed {
+            snapshot.clock.sleep(SAVE_PAUSE).await;
         }
-        snapshot.clock.sleep(SAVE_PAUSE).await;
-        let snapshot = Arc::clone(snapshot);
-        let saved = tokio::task::spawn_blocking(move || save_cookies(&snapshot)).await;
-        if let Err(error) = saved {
+        let (snapshot, file) = (Arc::clone(snapshot), file.clone());
+        let kept = tokio::task::spawn_blocking(move || match changed {
+            true => save_cookies(&snapshot),
+            false => snapshot.jars.learn(&file, snapshot.clock.wall()),
+        });
+        if let Err(error) = kept.await {
             log::error!(target: "memgate::cookies", "saving stopped: {error}");
         }
     }

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use pingora_core::listeners::tls::TlsSettings;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{ASN1Time, FromDer, Validity, X509Certificate};
 
 use super::StartError;
@@ -54,6 +55,12 @@ impl Certificate {
         }
         self.pair.store(Arc::new(new));
         Ok(true)
+    }
+
+    /// Whether this is what it shows now.
+    pub(super) fn is(&self, shown: &CertificateDer<'_>) -> bool {
+        let pair = self.pair.load();
+        pair.end_entity_cert().is_ok_and(|ours| ours == shown)
     }
 
     fn not_after(&self) -> Option<SystemTime> {

@@ -4,7 +4,7 @@
 use std::future::ready;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pingora_core::apps::{
     HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream,
@@ -20,6 +20,8 @@ use crate::config::Limits;
 use crate::gateway::{Closed, Gateway, Guest, Visit};
 use crate::proxy::{Custody, KeptAlive, Proxy, carry, refuse_head};
 
+/// A request may be on its way by a connection that is about to close: so long whoever is connected may still ask.
+pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
 /// Streams at one time on an HTTP/2 connection.
 const STREAMS: u32 = 100;
 /// Streams that the client took back before we looked at them, at one time.
@@ -97,11 +99,7 @@ impl Connection {
     }
 
     /// `None` when there is nothing to serve: nobody spoke, or not in time, or not HTTP.
-    async fn read_head(
-        &self,
-        session: &mut ServerSession,
-        mut shutdown: ShutdownWatch,
-    ) -> Option<()> {
+    async fn read_head(&self, session: &mut ServerSession, shutdown: ShutdownWatch) -> Option<()> {
         let mut limit = self.limits.header_timeout;
         // A connection that was kept alive may first be silent for as long as that was promised.
         let mark = session.take_connection_user_context();
@@ -114,7 +112,7 @@ impl Connection {
         let read = tokio::select! {
             biased;
             read = timeout(limit, session.read_request()) => read,
-            _ = shutdown.wait_for(|closing| *closing) => return None,
+            () = last_call(shutdown) => return None,
         };
         match read {
             Ok(Ok(true)) => Some(()),
@@ -129,6 +127,13 @@ impl Connection {
             }
         }
     }
+}
+
+/// Resolves when nobody may ask any more.
+async fn last_call(mut shutdown: ShutdownWatch) {
+    // With an error, too: whoever could say so is gone.
+    let _ = shutdown.wait_for(|closing| *closing).await;
+    sleep(LAST_CALL).await;
 }
 
 /// The connection of an exchange that failed and was told so; Pingora would close it.

@@ -1,7 +1,7 @@
 //! How does a client come in? Counted first, then through TLS where its door has it, all within one deadline:
 //! Pingora's own for a handshake is fixed at a minute, and for the first byte after it there is none.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +15,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use tokio::sync::watch;
 
+use super::answering::OwnCalls;
 use super::connection::Connection;
 use crate::gateway::{Gateway, Guest};
 use crate::proxy::Proxy;
@@ -28,31 +29,21 @@ pub(super) struct Door {
 
 /// Takes connections from a listener, and gives each a life of its own.
 pub(super) struct Entrance {
-    door: Arc<Door>,
-    proxy: Arc<HttpProxy<Proxy>>,
-    gateway: Arc<Gateway>,
+    pub door: Arc<Door>,
+    pub proxy: Arc<HttpProxy<Proxy>>,
+    pub gateway: Arc<Gateway>,
+    pub own_calls: Arc<OwnCalls>,
 }
 
 impl Entrance {
-    pub(super) fn new(
-        door: Arc<Door>,
-        proxy: Arc<HttpProxy<Proxy>>,
-        gateway: Arc<Gateway>,
-    ) -> Self {
-        Self {
-            door,
-            proxy,
-            gateway,
-        }
-    }
-
     fn receive(&self, stream: &Stream) -> Option<Guest> {
         let snapshot = self.gateway.snapshot();
-        let from = if self.door.private {
-            None
-        } else {
-            caller(stream)
-        };
+        let caller = caller(stream);
+        if let Some(caller) = caller {
+            self.own_calls.arrived(caller);
+        }
+        let from = caller.filter(|_| !self.door.private);
+        let from = from.map(|caller| caller.ip());
         let config = &snapshot.config;
         let doorway = &self.gateway.doorway;
         doorway.enter(
@@ -64,9 +55,9 @@ impl Entrance {
     }
 }
 
-fn caller(stream: &Stream) -> Option<IpAddr> {
+fn caller(stream: &Stream) -> Option<SocketAddr> {
     match stream.get_socket_digest()?.peer_addr()? {
-        PeerAddr::Inet(address) => Some(address.ip()),
+        PeerAddr::Inet(address) => Some(*address),
         PeerAddr::Unix(_) => None,
     }
 }

@@ -4,18 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::answering::Roll;
+use super::connection::LAST_CALL;
 use super::reload::Reload;
-use super::{logs, systemd};
+use super::signals::{Signals, Word};
+use super::{logs, systemd, watchdog};
 use crate::config::Drain;
-use crate::gateway::{Gateway, Traffic};
+use crate::gateway::Gateway;
 
-/// A request may be on its way by a connection that is about to close, and the end of an answer not written yet.
+/// A connection may have been accepted that nobody counts yet.
 const SETTLED: Duration = Duration::from_millis(50);
+/// Between two looks at who is still connected.
+const LOOK: Duration = Duration::from_millis(10);
 /// How long those may take to say so whose time is up.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -26,6 +31,7 @@ pub(super) struct Lifecycle {
     pub listeners: watch::Sender<bool>,
     pub stops: Stops,
     pub reload: Reload,
+    pub roll: Roll,
 }
 
 /// Who may stop it.
@@ -33,40 +39,59 @@ pub(super) struct Stops {
     /// Somebody inside the process, who says true.
     pub stop: watch::Sender<bool>,
     pub asked: watch::Receiver<bool>,
-    /// Whoever sends the process a signal.
-    pub signals: bool,
+    /// Whoever sends the process a signal; `None`: the signals are not ours.
+    pub signals: Mutex<Option<Signals>>,
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Lifecycle {
     async fn recv(&self) -> ShutdownSignal {
-        let mut signals = if self.stops.signals {
-            Signals::new()
+        let signals = self.stops.signals.lock().take();
+        if let Some(signals) = signals {
+            tokio::select! {
+                () = self.live_as_process(signals) => {}
+                () = watchdog::keep_told(&self.gateway) => {}
+            }
         } else {
-            None
-        };
-        if self.stops.signals {
-            log::info!(target: "memgate::server", "ready");
-            systemd::ready();
+            self.serve(None).await;
+            self.stop(None).await;
         }
-        self.serve(signals.as_mut()).await;
-        if self.stops.signals {
-            systemd::stopping();
-        }
-        let drain = self.gateway.snapshot().config.drain;
-        let insisted = tokio::select! {
-            () = self.drain(drain) => false,
-            () = self.until_insisted(signals.as_mut()) => true,
-        };
-        if insisted {
-            log::warn!(target: "memgate::server", "interrupted again");
-        }
-        self.end().await;
         ShutdownSignal::FastShutdown
     }
 }
 
 impl Lifecycle {
+    async fn live_as_process(&self, mut signals: Signals) {
+        if let Err(error) = signals.take_ends() {
+            log::error!(target: "memgate::server", "no signal handlers: {error}");
+        }
+        let mut asked = self.stops.asked.clone();
+        let ready = tokio::select! {
+            () = self.roll.all_answer(&self.gateway) => true,
+            () = signals.end() => false,
+            Ok(_) = asked.wait_for(|stop| *stop) => false,
+        };
+        if ready {
+            log::info!(target: "memgate::server", "ready");
+            systemd::ready();
+            self.serve(Some(&mut signals)).await;
+        }
+        systemd::stopping();
+        self.stop(Some(&mut signals)).await;
+    }
+
+    async fn stop(&self, signals: Option<&mut Signals>) {
+        let drain = self.gateway.snapshot().config.drain;
+        let insisted = tokio::select! {
+            () = self.drain(drain) => false,
+            () = self.until_insisted(signals) => true,
+        };
+        if insisted {
+            log::warn!(target: "memgate::server", "interrupted again");
+        }
+        self.end().await;
+    }
+
     /// Until somebody wants it to stop.
     async fn serve(&self, mut signals: Option<&mut Signals>) {
         let mut asked = self.stops.asked.clone();
@@ -108,31 +133,54 @@ impl Lifecycle {
             log::info!(target: "memgate::server", "still accepting for {:?}", drain.grace);
             sleep(drain.grace).await;
         }
-        // Nobody listening any more is no reason not to stop.
-        let _ = self.listeners.send(true);
+        self.close();
         let deadline = Instant::now() + drain.timeout;
         tokio::select! {
-            () = settled(traffic) => {}
+            () = self.settled() => {}
             () = sleep_until(deadline) => {}
+        }
+    }
+
+    fn close(&self) {
+        // Nobody listening any more is no reason not to stop.
+        let _ = self.listeners.send(true);
+        for listener in self.roll.listeners.borrow().iter() {
+            listener.close();
         }
     }
 
     /// Ends what is left.
     async fn end(&self) {
         let traffic = &self.gateway.traffic;
-        let _ = self.listeners.send(true);
+        self.close();
         let left = traffic.in_flight();
         if left > 0 {
             log::warn!(target: "memgate::server", "ending {left} requests that are still in flight");
             traffic.end_all();
             tokio::select! {
-                () = settled(traffic) => {}
+                () = self.settled() => {}
                 () = sleep(LAST_WORDS) => {}
             }
         }
         match traffic.in_flight() {
             0 => log::info!(target: "memgate::server", "idle: stopped"),
             cut => log::warn!(target: "memgate::server", "stopped with {cut} requests in flight"),
+        }
+    }
+
+    /// Idle, and whoever is connected had time to ask for something more.
+    async fn settled(&self) {
+        let traffic = &self.gateway.traffic;
+        loop {
+            traffic.idle().await;
+            let last_call = Instant::now() + LAST_CALL;
+            sleep(SETTLED).await;
+            while !self.gateway.doorway.is_empty() && Instant::now() < last_call {
+                sleep(LOOK).await;
+            }
+            if traffic.in_flight() == 0 {
+                return;
+            }
         }
     }
 
@@ -154,93 +202,9 @@ impl Lifecycle {
     }
 }
 
-/// Idle, and for a moment nothing new.
-async fn settled(traffic: &Traffic) {
-    loop {
-        traffic.idle().await;
-        sleep(SETTLED).await;
-        if traffic.in_flight() == 0 {
-            return;
-        }
-    }
-}
-
 async fn next(signals: Option<&mut Signals>) -> Word {
     match signals {
         Some(signals) => signals.next().await,
         None => std::future::pending().await,
-    }
-}
-
-/// From now on the signals that ask for something else than the end do not kill, not even before there is a
-/// server to answer them.
-pub fn outlive_harmless_signals() -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let _context = runtime.enter();
-    // Once taken over, a signal's default action does not come back.
-    Harmless::new().map(drop)
-}
-
-/// What a signal means.
-enum Word {
-    Stop,
-    Interrupt,
-    Reload,
-    Reopen,
-    Unheard(&'static str),
-}
-
-/// Signals whose default would kill the process.
-struct Harmless {
-    hangup: Signal,
-    /// Log files were moved away.
-    user: Signal,
-    quit: Signal,
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    harmless: Harmless,
-}
-
-impl Signals {
-    fn new() -> Option<Self> {
-        let open = || -> std::io::Result<Self> {
-            Ok(Self {
-                terminate: signal(SignalKind::terminate())?,
-                interrupt: signal(SignalKind::interrupt())?,
-                harmless: Harmless::new()?,
-            })
-        };
-        open()
-            .inspect_err(
-                |error| log::error!(target: "memgate::server", "no signal handlers: {error}"),
-            )
-            .ok()
-    }
-
-    async fn next(&mut self) -> Word {
-        tokio::select! {
-            _ = self.terminate.recv() => Word::Stop,
-            _ = self.interrupt.recv() => Word::Interrupt,
-            _ = self.harmless.hangup.recv() => Word::Reload,
-            _ = self.harmless.user.recv() => Word::Reopen,
-            _ = self.harmless.quit.recv() => {
-                Word::Unheard("SIGQUIT: handing over is not supported in this version")
-            }
-        }
-    }
-}
-
-impl Harmless {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            user: signal(SignalKind::user_defined1())?,
-            quit: signal(SignalKind::quit())?,
-        })
     }
 }

@@ -1,5 +1,6 @@
 //! How does the gateway come up and go down? Sockets, services, background work, stopping.
 
+mod answering;
 mod background;
 mod certificate;
 mod connection;
@@ -13,8 +14,10 @@ mod pid_file;
 mod reach;
 mod reload;
 mod services;
+mod signals;
 mod sockets;
 mod systemd;
+mod watchdog;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,20 +26,23 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
+use pingora::services::Service as PingoraService;
 use pingora::services::background::background_service;
 use tokio::sync::watch;
 
+use self::answering::Roll;
 use self::background::Upkeep;
 use self::control::{Control, ControlSocket};
 pub use self::control::{Order, Said, What};
-pub use self::lifecycle::outlive_harmless_signals;
 use self::lifecycle::{Lifecycle, Stops};
 use self::pid_file::PidFile;
 use self::reload::{Orders, Reloader, Source};
 pub use self::reload::{Read, Reload};
-use self::services::{Ours, add_data_services};
+use self::services::{Doors, Ours, add_data_services};
+pub use self::signals::Signals;
 use self::sockets::{BoundListener, Listeners, handed_over};
 use crate::admin;
 use crate::clock::Clock;
@@ -151,13 +157,13 @@ impl Bound {
     }
 
     /// Serves until a signal says stop.
-    pub fn run(self) -> Result<(), StartError> {
+    pub fn run(self, signals: Signals) -> Result<(), StartError> {
         let (stop, asked) = watch::channel(false);
         let (reload, orders) = Reload::new();
         let stops = Stops {
             stop,
             asked,
-            signals: true,
+            signals: Mutex::new(Some(signals)),
         };
         self.serve(stops, reload, orders)
     }
@@ -169,7 +175,7 @@ impl Bound {
         let stops = Stops {
             stop: stop.clone(),
             asked,
-            signals: false,
+            signals: Mutex::default(),
         };
         let (addresses, admin, egress) = (self.addresses(), self.admin(), self.egress());
         let gateway = Arc::clone(&self.gateway);
@@ -197,18 +203,22 @@ impl Bound {
             Server::new_with_opt_and_conf(None, server_conf(&snapshot.config, self.roots.as_ref()));
         let (close, closing) = watch::channel(false);
         let (listeners, open) = watch::channel(self.listeners);
+        let doors = Doors {
+            listeners: open.clone(),
+            closing,
+            own_calls: Arc::default(),
+        };
         for h2c in [false, true] {
             let proxy = Proxy::new(Arc::clone(&self.gateway), self.egress);
-            add_data_services(&mut server, proxy, h2c, &open, &closing);
+            add_data_services(&mut server, proxy, h2c, &doors);
         }
-        if let Some(listener) = self.admin {
-            let mut service = admin::service(Arc::clone(&self.gateway));
-            service.add_tcp(&listener.address.to_string());
-            service.threads = Some(1);
-            server.add_service(Ours {
-                service,
-                fds: handed_over(&listener)?,
-            });
+        let roll = Roll {
+            listeners: doors.listeners,
+            admin: self.admin.as_ref().map(|listener| listener.address),
+            own_calls: doors.own_calls,
+        };
+        if let Some(listener) = &self.admin {
+            server.add_service(admin_service(&self.gateway, listener)?);
         }
         let gateway = Arc::clone(&self.gateway);
         let mut upkeep = background_service(
@@ -233,6 +243,7 @@ impl Bound {
             listeners: close,
             stops,
             reload,
+            roll,
         });
         let pid_file = PidFile::write(snapshot.config.server.pid_file.as_deref())?;
         server.run(RunArgs { shutdown_signal });
@@ -264,6 +275,19 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn admin_service(
+    gateway: &Arc<Gateway>,
+    listener: &BoundListener,
+) -> Result<Ours<impl PingoraService + 'static>, StartError> {
+    let mut service = admin::service(Arc::clone(gateway));
+    service.add_tcp(&listener.address.to_string());
+    service.threads = Some(1);
+    Ok(Ours {
+        service,
+        fds: handed_over(listener)?,
+    })
 }
 
 /// Names and replicas as they are now, so that the first request finds them.

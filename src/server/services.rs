@@ -1,6 +1,7 @@
 //! Which threads take connections, and from which sockets? The services that Pingora runs for the listeners.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -10,25 +11,33 @@ use pingora::server::{ListenFds, Server, ShutdownWatch};
 use pingora::services::Service as PingoraService;
 use pingora::services::listening::Service;
 use pingora_proxy::{HttpProxy, http_proxy};
+use pingora_runtime::current_handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::StartError;
+use super::answering::OwnCalls;
 use super::entrance::Entrance;
 use super::sockets::{BoundListener, Listeners, handed_over};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Heart};
 use crate::proxy::Proxy;
+
+/// Between two beats of a thread.
+pub(super) const BEAT: Duration = Duration::from_secs(1);
+
+/// What the services that take connections share.
+#[derive(Clone)]
+pub(super) struct Doors {
+    pub listeners: watch::Receiver<Listeners>,
+    pub closing: ShutdownWatch,
+    pub own_calls: Arc<OwnCalls>,
+}
 
 /// Takes connections on the listeners. Threads that share no tasks are a service each: Pingora puts what goes on
 /// beside a request on any thread of its service, and would wake two for every one. HTTP/2 between servers
 /// is few connections with many requests: those are spread over the threads of one service.
-pub(super) fn add_data_services(
-    server: &mut Server,
-    proxy: Proxy,
-    h2c: bool,
-    listeners: &watch::Receiver<Listeners>,
-    closing: &ShutdownWatch,
-) {
+pub(super) fn add_data_services(server: &mut Server, proxy: Proxy, h2c: bool, doors: &Doors) {
     let gateway = Arc::clone(proxy.gateway());
     let conf = Arc::clone(&server.configuration);
     let proxy = Arc::new(data_proxy(&conf, proxy, h2c));
@@ -38,9 +47,9 @@ pub(super) fn add_data_services(
             h2c,
             threads: is_alone.then_some(1),
             proxy: Arc::clone(&proxy),
+            heart: Some(gateway.pulse.expect()),
             gateway: Arc::clone(&gateway),
-            listeners: listeners.clone(),
-            closing: closing.clone(),
+            doors: doors.clone(),
         });
     }
 }
@@ -64,8 +73,9 @@ struct Doorkeeper {
     threads: Option<usize>,
     proxy: Arc<HttpProxy<Proxy>>,
     gateway: Arc<Gateway>,
-    listeners: watch::Receiver<Listeners>,
-    closing: ShutdownWatch,
+    /// Until it begins to beat.
+    heart: Option<Heart>,
+    doors: Doors,
 }
 
 /// A listener that is open.
@@ -76,8 +86,9 @@ struct Open {
 }
 
 impl Doorkeeper {
-    fn follow(&mut self, open: &mut Vec<Open>, listeners_per_fd: usize) {
-        let wanted = Arc::clone(&self.listeners.borrow_and_update());
+    /// Whether all are open that should be.
+    fn follow(&mut self, open: &mut Vec<Open>, listeners_per_fd: usize) -> bool {
+        let wanted = Arc::clone(&self.doors.listeners.borrow_and_update());
         open.retain(|open| {
             let stays = wanted.iter().any(|one| Arc::ptr_eq(one, &open.listener));
             if !stays {
@@ -91,12 +102,17 @@ impl Doorkeeper {
             one.h2c() == self.h2c && !known
         };
         let new: Vec<_> = wanted.iter().filter(is_new).collect();
+        let mut all = true;
         for listener in new {
             match self.open(listener, listeners_per_fd) {
                 Ok(opened) => open.push(opened),
-                Err(error) => log::error!(target: "memgate::server", "{error}"),
+                Err(error) => {
+                    all = false;
+                    log::error!(target: "memgate::server", "{error}");
+                }
             }
         }
+        all
     }
 
     fn open(
@@ -105,7 +121,12 @@ impl Doorkeeper {
         listeners_per_fd: usize,
     ) -> Result<Open, StartError> {
         let (proxy, gateway) = (Arc::clone(&self.proxy), Arc::clone(&self.gateway));
-        let entrance = Entrance::new(Arc::clone(&listener.door), proxy, gateway);
+        let entrance = Entrance {
+            door: Arc::clone(&listener.door),
+            proxy,
+            gateway,
+            own_calls: Arc::clone(&self.doors.own_calls),
+        };
         let mut service = Service::new(self.name().to_owned(), entrance);
         service.add_listener(listener.config());
         let fds = handed_over(listener)?;
@@ -134,10 +155,13 @@ impl PingoraService for Doorkeeper {
     ) {
         let mut open = Vec::new();
         loop {
-            self.follow(&mut open, listeners_per_fd);
+            let all = self.follow(&mut open, listeners_per_fd);
+            if let Some(heart) = self.heart.take_if(|_| all) {
+                tokio::spawn(beat(heart, Arc::clone(&self.gateway)));
+            }
             tokio::select! {
-                Ok(()) = self.listeners.changed() => {}
-                _ = self.closing.wait_for(|closing| *closing) => break,
+                Ok(()) = self.doors.listeners.changed() => {}
+                _ = self.doors.closing.wait_for(|closing| *closing) => break,
             }
         }
         for open in &open {
@@ -153,6 +177,21 @@ impl PingoraService for Doorkeeper {
 
     fn threads(&self) -> Option<usize> {
         self.threads
+    }
+}
+
+/// For ever, while the threads of the service move. Each beat is a task of its own, which any of them may get: where
+/// there are several, one that is stuck keeps one sooner or later, and no other follows.
+async fn beat(heart: Heart, gateway: Arc<Gateway>) {
+    let heart = Arc::new(heart);
+    loop {
+        let (heart, gateway) = (Arc::clone(&heart), Arc::clone(&gateway));
+        let beats = async move { heart.beat(gateway.snapshot().clock.now()) };
+        if current_handle().spawn(beats).await.is_err() {
+            // The threads are ending, or it will be missed.
+            return;
+        }
+        sleep(BEAT).await;
     }
 }
 

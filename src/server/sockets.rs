@@ -34,7 +34,8 @@ pub(super) struct BoundListener {
     pub address: SocketAddr,
     pub certificate: Option<Arc<Certificate>>,
     pub door: Arc<Door>,
-    socket: Socket,
+    /// `None` when it is closed.
+    socket: Mutex<Option<Socket>>,
 }
 
 impl BoundListener {
@@ -54,7 +55,7 @@ impl BoundListener {
             address,
             certificate: None,
             door: Arc::new(door),
-            socket,
+            socket: Mutex::new(Some(socket)),
         })
     }
 
@@ -71,7 +72,7 @@ impl BoundListener {
             address,
             certificate,
             door: Arc::new(door),
-            socket,
+            socket: Mutex::new(Some(socket)),
         })
     }
 
@@ -109,8 +110,16 @@ impl BoundListener {
 
     fn socket_again(&self) -> Result<Socket, StartError> {
         let address = self.address;
-        let socket = self.socket.try_clone();
-        socket.map_err(|error| StartError::Bind { address, error })
+        let socket = self.socket.lock();
+        let again = socket.as_ref().map(Socket::try_clone);
+        let again = again.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()));
+        again.map_err(|error| StartError::Bind { address, error })
+    }
+
+    /// As soon as nobody accepts there any more, whoever calls is refused: as long as a socket is open, the kernel would
+    /// let him in to wait for nobody.
+    pub(super) fn close(&self) {
+        self.socket.lock().take();
     }
 
     /// Pingora holds a buffer of 64 KiB for every connection, between requests and through silent streams too.

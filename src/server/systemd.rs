@@ -4,6 +4,7 @@ use std::env;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -24,6 +25,24 @@ pub(super) fn reloading() {
 
 pub(super) fn stopping() {
     tell("STOPPING=1");
+}
+
+/// All is well; to be said again within the time of [`watchdog`].
+pub(super) fn alive() {
+    tell("WATCHDOG=1");
+}
+
+/// After how long without a word from us the service manager takes us for dead, by sd_watchdog_enabled(3).
+pub(super) fn watchdog() -> Option<Duration> {
+    let said = |name| env::var(name).ok();
+    let own = std::process::id();
+    watchdog_of(said("WATCHDOG_USEC")?, said("WATCHDOG_PID"), own)
+}
+
+fn watchdog_of(micros: String, whose: Option<String>, own: u32) -> Option<Duration> {
+    let ours = whose.is_none_or(|pid| pid.parse() == Ok(own));
+    let micros = micros.parse().ok().filter(|micros| *micros > 0 && ours);
+    micros.map(Duration::from_micros)
 }
 
 fn tell(state: &str) {
@@ -49,6 +68,19 @@ fn send(socket: &str, state: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_watchdog_is_the_one_that_was_set_for_this_process() {
+        let told = |micros: &str, whose: Option<&str>| {
+            watchdog_of(micros.to_owned(), whose.map(str::to_owned), 7)
+        };
+
+        assert_eq!(told("3000000", None), Some(Duration::from_secs(3)));
+        assert_eq!(told("3000000", Some("7")), Some(Duration::from_secs(3)));
+        assert_eq!(told("3000000", Some("8")), None, "another's");
+        assert_eq!(told("0", None), None);
+        assert_eq!(told("soon", None), None);
+    }
 
     #[test]
     fn it_is_told_by_a_socket_of_either_kind() {

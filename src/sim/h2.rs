@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use super::exchange::{Exchange, Gone};
 use super::head::{Head, Version};
 use super::io::{End, Io};
+use super::listener::Life;
 use super::reply::{Body, Reply};
 use super::server::Visit;
 
@@ -72,13 +73,13 @@ pub(super) async fn serve(io: Io, visit: Visit) -> Result<(), Gone> {
         closed,
         end,
     };
-    let mut stopped = visit.stopped.clone();
+    let mut life = visit.life.clone();
     let mut streams = 0;
     let mut linger = Duration::ZERO;
 
     loop {
         tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => break,
+            _ = life.wait_for(|life| *life == Life::Gone) => break,
             order = orders.recv() => match order {
                 Some(Command::GoAway) => {
                     visit.server.recorder.count(|stats| stats.goaways += 1);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use super::listener::Life;
 use super::server::{Server, Visit};
 
 /// The servers behind one port; the first also serves every name that is nobody's.
@@ -37,13 +38,13 @@ impl Hosts {
     /// A new connection's, before anybody is named.
     pub(super) fn visit(
         self: &Arc<Self>,
-        stopped: watch::Receiver<bool>,
+        life: watch::Receiver<Life>,
         control_only: bool,
     ) -> Visit {
         Visit {
             hosts: Arc::clone(self),
             server: Arc::clone(&self.first),
-            stopped,
+            life,
             connection: self.connections.fetch_add(1, Ordering::Relaxed),
             by_name: false,
             control_only,

@@ -21,7 +21,17 @@ use super::{h1, h2};
 
 pub(super) struct Listener {
     addr: SocketAddr,
-    stop: watch::Sender<bool>,
+    life: watch::Sender<Life>,
+}
+
+/// What a port does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    Open,
+    /// Takes no connections; those that are there end with their requests.
+    Leaving,
+    /// Has ended, with every connection.
+    Gone,
 }
 
 /// What a port is for.
@@ -42,9 +52,9 @@ impl Listener {
         socket.bind(addr)?;
         let listener = socket.listen(BACKLOG)?;
         let addr = listener.local_addr()?;
-        let (stop, stopped) = watch::channel(false);
-        tokio::spawn(accept(listener, Arc::clone(hosts), port, stopped));
-        Ok(Self { addr, stop })
+        let (life, lives) = watch::channel(Life::Open);
+        tokio::spawn(accept(listener, Arc::clone(hosts), port, lives));
+        Ok(Self { addr, life })
     }
 
     pub(super) fn addr(&self) -> SocketAddr {
@@ -53,14 +63,19 @@ impl Listener {
 
     /// Returns when the port is closed and every connection has ended.
     pub(super) async fn stop(self) {
-        self.stop.send_replace(true);
-        self.stop.closed().await;
+        self.life.send_replace(Life::Gone);
+        self.life.closed().await;
+    }
+
+    /// Closes the port, and lets what is under way come to its end.
+    pub(super) fn leave(&self) {
+        self.life.send_replace(Life::Leaving);
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.life.send_replace(Life::Gone);
     }
 }
 
@@ -68,13 +83,13 @@ async fn accept(
     listener: TcpListener,
     hosts: Arc<Hosts>,
     port: Port,
-    mut stopped: watch::Receiver<bool>,
+    mut life: watch::Receiver<Life>,
 ) {
     let port = Arc::new(port);
     loop {
         let accepted = tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => {
-                // Before `stopped`, whose end says that the port is closed: whoever connected in between would be
+            _ = life.wait_for(|life| *life != Life::Open) => {
+                // Before `life`, whose end says that the port is closed: whoever connected in between would be
                 // taken by the kernel and thrown out with his request.
                 drop(listener);
                 return;
@@ -86,7 +101,7 @@ async fn accept(
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
-        let visit = hosts.visit(stopped.clone(), matches!(*port, Port::Control));
+        let visit = hosts.visit(life.clone(), matches!(*port, Port::Control));
         tokio::spawn(connection(tcp, Arc::clone(&port), visit));
     }
 }
@@ -95,9 +110,9 @@ async fn connection(tcp: TcpStream, port: Arc<Port>, visit: Visit) {
     // Without it events would wait for the acknowledgement of the ones before.
     let _ = tcp.set_nodelay(true);
     let open = visit.counts().then(|| Open::count(&visit.server));
-    let mut stopped = visit.stopped.clone();
+    let mut life = visit.life.clone();
     tokio::select! {
-        _ = stopped.wait_for(|stopped| *stopped) => {}
+        _ = life.wait_for(|life| *life == Life::Gone) => {}
         () = Box::pin(speak(tcp, &port, visit, open)) => {}
     }
 }

@@ -14,6 +14,7 @@ use super::exchange::Exchange;
 use super::h2::H2Limits;
 use super::head::{Asked, Head};
 use super::hosts::Hosts;
+use super::listener::Life;
 use super::pace::Tempo;
 use super::play::{Part, play};
 use super::record::{Outcome, Recorder, Retention, Ticket};
@@ -59,7 +60,7 @@ pub(super) struct Visit {
     pub(super) hosts: Arc<Hosts>,
     /// The one that the connection was opened to.
     pub(super) server: Arc<Server>,
-    pub(super) stopped: watch::Receiver<bool>,
+    pub(super) life: watch::Receiver<Life>,
     pub(super) connection: u64,
     /// The SNI named the server.
     pub(super) by_name: bool,
@@ -164,6 +165,9 @@ impl Visit {
     }
 
     pub(super) async fn serve(&self, head: Head, mut exchange: Exchange<'_>, stream: u32) -> Next {
+        if *self.life.borrow() == Life::Leaving {
+            exchange.last_on_connection();
+        }
         if control::owns(head.path()) || self.control_only {
             self.control(head, &mut exchange).await;
             return Next::Http;

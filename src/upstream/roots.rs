@@ -1,14 +1,17 @@
 //! Whom do we trust? The platform's certificate authorities, and the operator's own beside them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-/// A PEM bundle that lives as long as this value.
-pub struct RootBundle(tempfile::NamedTempFile);
+/// A PEM bundle that lives as long as this value. The file is in memory alone, so that nothing stays of it however the
+/// process ends, and no folder need be writable; it is found by its descriptor.
+pub struct RootBundle(File);
 
 impl RootBundle {
     /// The platform's roots and those in `extra`, in one file: Pingora's own `ca_file` setting would
@@ -27,10 +30,7 @@ impl RootBundle {
         if parsed.is_empty() {
             return Err(wrong(&"no certificate in it"));
         }
-        let mut file = tempfile::Builder::new()
-            .prefix("memgate-roots-")
-            .suffix(".pem")
-            .tempfile()?;
+        let mut file = File::from(memfd_create("memgate-roots", MemfdFlags::CLOEXEC)?);
         for certificate in rustls_native_certs::load_native_certs()
             .certs
             .iter()
@@ -42,8 +42,8 @@ impl RootBundle {
         Ok(Self(file))
     }
 
-    pub fn path(&self) -> &Path {
-        self.0.path()
+    pub fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
     }
 }
 

@@ -141,3 +141,34 @@ async fn a_file_cannot_make_the_gateway_send_what_it_would_not_have_taken() {
     let first = world.edge.requests().pop().unwrap();
     assert_eq!(first.header("cookie"), Some("__cf_bm=kept"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_one_takes_anothers_place_neither_loses_what_the_other_was_given() {
+    let world = World::new().await;
+    let old = world.gateway().await;
+    world.set(&old, "__cf_bm=first; path=/; Max-Age=600").await;
+    let saved = |text: &str| {
+        let file = world.file();
+        let text = text.to_owned();
+        move || fs::read_to_string(&file).is_ok_and(|saved| saved.contains(&text))
+    };
+    assert!(becomes_true(saved("first")).await);
+
+    let new = world.gateway().await;
+    world.set(&new, "_cfuvid=to-the-new; path=/").await;
+    assert!(becomes_true(saved("to-the-new")).await);
+    world.set(&old, "__cfruid=to-the-old; path=/").await;
+    tokio::task::spawn_blocking(|| old.stop()).await.unwrap();
+
+    let both = fs::read_to_string(world.file()).unwrap();
+    assert!(
+        both.contains("to-the-new") && both.contains("to-the-old"),
+        "the old one saved last"
+    );
+    let learned = || {
+        let jars = new.gateway().snapshot().jars.all();
+        jars.iter()
+            .any(|jar| jar.list().iter().any(|cookie| cookie.name == "__cfruid"))
+    };
+    assert!(becomes_true(learned).await, "the new one has it too");
+}

@@ -42,8 +42,9 @@ user_id_mappings: {custom_header: x-memory-user-id, default_user_id: team}
 
 /// The gateway under test; it stops when dropped.
 pub struct TestGateway {
-    running: Option<Running>,
+    // Before the gateway, which gives those who are connected a moment to ask.
     http: reqwest::Client,
+    running: Option<Running>,
     folder: TempDir,
 }
 

@@ -86,6 +86,7 @@ mod status;
 mod strangers;
 mod stream_ends;
 mod streams;
+mod stuck_threads;
 mod trace_context;
 mod upstream_errors;
 mod usage_log;

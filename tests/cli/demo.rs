@@ -1,5 +1,6 @@
 //! `memgate demo`: each line that it prints works when pasted.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::program::Program;
@@ -49,6 +50,23 @@ fn every_line_the_demo_prints_works_when_pasted() {
         "{}",
         pasted[1].1
     );
+}
+
+#[test]
+fn a_demo_that_is_told_to_end_takes_its_files_with_it() {
+    for signal in ["TERM", "INT"] {
+        let mut demo =
+            Program::start(&["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        let line = demo.line_with("configuration  ");
+        let folder = line.split_whitespace().last().unwrap();
+        assert!(Path::new(folder).join("memgate.yaml").exists());
+
+        demo.signal(signal);
+        let (status, _) = demo.end();
+
+        assert_eq!(status.code(), Some(0));
+        assert!(!Path::new(folder).exists(), "{signal}: {folder}");
+    }
 }
 
 #[test]

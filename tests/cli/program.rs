@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// No step of a test may take longer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long one that is not needed any more may take to end in order.
+const LEAVING: Duration = Duration::from_secs(3);
+
 pub struct Program {
     child: Child,
     said: Receiver<String>,
@@ -129,7 +132,18 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // So that it can clear away what it has put somewhere; it may have ended by itself.
+        let asked = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .stderr(Stdio::null())
+            .status();
+        let deadline = Instant::now() + LEAVING;
+        while asked.is_ok()
+            && Instant::now() < deadline
+            && matches!(self.child.try_wait(), Ok(None))
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

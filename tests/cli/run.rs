@@ -5,6 +5,47 @@ use std::net::TcpListener;
 use crate::program::{MODELS, Program, World, ask, command, folder, output, path, turn};
 
 #[test]
+fn nothing_stays_in_the_temporary_folder_of_one_that_was_killed() {
+    let temporary = folder(&[]);
+    let place = temporary.path().to_str().unwrap();
+    let mut world = World::in_environment(&[], "", &[("TMPDIR", place)]);
+    let answer = ask(
+        world.address,
+        "/v1/messages",
+        &turn("claude-sonnet-4.5", false),
+    );
+
+    world.memgate.signal("KILL");
+    world.memgate.end();
+
+    assert!(
+        answer.starts_with("HTTP/1.1 200"),
+        "the edge's authority is believed: {answer}"
+    );
+    assert_eq!(temporary.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn a_listener_with_tls_has_to_answer_too_before_it_is_ready() {
+    let signed = rcgen::generate_simple_self_signed(["gateway.example".to_owned()]).unwrap();
+    let own = "listen: [{address: '127.0.0.1:0', tls: {cert: cert.pem, key: key.pem}}, '127.0.0.1:0']\negress: {listen: '127.0.0.1:0'}\nadmin: 127.0.0.1:0\n";
+    let files = folder(&[
+        ("cert.pem", &signed.cert.pem()),
+        ("key.pem", &signed.signing_key.serialize_pem()),
+        ("memgate.yaml", own),
+    ]);
+    let mut memgate = Program::start(&["run", "--config", &path(&files, "memgate.yaml")]);
+
+    memgate.line_with("] ready");
+
+    // A request's line comes after its answer.
+    let asked = |line: &&String| line.contains(r#""path":"/health""#);
+    while memgate.heard.iter().filter(asked).count() < 3 {
+        memgate.line_with("/health");
+    }
+}
+
+#[test]
 fn run_needs_nothing_but_litellms_file_and_url() {
     let mut sim = Program::start(&["sim", "--listen", "127.0.0.1:0", "--litellm", "127.0.0.1:0"]);
     let litellm = format!("http://{}", sim.address_after("litellm "));

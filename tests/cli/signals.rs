@@ -1,8 +1,9 @@
 //! Signals: TERM stops when idle at once, busy after what is in flight; none of the others kills.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::program::{PATIENCE, Program, World, ask, ask_to_stay, folder, path, send, turn};
@@ -89,6 +90,7 @@ fn a_second_term_changes_nothing_and_a_persons_second_interrupt_ends_it() {
     world.memgate.signal("TERM");
     world.memgate.line_with("requests in flight");
 
+    let refused = refuses(world.address);
     world.memgate.signal("TERM");
     world.memgate.line_with("already stopping");
     world.memgate.signal("INT");
@@ -96,6 +98,10 @@ fn a_second_term_changes_nothing_and_a_persons_second_interrupt_ends_it() {
     let mut rest = String::new();
     stream.read_to_string(&mut rest).unwrap();
 
+    assert!(
+        refused,
+        "nobody waits for a gateway that only ends what it has"
+    );
     assert_eq!(status.code(), Some(0));
     assert!(after < AT_ONCE, "{after:?}");
     assert!(rest.contains("event: error"), "{rest}");
@@ -122,6 +128,126 @@ fn in_the_grace_it_says_that_it_stops_and_serves_whoever_still_comes() {
     assert!(head.contains("\r\nconnection: close\r\n"), "{late}");
     assert!(refused, "after the grace");
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn who_is_connected_when_it_stops_may_still_ask_and_is_told_to_go_elsewhere() {
+    // On a busy machine the client may come too late.
+    for _ in 0..10 {
+        let mut world = World::new(&[]);
+        let fresh = connected(world.address);
+        let mut kept = BufReader::new(connected(world.address));
+        kept.get_mut().write_all(HEALTH.as_bytes()).unwrap();
+        let first = head_of(&mut kept);
+        kept.read_exact(&mut vec![0; length_of(&first)]).unwrap();
+
+        world.memgate.signal("TERM");
+        let last_let_in = last_connection(world.address);
+        let answers = [BufReader::new(fresh), kept].map(|mut connection| {
+            // It may be gone.
+            let _ = connection.get_mut().write_all(HEALTH.as_bytes());
+            head_of(&mut connection)
+        });
+        if last_let_in.elapsed() > Duration::from_millis(900) {
+            continue;
+        }
+
+        assert!(first.contains("connection: keep-alive"), "{first}");
+        for answer in answers {
+            assert!(answer.starts_with("http/1.1 200"), "{answer}");
+            assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        }
+        let (status, after) = world.memgate.end();
+        assert_eq!(status.code(), Some(0));
+        assert!(after < AT_ONCE, "{after:?}");
+        return;
+    }
+    panic!("this machine is too busy");
+}
+
+/// When somebody new was let in for the last time.
+fn last_connection(address: SocketAddr) -> Instant {
+    let mut last = Instant::now();
+    while TcpStream::connect(address).is_ok() {
+        last = Instant::now();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    last
+}
+
+const HEALTH: &str = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+fn connected(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// In small letters; empty if nothing came.
+fn head_of(connection: &mut BufReader<TcpStream>) -> String {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") && connection.read_line(&mut head).is_ok_and(|read| read > 0)
+    {
+    }
+    head.to_lowercase()
+}
+
+fn length_of(head: &str) -> usize {
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    length.unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_hup_before_it_is_ready_is_not_lost() {
+    let files = folder(&[]);
+    let pipe = path(&files, "memgate.yaml");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    // Whoever opens it waits until the other side is there.
+    let say = || std::fs::write(&pipe, "listen: ['127.0.0.1:0']\nadmin: off\n").unwrap();
+    let mut memgate = Program::start(&["run", "--config", &pipe]);
+    let mut reading = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+
+    memgate.signal("HUP");
+    reading
+        .write_all(b"listen: ['127.0.0.1:0']\nadmin: off\n")
+        .unwrap();
+    drop(reading);
+    memgate.line_with("SIGHUP: reading the configuration again");
+    say();
+
+    memgate.line_with("reloaded");
+    memgate.signal("TERM");
+    assert_eq!(memgate.end().0.code(), Some(0));
+}
+
+#[test]
+fn a_service_manager_with_a_watchdog_hears_that_all_is_well_again_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let variables = [
+        ("NOTIFY_SOCKET", path.to_str().unwrap()),
+        ("WATCHDOG_USEC", "200000"),
+    ];
+
+    let _world = World::in_environment(&[], "", &variables);
+    let mut heard = Vec::new();
+    while heard.iter().filter(|word| *word == "WATCHDOG=1").count() < 5 {
+        let mut word = [0; 256];
+        let length = manager.recv(&mut word).unwrap();
+        heard.push(String::from_utf8_lossy(&word[..length]).into_owned());
+    }
+
+    assert!(heard.contains(&"READY=1".to_owned()), "{heard:?}");
 }
 
 #[test]
@@ -239,11 +365,11 @@ fn usr1_makes_new_log_files_and_the_end_writes_all_of_them() {
     let ids = |file: &str| {
         std::fs::read_to_string(file)
             .unwrap()
-            .matches("/health")
+            .matches("/memory-routing/info")
             .count()
     };
 
-    ask(address, "/health", "");
+    ask(address, "/memory-routing/info", "");
     std::fs::rename(&log, &moved).unwrap();
     std::fs::remove_file(path(&files, "usage.jsonl")).unwrap();
     memgate.signal("USR1");
@@ -251,7 +377,7 @@ fn usr1_makes_new_log_files_and_the_end_writes_all_of_them() {
         memgate.line_with("is opened again");
     }
     for _ in 0..3 {
-        ask(address, "/health", "");
+        ask(address, "/memory-routing/info", "");
     }
     memgate.signal("TERM");
     let (status, _) = memgate.end();

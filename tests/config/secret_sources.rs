@@ -247,6 +247,11 @@ fn every_file_with_a_secret_that_everybody_can_read_is_warned_of() {
     let mut expected = all.map(str::to_owned);
     expected.sort();
     assert_eq!(open(), expected, "a certificate is no secret");
+    let guessed = |warning: &String| warning.contains("`key` ");
+    assert!(
+        !files.warnings().iter().any(guessed),
+        "nor is a file's name"
+    );
     set(0o640);
     assert!(open().is_empty());
 }

@@ -1,11 +1,12 @@
 //! LiteLLM's stand-in: both dialects, keys, WebSocket, death and return.
 
 use futures_util::{SinkExt, StreamExt};
-use memgate::sim::{LiteLlm, LiteLlmOptions, Outcome, Rule, VirtualKey, answer};
+use memgate::sim::{Hold, LiteLlm, LiteLlmOptions, Outcome, Rule, VirtualKey, answer};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{ask, events};
+use crate::client::{SOON, ask, events};
 
 fn client() -> reqwest::Client {
     // Another test may have installed it already.
@@ -341,4 +342,25 @@ async fn a_rule_answers_the_requests_it_matches_as_often_as_it_says() {
     }
 
     assert_eq!(statuses, [500, 500, 200, 418, 200]);
+}
+
+#[tokio::test]
+async fn a_stand_in_that_is_told_to_end_takes_nothing_new_and_finishes_what_it_has() {
+    let litellm = litellm().await;
+    let hold = Hold::default();
+    litellm.script([answer::usual().held(&hold)]);
+    let url = format!("{}/v1/chat/completions", litellm.url());
+    let asked = tokio::spawn(client().post(url).json(&chat("hi")).send());
+    assert!(litellm.wait_until(|seen| seen.in_flight == 1, SOON).await);
+
+    tokio::join!(litellm.leave(SOON), async {
+        while TcpStream::connect(litellm.addr()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        hold.release();
+    });
+    let answered = asked.await.unwrap().unwrap();
+
+    assert_eq!(answered.status(), 200);
+    assert_eq!(answered.headers()["connection"], "close");
 }

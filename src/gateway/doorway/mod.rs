@@ -127,6 +127,11 @@ impl Doorway {
         self.full.load(Ordering::Relaxed)
     }
 
+    /// Nobody is connected.
+    pub fn is_empty(&self) -> bool {
+        self.hall.lock().len() == 0
+    }
+
     pub fn closed(&self, why: Closed) {
         self.metrics.closed(why.as_str());
     }

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use self::gates::GateArgs;
 use super::anthropic::Provider;
 use super::edge::{Edge, EdgeOptions};
@@ -93,7 +95,10 @@ pub struct SimArgs {
     pub duplicates: bool,
 }
 
-/// Serves until the process is interrupted.
+/// How long a request of LiteLLM's stand-in may take that is under way when the process is told to end.
+const LEAVING: Duration = Duration::from_secs(30);
+
+/// Serves until the process is interrupted or told to end.
 pub async fn run(args: SimArgs) -> io::Result<()> {
     let edge = Edge::start(args.edge()).await?;
     if let Some(path) = &args.ca_out {
@@ -107,7 +112,16 @@ pub async fn run(args: SimArgs) -> io::Result<()> {
         None => None,
     };
     announce(&args, &edge, litellm.as_ref())?;
-    tokio::signal::ctrl_c().await
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {
+            if let Some(litellm) = &litellm {
+                litellm.leave(LEAVING).await;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn announce(args: &SimArgs, edge: &Edge, litellm: Option<&LiteLlm>) -> io::Result<()> {

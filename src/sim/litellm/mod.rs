@@ -17,9 +17,12 @@ use super::console::Console;
 use super::hosts::Hosts;
 use super::listener::{Listener, Port};
 use super::pace::Tempo;
-use super::record::Retention;
+use super::record::{Retention, Stats};
 use super::server::{Manner, Server};
 use super::turn::Shape;
+
+/// For those who keep a connection and ask nothing.
+const LAST_CALL: Duration = Duration::from_secs(2);
 
 /// How the stand-in is set up; the default takes any key and knows two models.
 #[derive(Clone)]
@@ -103,6 +106,18 @@ impl LiteLlm {
         if let Some(listener) = listener {
             listener.stop().await;
         }
+    }
+
+    /// Stops as LiteLLM does when it is asked to: takes nothing new, and finishes what it has.
+    pub async fn leave(&self, patience: Duration) {
+        if let Some(listener) = &*self.listener.lock() {
+            listener.leave();
+        }
+        // Whoever keeps a connection is told with the next answer that it was the last.
+        let left = |stats: &Stats| stats.in_flight == 0 && stats.connections.open == 0;
+        self.console.wait_until(left, LAST_CALL).await;
+        let idle = |stats: &Stats| stats.in_flight == 0;
+        self.console.wait_until(idle, patience).await;
     }
 
     /// Comes back on the same port.

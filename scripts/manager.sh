@@ -5,7 +5,7 @@
 under_manager() {
   if [ "$(id -u)" = 0 ]; then
     export MEMGATE_CGROUP=memgate-check-$$
-    trap remove_cgroup EXIT
+    trap 'remove_cgroup "$MEMGATE_CGROUP"' EXIT
     unshare --mount --pid --net --fork --kill-child --mount-proc "$repo/scripts/manager.sh" namespaced "$@"
     return
   fi
@@ -16,14 +16,9 @@ under_manager() {
 # A cgroup that is the manager's whole world, seen as the root of a tree of its own.
 own_cgroup() {
   PYTHONPATH=scripts python3 -c 'from rig.network import loopback_up; loopback_up()'
-  umount --lazy /sys/fs/cgroup
-  mount -t cgroup2 none /sys/fs/cgroup
-  mkdir -p "/sys/fs/cgroup/$MEMGATE_CGROUP"
-  echo $$ >"/sys/fs/cgroup/$MEMGATE_CGROUP/cgroup.procs"
+  enter_cgroup "$MEMGATE_CGROUP"
   exec unshare --cgroup "$repo/scripts/manager.sh" managed "$@"
 }
-
-remove_cgroup() { find /sys/fs/cgroup -depth -path "*/$MEMGATE_CGROUP*" -type d -exec rmdir {} + 2>/dev/null || true; }
 
 own_manager() {
   umount --lazy /sys/fs/cgroup
@@ -34,17 +29,6 @@ own_manager() {
   chmod 700 "$XDG_RUNTIME_DIR"
   /lib/systemd/systemd --user >/run/manager.log 2>&1 &
   wait_for 10 systemctl --user is-system-running
-}
-
-# wait_for SECONDS COMMAND…: until it succeeds.
-wait_for() {
-  local tries=$(($1 * 10))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    tries=$((tries - 1))
-    [ $tries -gt 0 ] || return 1
-    sleep 0.1
-  done
 }
 
 have_systemd() { have systemctl || die "no systemd here: apt-get install systemd"; }

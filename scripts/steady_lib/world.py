@@ -44,7 +44,6 @@ NEWCOMER = """\
 MEMGATE_YAML = """\
 listen: ["127.0.0.1:{plain}", {{address: "127.0.0.1:{tls}", tls: {{cert: tls/cert.pem, key: tls/key.pem}}}}{more}]
 admin: os.environ/MEMGATE_ADMIN
-server: {{control_socket: os.environ/MEMGATE_CONTROL}}
 litellm: {{config: litellm.yaml, urls: ["http://127.0.0.1:{a}", "http://127.0.0.1:{b}"]}}
 direct: {{bypass: none, resolve: {{"api.supermemory.ai:443": "127.0.0.1:{edge}"}}, ca_file: edge-ca.pem}}
 cookies: {{file: {folder}/cookies.json}}
@@ -166,8 +165,10 @@ class World:
             self.rig.write(f"{name}.env", f"MEMGATE_ADMIN=127.0.0.1:{self.ports[f'admin_{name}']}\nRUST_LOG=warn,memgate=info,memgate::access=off,memgate::audit=off\n")
         drop_in = units / f"{UNIT}@.service.d"
         drop_in.mkdir(exist_ok=True)
-        (drop_in / "here.conf").write_text(
-            f"[Service]\nExecStart=\nExecStart={self.path('memgate')} run --config {self.path('memgate.yaml')} --admin ${{MEMGATE_ADMIN}}\n"
+        shutil.copy(REPO / "conf/memgate-user.conf", drop_in / "10-user.conf")
+        (drop_in / "20-here.conf").write_text(
+            f"[Service]\nExecStart=\nExecStart={self.path('memgate')} run --config {self.path('memgate.yaml')} --admin ${{MEMGATE_ADMIN}}"
+            " --control-socket %t/memgate-%i/control.sock\n"
             f"EnvironmentFile=\nEnvironmentFile={self.rig.folder}/%i.env\nReadWritePaths={self.rig.folder}\nPrivateTmp=no\n"
             f"StandardOutput=append:{self.rig.folder}/memgate-%i.log\nStandardError=append:{self.rig.folder}/memgate-%i.log\n"
         )

@@ -304,7 +304,7 @@ mod tests {
                     calls.arrived(from);
                 }
                 let mut asked = [0; 512];
-                stream.read(&mut asked).await.unwrap();
+                assert!(stream.read(&mut asked).await.unwrap() > 0);
                 stream.write_all(head.as_bytes()).await.unwrap();
             }
         });

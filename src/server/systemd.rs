@@ -36,10 +36,14 @@ pub(super) fn alive() {
 pub(super) fn watchdog() -> Option<Duration> {
     let said = |name| env::var(name).ok();
     let own = std::process::id();
-    watchdog_of(said("WATCHDOG_USEC")?, said("WATCHDOG_PID"), own)
+    watchdog_of(
+        &said("WATCHDOG_USEC")?,
+        said("WATCHDOG_PID").as_deref(),
+        own,
+    )
 }
 
-fn watchdog_of(micros: String, whose: Option<String>, own: u32) -> Option<Duration> {
+fn watchdog_of(micros: &str, whose: Option<&str>, own: u32) -> Option<Duration> {
     let ours = whose.is_none_or(|pid| pid.parse() == Ok(own));
     let micros = micros.parse().ok().filter(|micros| *micros > 0 && ours);
     micros.map(Duration::from_micros)
@@ -71,9 +75,7 @@ mod tests {
 
     #[test]
     fn the_watchdog_is_the_one_that_was_set_for_this_process() {
-        let told = |micros: &str, whose: Option<&str>| {
-            watchdog_of(micros.to_owned(), whose.map(str::to_owned), 7)
-        };
+        let told = |micros, whose| watchdog_of(micros, whose, 7);
 
         assert_eq!(told("3000000", None), Some(Duration::from_secs(3)));
         assert_eq!(told("3000000", Some("7")), Some(Duration::from_secs(3)));

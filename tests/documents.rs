@@ -165,6 +165,20 @@ fn every_log_target_is_explained_and_every_one_that_is_named_exists() {
 }
 
 #[test]
+fn every_metric_that_a_document_names_is_in_the_handbook() {
+    // That one is held against the metrics themselves, where they are made.
+    let handbook = read("docs/operations.md");
+    let pattern = r"(memgate_[a-z][a-z_]*[a-z])";
+    let known = found(pattern, &handbook);
+
+    for (name, text) in documents() {
+        let named = found(pattern, &text);
+        let unknown: Vec<_> = named.difference(&known).collect();
+        assert!(unknown.is_empty(), "{name} names {unknown:?}");
+    }
+}
+
+#[test]
 fn every_code_of_an_error_is_explained() {
     let answers = read("src/gateway/rejection.rs");
     let callers = read("src/auth/refusal.rs");

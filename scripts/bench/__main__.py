@@ -10,7 +10,7 @@ from pathlib import Path
 from rig import Process, Rig
 from rig.processes import REPO
 
-from . import against, idle, keys, report, translation
+from . import against, idle, keys, report, translation, watching
 from .load import WORKLOADS, Sample, sample, wrk
 from .proxies import start_all, start_upstream
 
@@ -22,16 +22,18 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="3 rounds of 2 s instead of 5 of 6 s, and no file is written")
     parser.add_argument("--translation", action="store_true", help="only what the translation costs, and no file is written")
     parser.add_argument("--keys", action="store_true", help="only what keys and limits cost, and no file is written")
+    parser.add_argument("--watching", action="store_true", help="only what logs, traces, metrics and the page cost, and no file is written")
     parser.add_argument("--against", type=Path, metavar="BINARY", help="only the direct route, beside another build of memgate, and no file is written")
     parser.add_argument("--seconds", type=int, metavar="S", help="how long a round takes each proxy, instead of 6 s (2 s with --quick)")
+    parser.add_argument("--rounds", type=int, metavar="R", help="how many rounds, instead of 5 (3 with --quick)")
     options = parser.parse_args()
     rounds, seconds = (3, 2) if options.quick else (5, 6)
-    seconds = options.seconds or seconds
+    rounds, seconds = options.rounds or rounds, options.seconds or seconds
     contest = functools.partial(take_turns, rounds, seconds)
     if options.against:
         print(against.measure(contest, options.against.resolve()))
         return 0
-    whole = not options.translation and not options.keys
+    whole = not (options.translation or options.keys or options.watching)
     parts, over, dropped = [], [], 0
     if whole or options.translation:
         cost, more = translation.measure(contest, 500 if options.quick else 3000)
@@ -39,6 +41,9 @@ def main() -> int:
     if whole or options.keys:
         cost, more = keys.measure(contest)
         parts, over, dropped = [*parts, keys.markdown(cost)], over + keys.excess(cost), dropped + more
+    if whole or options.watching:
+        cost, more = watching.measure(contest)
+        parts, over, dropped = [*parts, watching.markdown(cost)], over + watching.excess(cost), dropped + more
     text = "\n".join("\n".join(part) + "\n" for part in parts)
     if whole:
         samples, more = measure_cpu(contest)

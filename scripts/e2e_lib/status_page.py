@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -212,6 +213,30 @@ def hands(world: World) -> None:
         plot.focus()
         page.keyboard.press("Home")
         claim(plot.get_attribute("aria-valuemax") == "59", "an hour has sixty points")
+        claim(not seen.complaints, f"{seen.complaints}")
+        seen.close()
+
+
+@case("status page: a file with a fault", quick=True)
+def faulty(world: World) -> None:
+    """what a reload refuses stands on top of the page and under its configuration, with its line, until a good file comes"""
+    file = world.rig.folder / "memgate.yaml"
+    good = file.read_text()
+    fault = f"memgate.yaml:{good.count(chr(10)) + 2}:1"
+    with browser() as chromium:
+        try:
+            file.write_text(f"{good}\nretri: {{}}\n")
+            world.gateway.signal(signal.SIGHUP)
+            world.gateway.until(lambda: fault in fetch(world.admin + "/status"), PATIENCE, "a refusal")
+            seen = Page(chromium, world.admin + "/")
+            for place in ("#findings p", "#configuration pre"):
+                said = " ".join(seen.texts(place))
+                claim(fault in said and "did you mean `retry`?" in said, f"{place}: {said}")
+        finally:
+            file.write_text(good)
+            world.gateway.signal(signal.SIGHUP)
+        seen.page.wait_for_selector("#configuration pre", state="detached", timeout=PATIENCE * 1000)
+        claim(fault not in " ".join(seen.texts("#findings p")), "it is still told")
         claim(not seen.complaints, f"{seen.complaints}")
         seen.close()
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use super::why::{LaneScene, Own, Scene, WayRound};
+use super::why::{LaneScene, Own, Refused, Scene, WayRound};
 use crate::config::Bypass;
-use crate::gateway::{Gateway, Snapshot};
+use crate::gateway::{Gateway, Reloads, Snapshot};
 use crate::telemetry::Counted;
 
 /// A certificate that ends sooner is worth a sentence.
@@ -45,7 +45,17 @@ fn own(gateway: &Gateway, snapshot: &Snapshot, counted: &Counted, now: SystemTim
         certificates: certificates
             .filter(|(_, end)| *end < now + RENEWAL)
             .collect(),
+        refused: refused(&gateway.reloads.lock()),
     }
+}
+
+fn refused(reloads: &Reloads) -> Option<Refused> {
+    let failed = reloads.failure.as_ref()?;
+    Some(Refused {
+        at: failed.at,
+        why: failed.why.clone(),
+        in_place: reloads.since,
+    })
 }
 
 fn lanes(snapshot: &Snapshot) -> Vec<LaneScene> {

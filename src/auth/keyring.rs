@@ -249,7 +249,7 @@ impl KeyRing {
         Err(refused)
     }
 
-    /// The answer about a key from an address that failed too often: one at a time.
+    /// The answer about a key from an address that failed too often: a few at a time.
     async fn turn(
         &self,
         asking: &Asking,

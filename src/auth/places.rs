@@ -12,8 +12,10 @@ use super::attempts::network;
 pub(super) const AT_ONCE: usize = 16;
 /// Addresses that failed too often stand in these lines, those of one address in the same.
 const LINES: usize = 64;
-/// How many may stand in one.
-pub(super) const LONGEST: usize = 256;
+/// How many may stand in one: behind a balancer all of a team comes at once when the gateway was started anew.
+pub(super) const LONGEST: usize = 2048;
+/// How many of a line are asked about at a time. A minority of all, so that guesses leave the others room.
+pub(super) const IN_TURN: usize = 4;
 
 pub(super) struct Places {
     heard_of: Semaphore,
@@ -24,10 +26,10 @@ pub(super) struct Places {
 
 struct Line {
     room: Semaphore,
-    head: Semaphore,
+    heads: Semaphore,
 }
 
-/// The head of a line, until it is dropped.
+/// One of those at the head of a line, until it is dropped.
 pub(super) struct Head<'p> {
     _room: SemaphorePermit<'p>,
     _head: SemaphorePermit<'p>,
@@ -40,7 +42,7 @@ impl Places {
             strange: Semaphore::new(AT_ONCE),
             lines: array::from_fn(|_| Line {
                 room: Semaphore::new(LONGEST),
-                head: Semaphore::new(1),
+                heads: Semaphore::new(IN_TURN),
             }),
             by: RandomState::new(),
         }
@@ -56,13 +58,13 @@ impl Places {
         places.acquire().await.ok()
     }
 
-    /// The head of the line of an address that failed too often. `None`: there is no room in it.
+    /// A place at the head of the line of an address that failed too often. `None`: there is no room in it.
     pub async fn stand_in_line(&self, address: IpAddr) -> Option<Head<'_>> {
         let hash = self.by.hash_one(network(address));
         let line = self.lines.get(hash as usize % LINES)?;
         Some(Head {
             _room: line.room.try_acquire().ok()?,
-            _head: line.head.acquire().await.ok()?,
+            _head: line.heads.acquire().await.ok()?,
         })
     }
 }

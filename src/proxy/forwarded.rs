@@ -7,7 +7,7 @@ use pingora_core::{ErrorType, OrErr, Result};
 use pingora_proxy::Session;
 
 use super::client::{self, FORWARDED_FOR as FOR};
-use super::upstream_head::remove_prefixed;
+use super::upstream_head::remove_named;
 
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -21,13 +21,13 @@ const SAID: [&str; 5] = [
     "x-supermemory-",
     "x-sm-",
 ];
-const SAID_WHOLE: [HeaderName; 6] = [
-    header::FORWARDED,
-    header::EXPECT,
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-client-ip"),
-    HeaderName::from_static("x-cluster-client-ip"),
-    HeaderName::from_static("true-client-ip"),
+const SAID_WHOLE: [&str; 6] = [
+    "forwarded",
+    "expect",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
 ];
 
 /// Puts what we know in the place of what the client says. `host` is LiteLLM's.
@@ -38,27 +38,21 @@ pub(super) fn write(
     trusted: &[IpNet],
 ) -> Result<()> {
     let peer = client::peer(session).map(|peer| peer.to_canonical());
-    let proxy = peer.is_some_and(|peer| client::is_trusted(trusted, peer));
-    let said = |name| headers.get_all(name).iter().filter(|_| proxy);
-    // A proxy may add a field of its own behind the one that it was sent: they are one list.
-    let clients: Vec<&str> = said(FOR).filter_map(|field| field.to_str().ok()).collect();
-    let clients = clients.join(", ");
-    let scheme = said(PROTO).next_back().cloned();
-    remove_prefixed(headers, &SAID);
-    for name in &SAID_WHOLE {
-        headers.remove(name);
-    }
+    let proxys = peer
+        .filter(|peer| client::is_trusted(trusted, *peer))
+        .map(|_| Said::of(headers))
+        .unwrap_or_default();
+    remove_named(headers, |name| {
+        SAID_WHOLE.contains(&name) || SAID.iter().any(|prefix| name.starts_with(prefix))
+    });
     if let Some(called) = headers.insert(header::HOST, host) {
         headers.insert(HOST, called);
     }
     let ours = if is_tls(session) { "https" } else { "http" };
-    let scheme = scheme.filter(|said| said == "https" || said == "http");
-    headers.insert(
-        PROTO,
-        scheme.unwrap_or_else(|| HeaderValue::from_static(ours)),
-    );
+    let scheme = proxys.scheme.unwrap_or(HeaderValue::from_static(ours));
+    headers.insert(PROTO, scheme);
     if let Some(peer) = peer {
-        let chain = match &*clients {
+        let chain = match &*proxys.clients {
             "" => peer.to_string(),
             said => format!("{said}, {peer}"),
         };
@@ -67,6 +61,27 @@ pub(super) fn write(
         headers.insert(FOR, chain);
     }
     Ok(())
+}
+
+/// What a proxy that is trusted says of its client.
+#[derive(Default)]
+struct Said {
+    clients: String,
+    scheme: Option<HeaderValue>,
+}
+
+impl Said {
+    /// A proxy may add a field of its own behind the one that it was sent: they are one list.
+    fn of(headers: &HeaderMap) -> Self {
+        let clients = headers.get_all(FOR).iter();
+        let clients: Vec<&str> = clients.filter_map(|field| field.to_str().ok()).collect();
+        let scheme = headers.get_all(PROTO).iter().next_back();
+        let sound = |said: &&HeaderValue| *said == "https" || *said == "http";
+        Self {
+            clients: clients.join(", "),
+            scheme: scheme.filter(sound).cloned(),
+        }
+    }
 }
 
 fn is_tls(session: &Session) -> bool {

@@ -184,7 +184,7 @@ pub(super) fn remove_prefixed(headers: &mut HeaderMap, prefixes: &[&str]) {
     });
 }
 
-fn remove_named(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
+pub(super) fn remove_named(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
     let found = headers.keys().filter(|name| unwanted(name.as_str()));
     let found: Vec<HeaderName> = found.cloned().collect();
     for name in &found {

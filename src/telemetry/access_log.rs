@@ -4,9 +4,11 @@ use std::io;
 
 use prometheus::IntCounter;
 
-use super::line_file::LineFile;
 use super::record::AccessRecord;
+use super::scribe::Scribe;
 use crate::config::{self, Slow};
+
+const TARGET: &str = "memgate::access";
 
 /// Written to by all requests.
 pub struct AccessLog {
@@ -16,18 +18,19 @@ pub struct AccessLog {
 }
 
 enum Out {
-    Stderr,
-    File(LineFile),
+    /// With everything else, where that is wanted of these lines.
+    Stderr(Scribe),
+    File(Scribe),
     Nowhere,
 }
 
 impl AccessLog {
-    /// `lost` counts the lines for which the file had no room.
+    /// `lost` counts the lines for which there was no room.
     pub fn open(settings: &config::Log, lost: IntCounter) -> io::Result<Self> {
         Ok(Self {
             out: match &settings.access {
-                config::AccessLog::Stderr => Out::Stderr,
-                config::AccessLog::File(path) => Out::File(LineFile::open(path, None, lost)?),
+                config::AccessLog::Stderr => Out::Stderr(Scribe::of_log(TARGET, lost)?),
+                config::AccessLog::File(path) => Out::File(Scribe::of_file(path, None, lost)?),
                 config::AccessLog::Off => Out::Nowhere,
             },
             sample: settings.sample,
@@ -44,13 +47,16 @@ impl AccessLog {
         if usual && self.sample < 1.0 && fastrand::f64() >= self.sample {
             return;
         }
-        match &self.out {
-            Out::Stderr => record.write(),
-            Out::File(file) => match record.line() {
-                Ok(line) => file.write(&line),
-                Err(error) => record.unwritable(&error),
-            },
-            Out::Nowhere => {}
+        let scribe = match &self.out {
+            Out::Stderr(log) if log::log_enabled!(target: TARGET, log::Level::Info) => log,
+            Out::File(file) => file,
+            Out::Stderr(_) | Out::Nowhere => return,
+        };
+        match record.line() {
+            Ok(line) => scribe.write(&line),
+            Err(error) => {
+                log::error!(target: "memgate::log", "access record of {} cannot be written: {error}", record.id);
+            }
         }
     }
 
@@ -61,14 +67,15 @@ impl AccessLog {
                 file.reopen();
                 true
             }
-            Out::Stderr | Out::Nowhere => false,
+            Out::Stderr(_) | Out::Nowhere => false,
         }
     }
 
     /// Waits until everything is written, but not long.
     pub fn flush(&self) {
-        if let Out::File(file) = &self.out {
-            file.flush();
+        match &self.out {
+            Out::Stderr(lines) | Out::File(lines) => lines.flush(),
+            Out::Nowhere => {}
         }
     }
 

@@ -6,15 +6,15 @@ use std::time::{Duration, SystemTime};
 use prometheus::IntCounter;
 use serde::Serialize;
 
-use super::line_file::LineFile;
 use super::record::{
     AccessRecord, Answer, Asked, Person, RouteLabel, Tokens, Upstreamed, as_millis, as_stamp,
 };
+use super::scribe::Scribe;
 use super::sheet::Turning;
 use crate::config::UsageLog;
 
 /// Written to by all requests.
-pub struct Ledger(LineFile);
+pub struct Ledger(Scribe);
 
 /// What a request took, as it is charged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -67,7 +67,7 @@ impl Ledger {
             max_size: settings.max_size,
             keep: settings.keep,
         };
-        LineFile::open(path, Some(turning), lost).map(|file| Some(Self(file)))
+        Scribe::of_file(path, Some(turning), lost).map(|file| Some(Self(file)))
     }
 
     pub fn write(&self, record: &AccessRecord<'_>, charge: &Charge) {

@@ -11,7 +11,6 @@ mod edge_errors;
 mod exporter;
 mod lanes;
 mod ledger;
-mod line_file;
 mod metrics;
 #[cfg(test)]
 mod metrics_tests;
@@ -22,6 +21,7 @@ mod recent;
 mod record;
 mod request_id;
 mod requests;
+mod scribe;
 mod sheet;
 mod span;
 mod spending;

@@ -175,23 +175,9 @@ impl RouteLabel {
 }
 
 impl AccessRecord<'_> {
-    /// Writes the record as one line of JSON, target `memgate::access`.
-    pub(super) fn write(&self) {
-        if !log::log_enabled!(target: "memgate::access", log::Level::Info) {
-            return;
-        }
-        match self.line() {
-            Ok(line) => log::info!(target: "memgate::access", "{line}"),
-            Err(error) => self.unwritable(&error),
-        }
-    }
-
+    /// As JSON.
     pub(super) fn line(&self) -> serde_json::Result<String> {
         serde_json::to_string(self)
-    }
-
-    pub(super) fn unwritable(&self, error: &serde_json::Error) {
-        log::error!(target: "memgate::log", "access record of {} cannot be written: {error}", self.id);
     }
 
     /// Where its time went.

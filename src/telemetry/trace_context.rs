@@ -88,15 +88,37 @@ impl TraceContext {
     }
 
     fn header(&self) -> HeaderValue {
-        let text = format!("00-{}-{:016x}-{:02x}", self.trace, self.span, self.flags);
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        let fields = [
+            (3..35, self.trace.0),
+            (36..52, self.span.into()),
+            (53..KNOWN, self.flags.into()),
+        ];
+        for (place, mut number) in fields {
+            for digit in text.get_mut(place).into_iter().flatten().rev() {
+                *digit = hex_digit(number);
+                number >>= 4;
+            }
+        }
         // Hex digits and dashes always make a header value.
-        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("none"))
+        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("none"))
     }
+}
+
+/// Of the number's last four bits.
+fn hex_digit(number: u128) -> u8 {
+    char::from_digit((number & 15) as u32, 16).map_or(b'0', |digit| digit as u8)
 }
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
+    }
+}
+
+impl From<TraceId> for opentelemetry::trace::TraceId {
+    fn from(id: TraceId) -> Self {
+        id.0.into()
     }
 }
 

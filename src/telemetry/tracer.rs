@@ -6,6 +6,7 @@ use std::sync::mpsc as done;
 use std::thread;
 use std::time::Duration;
 
+use opentelemetry_sdk::trace::SpanData;
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
@@ -14,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::exporter::{Exporter, Unusable};
 use super::metrics::ReportingMetrics;
 use super::record::AccessRecord;
-use super::span::Span;
+use super::span::span_of;
 use crate::config::{Otlp, Traces};
 
 /// Spans that wait.
@@ -42,7 +43,7 @@ pub struct Tracer {
 
 /// The way to the thread.
 struct Queue {
-    spans: Mutex<Option<mpsc::Sender<Span>>>,
+    spans: Mutex<Option<mpsc::Sender<SpanData>>>,
     /// Says that the thread is done by being closed.
     done: Mutex<done::Receiver<()>>,
     lost: IntCounter,
@@ -60,16 +61,16 @@ impl Tracer {
         })
     }
 
-    /// Whether a trace that begins here is recorded. Where nobody records it here, whoever comes next may.
+    /// Whether a trace that begins here is recorded: `traceparent` says so, and so it has to be true.
     pub fn samples(&self) -> bool {
-        self.queue.is_none() || fastrand::f64() < self.sample
+        self.queue.is_some() && fastrand::f64() < self.sample
     }
 
     pub fn end(&self, record: &AccessRecord<'_>) {
         if let (Some(queue), Some(context)) = (&self.queue, record.trace)
             && context.is_sampled()
         {
-            queue.put(|| Span::of(record, context));
+            queue.put(|| span_of(record, context));
         }
     }
 
@@ -114,7 +115,7 @@ impl Queue {
     }
 
     /// Made only where there is room.
-    fn put(&self, span: impl FnOnce() -> Span) {
+    fn put(&self, span: impl FnOnce() -> SpanData) {
         let spans = self.spans.lock();
         match spans.as_ref().and_then(|spans| spans.try_reserve().ok()) {
             Some(place) => place.send(span()),
@@ -131,7 +132,7 @@ impl Queue {
 
 /// The thread's own.
 struct Courier {
-    waiting: mpsc::Receiver<Span>,
+    waiting: mpsc::Receiver<SpanData>,
     exporter: Exporter,
     sent: IntCounter,
     lost: IntCounter,
@@ -140,16 +141,15 @@ struct Courier {
 
 impl Courier {
     async fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut batch = Vec::new();
         while self.waiting.recv_many(&mut batch, BATCH).await > 0 {
             self.gather(&mut batch).await;
-            self.send(&batch).await;
-            batch.clear();
+            self.send(std::mem::take(&mut batch)).await;
         }
     }
 
     /// Until there are enough, or it is time.
-    async fn gather(&mut self, batch: &mut Vec<Span>) {
+    async fn gather(&mut self, batch: &mut Vec<SpanData>) {
         let deadline = Instant::now() + GATHERING;
         while batch.len() < BATCH {
             let room = BATCH - batch.len();
@@ -160,7 +160,7 @@ impl Courier {
         }
     }
 
-    async fn send(&mut self, batch: &[Span]) {
+    async fn send(&mut self, batch: Vec<SpanData>) {
         let count = batch.len() as u64;
         match self.exporter.send(batch).await {
             Ok(()) => {
@@ -171,7 +171,7 @@ impl Courier {
                 self.lost.inc_by(count);
                 // Once, until it works again.
                 if !std::mem::replace(&mut self.failing, true) {
-                    log::warn!(target: "memgate::traces", "spans are lost: the collector {failure}");
+                    log::warn!(target: "memgate::traces", "spans are lost, the collector does not take them: {failure}");
                 }
             }
         }

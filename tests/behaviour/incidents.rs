@@ -316,6 +316,29 @@ async fn answers_without_the_memory_they_should_have_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_taken_over_is_told_with_its_place_until_a_good_one_comes() {
+    let edge = two_hosts().await;
+    let gateway = with_bypass(&edge).await;
+    gateway.rewrite_own("ca_file: ca.pem", "ca_file: ca.pem, bypas: none");
+    soon(gateway.reload()).await.unwrap_err();
+    let faulty = why(&gateway).await;
+    gateway.rewrite_own(", bypas: none", "");
+    soon(gateway.reload()).await.unwrap();
+
+    says(
+        &told(&faulty, "configuration"),
+        &[
+            "memgate.yaml:",
+            "did you mean `bypass`?",
+            "stays at work",
+            "Mend it",
+        ],
+    );
+    assert_eq!(faulty["level"], "strained", "everybody is served");
+    assert_eq!(why(&gateway).await["level"], "well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_clients_own_mistakes_are_nobodys_trouble() {
     let mistake = answer::provider_error(400, "invalid_request_error", "max_tokens: too large");
 

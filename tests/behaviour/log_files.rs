@@ -85,6 +85,7 @@ async fn nobody_need_write_lines_and_all_are_counted_all_the_same() {
 
     let answered = [("route", "direct"), ("status", "200")];
     assert_eq!(gateway.metric("requests_total", &answered).await, 1.0);
+    gateway.gateway().snapshot().access_log.flush();
     assert!(logs::access_lines("off-access-1").is_empty());
     assert!(
         !gateway.gateway().snapshot().access_log.reopen(),

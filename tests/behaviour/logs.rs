@@ -100,8 +100,11 @@ impl Log for Book {
         if is_ours(record.target()) {
             let mut text = record.args().to_string();
             let _ = record.key_values().visit(&mut Pairs(&mut text));
-            let target = record.target().to_owned();
-            self.lines.lock().push(Line { target, text });
+            // Access lines come several at a time.
+            self.lines.lock().extend(text.lines().map(|text| Line {
+                target: record.target().to_owned(),
+                text: text.to_owned(),
+            }));
             self.written.send_modify(|count| *count += 1);
         }
         if self.shown.matches(record) {

@@ -58,15 +58,28 @@ fn a_lane_is_paused_and_resumed_by_a_part_of_its_name() {
 fn a_key_is_refused_and_taken_again() {
     let world = world();
 
-    done(&world, &["key", "disable", "master"]);
+    let told = done(&world, &["key", "disable", "master"]);
     let disabled = status(&world);
     done(&world, &["key", "enable", "master"]);
     let enabled = status(&world);
     let (code, said, _) = ctl(&world, &["key", "disable", "nobody"]);
 
     assert_eq!((disabled.as_str(), enabled.as_str()), ("401", "200"));
+    assert!(told.contains("LiteLLM judges it"), "{told}");
     assert_eq!(code, Some(1));
     assert!(said.contains("no key is called nobody"), "{said}");
+}
+
+#[test]
+fn a_key_that_litellm_alone_judges_cannot_be_refused_here_and_it_is_said_where_it_can() {
+    let world = world();
+
+    let (code, said, _) = ctl(&world, &["key", "disable", "litellm:ann"]);
+    let shown = done(&world, &["show"]);
+
+    assert_eq!(code, Some(1));
+    assert!(said.contains("block it in LiteLLM"), "{said}");
+    assert!(!shown.contains("ann"), "{shown}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::program::{Program, command, output};
+use crate::program::{Program, World, command, output};
 
 struct Demo {
     /// Held for its drop.
@@ -45,6 +45,29 @@ fn why_says_one_paragraph_or_all_that_is_known() {
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["level"], "well");
     assert_eq!(json["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn why_names_the_place_of_a_fault_that_a_reload_met_until_the_file_is_good_again() {
+    let mut world = World::new(&[]);
+    let admin = format!("http://{}", world.admin());
+    let own = world.read("memgate.yaml");
+    world.memgate.line_with("ready");
+
+    world.rewrite("memgate.yaml", &format!("{own}\nretri: {{}}\n"));
+    world.memgate.signal("HUP");
+    world.memgate.line_with("stays as it was");
+    let (code, said, _) = output(&["why", "--admin", &admin]);
+    world.rewrite("memgate.yaml", &own);
+    world.memgate.signal("HUP");
+    world.memgate.line_with("reloaded");
+    let (_, mended, _) = output(&["why", "--admin", &admin]);
+
+    let place = format!("memgate.yaml:{}:1", own.lines().count() + 2);
+    assert!(said.contains(&place), "{place} in {said}");
+    assert!(said.contains("did you mean `retry`?"), "{said}");
+    assert_eq!(code, Some(0), "everybody is served");
+    assert!(mended.starts_with("All is well."), "{mended}");
 }
 
 #[test]

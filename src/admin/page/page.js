@@ -11,6 +11,7 @@ const rate = (value) => value >= 100 ? grouped(value) : String(+value.toFixed(va
 const millis = (value) => value === null ? "–" : value < 1000 ? `${+value.toPrecision(3)} ms` : value < 120000 ? `${+(value / 1000).toPrecision(3)} s` : `${+(value / 60000).toPrecision(3)} min`;
 const share = (part, whole) => whole ? `${+((100 * part) / whole).toPrecision(2)} %` : "–";
 const clockOf = (stamp) => stamp.slice(11, 19);
+const momentOf = (stamp) => `${stamp.slice(0, 10)} ${clockOf(stamp)}`;
 function span(seconds) {
   const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
   const at = units.findIndex(([size]) => seconds >= size);
@@ -190,6 +191,15 @@ function showTokens(status) {
     ["Tokens left this minute", "number", (row) => row.tokens_remaining === null ? "no limit" : short(row.tokens_remaining)]], rows, "No key was used yet."));
 }
 
+function showConfiguration({ configuration, set_by_hand: byHand }) {
+  put("configuration", [configuration, byHand], ([told, held]) => table("The configuration at work", [["What", "", (row) => row[0]], ["Now", "breaks", (row) => row[1]]], [
+    ["At work since", momentOf(told.since)], ["Reloads", `${grouped(told.reloads)} taken over, ${grouped(told.failed)} refused`],
+    ...(told.failure ? [["Refused", make("div", {}, momentOf(told.failure.at), make("pre", { class: "bad" }, told.failure.why))]] : []),
+    ...(told.needs_restart.length ? [["Waits for a restart", told.needs_restart.join(", ")]] : []),
+    ...held.map((one) => ["Set by hand", `${one.what}${one.remaining_seconds === null ? "" : `, for ${span(one.remaining_seconds)} more`}`]),
+  ], ""));
+}
+
 function show() {
   const { status } = state;
   if (!status) return;
@@ -202,6 +212,7 @@ function show() {
   showEdges(status);
   showJar(status.jars);
   showTokens(status);
+  showConfiguration(status);
   put("models", status.routes.map((route) => route.requested), (names) => names.map((name) => make("option", { value: name })));
 }
 

@@ -47,6 +47,16 @@ pub(super) struct Own {
     pub open: bool,
     /// Files of ours whose certificates end soon, and when.
     pub certificates: Vec<(String, SystemTime)>,
+    /// What the files say by now cannot be taken over.
+    pub refused: Option<Refused>,
+}
+
+pub(super) struct Refused {
+    pub at: SystemTime,
+    /// A fault to a line.
+    pub why: String,
+    /// Since when what is at work instead is.
+    pub in_place: SystemTime,
 }
 
 pub(super) struct LaneScene {
@@ -123,6 +133,7 @@ pub(super) fn why(scene: &Scene) -> Why {
     );
     findings.extend(at_litellm(scene));
     findings.extend(certificates(scene));
+    findings.extend(configuration(scene));
     drop_echoes(&mut findings, scene);
     findings.sort_by_key(|finding| {
         let people = finding.failed + finding.led_round;
@@ -204,6 +215,26 @@ fn certificates(scene: &Scene) -> impl Iterator<Item = Finding> {
             "The certificate in {file}, which clients are shown, {ends}. Renew it; the new file is taken up by itself."
         );
         Finding::of_ours("certificate_ends", level, sentence)
+    })
+}
+
+fn configuration(scene: &Scene) -> Option<Finding> {
+    let Refused { at, why, in_place } = scene.gateway.refused.as_ref()?;
+    let mut faults = why.lines();
+    let first = faults.next().unwrap_or_default();
+    let more = match faults.count() as u64 {
+        0 => String::new(),
+        more => format!(" (and {} more)", amounts::number(more, "fault")),
+    };
+    let clock = |time| amounts::clock(time, scene.now);
+    let sentence = format!(
+        "The configuration as it was read at {} cannot be used: {first}{more}. The one of {} stays at work. Mend it and order a reload; `memgate check` names all that is wrong.",
+        clock(*at),
+        clock(*in_place)
+    );
+    Some(Finding {
+        since: Some(*at),
+        ..Finding::of_ours("configuration", Level::Strained, sentence)
     })
 }
 

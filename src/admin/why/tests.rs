@@ -221,6 +221,47 @@ fn a_certificate_of_ours_that_ends_soon_is_told() {
 }
 
 #[test]
+fn a_configuration_that_cannot_be_used_is_told_with_its_place_and_what_would_be_right() {
+    let mut scene = scene(&Recent::default(), 180);
+    let fault = "/etc/memgate.yaml:7:19: `retry.attempts` is `many`, it takes a number";
+    scene.gateway.refused = Some(Refused {
+        at: at(120),
+        why: fault.to_owned(),
+        in_place: at(0),
+    });
+
+    let finding = only(&scene);
+
+    assert_eq!(
+        (finding.cause, finding.level, finding.since),
+        ("configuration", Level::Strained, Some(at(120)))
+    );
+    assert_eq!(
+        finding.sentence,
+        format!(
+            "The configuration as it was read at 12:02 UTC cannot be used: {fault}. The one of 12:00 UTC stays at \
+             work. Mend it and order a reload; `memgate check` names all that is wrong."
+        )
+    );
+}
+
+#[test]
+fn of_many_faults_the_first_is_told_and_how_many_more_there_are() {
+    let told = |why: &str| {
+        let mut scene = scene(&Recent::default(), 180);
+        scene.gateway.refused = Some(Refused {
+            at: at(120),
+            why: why.to_owned(),
+            in_place: at(0),
+        });
+        only(&scene).sentence
+    };
+
+    assert!(told("a:1:1: x\na:2:1: y").contains("a:1:1: x (and 1 fault more)."));
+    assert!(told("a:1:1: x\nb\nc").contains("a:1:1: x (and 2 faults more)."));
+}
+
+#[test]
 fn every_word_for_a_failure_has_words_for_people() {
     use crate::gateway::Failure;
     use crate::upstream::{Outcome, Phase};

@@ -70,7 +70,7 @@ const AUTH: &[Key] = &[
     ),
     (
         "failed_attempts_per_minute",
-        "Keys that are none, by address; beyond that it is a 429, and LiteLLM is asked about one at a time. Good keys always pass.",
+        "Keys that are none, by address; beyond that it is a 429, and LiteLLM is asked about four at a time. Good keys always pass.",
     ),
 ];
 const SERVER: &[Key] = &[

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::gateway::{Gateway, Setting, Snapshot, Thing};
 use crate::upstream::lane::Cause;
 
+/// How callers are named that no keys file names.
+const MASTER: &str = "master";
+const LITELLMS: &str = "litellm:";
 /// As long as a lane can be paused.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -138,11 +141,29 @@ impl Hand<'_> {
     }
 
     fn key(&self, name: &str, enabled: bool) -> Result<String, String> {
-        if !enabled && !self.knows_key(name) {
+        let thing = Thing::Key(name.to_owned());
+        if enabled {
+            return Ok(self.lay(thing, None));
+        }
+        let is_litellms = name.starts_with(LITELLMS);
+        if is_litellms && !self.snapshot.config.auth.litellm {
+            return Err(
+                "without `auth.litellm` no key of LiteLLM's is known here: block it in LiteLLM (/key/block)"
+                    .to_owned(),
+            );
+        }
+        if !self.knows_key(name) {
             return Err(format!("no key is called {name}"));
         }
-        let disabled = (!enabled).then_some(Setting::Off);
-        Ok(self.lay(Thing::Key(name.to_owned()), disabled))
+        let said = self.lay(thing, Some(Setting::Off));
+        let litellm = &self.snapshot.config.litellm;
+        let judges = litellm.api_key.is_none() && !litellm.urls.is_empty();
+        if judges && (is_litellms || name == MASTER) {
+            return Ok(format!(
+                "{said}; for models that LiteLLM serves, LiteLLM judges it: take it back there too"
+            ));
+        }
+        Ok(said)
     }
 
     /// LiteLLM's are known when they come.
@@ -153,7 +174,7 @@ impl Hand<'_> {
             let views = self.snapshot.accounts.views();
             views.iter().any(|view| *view.name == *name)
         };
-        listed || name == "master" || name.starts_with("litellm:") || used()
+        listed || name == MASTER || name.starts_with(LITELLMS) || used()
     }
 
     fn show(&self) -> String {

@@ -108,24 +108,24 @@ struct Holder<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Counts {
-    #[serde(alias = "inputTokens", deserialize_with = "lenient")]
+    #[serde(alias = "inputTokens", deserialize_with = "count")]
     input_tokens: Option<u64>,
-    #[serde(alias = "outputTokens", deserialize_with = "lenient")]
+    #[serde(alias = "outputTokens", deserialize_with = "count")]
     output_tokens: Option<u64>,
-    #[serde(alias = "cacheReadInputTokens", deserialize_with = "lenient")]
+    #[serde(alias = "cacheReadInputTokens", deserialize_with = "count")]
     cache_read_input_tokens: Option<u64>,
-    #[serde(alias = "cacheWriteInputTokens", deserialize_with = "lenient")]
+    #[serde(alias = "cacheWriteInputTokens", deserialize_with = "count")]
     cache_creation_input_tokens: Option<u64>,
     #[serde(deserialize_with = "lenient")]
     cache_creation: Option<Written>,
-    #[serde(alias = "promptTokenCount", deserialize_with = "lenient")]
+    #[serde(alias = "promptTokenCount", deserialize_with = "count")]
     prompt_tokens: Option<u64>,
-    #[serde(alias = "candidatesTokenCount", deserialize_with = "lenient")]
+    #[serde(alias = "candidatesTokenCount", deserialize_with = "count")]
     completion_tokens: Option<u64>,
     /// Gemini's, which its candidates' count is without.
-    #[serde(rename = "thoughtsTokenCount", deserialize_with = "lenient")]
+    #[serde(rename = "thoughtsTokenCount", deserialize_with = "count")]
     thoughts: Option<u64>,
-    #[serde(rename = "cachedContentTokenCount", deserialize_with = "lenient")]
+    #[serde(rename = "cachedContentTokenCount", deserialize_with = "count")]
     cached_content: Option<u64>,
     #[serde(deserialize_with = "lenient")]
     prompt_tokens_details: Option<Details>,
@@ -137,7 +137,7 @@ struct Counts {
 /// By how long it stays in the cache.
 #[derive(Deserialize)]
 struct Written {
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "count")]
     ephemeral_1h_input_tokens: Option<u64>,
 }
 
@@ -145,12 +145,12 @@ struct Written {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Details {
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "count")]
     cached_tokens: Option<u64>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "count")]
     cache_write_tokens: Option<u64>,
     /// As LiteLLM calls them.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "count")]
     cache_creation_tokens: Option<u64>,
 }
 
@@ -188,6 +188,12 @@ impl Counts {
             output,
         }
     }
+}
+
+/// A value that is no count is as good as none.
+fn count<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let raw = <&RawValue>::deserialize(from)?;
+    Ok(raw.get().parse().ok())
 }
 
 /// A value that is not what was expected is as good as none.

@@ -11,6 +11,8 @@ const NAME: &[u8] = b"usageMetadata";
 const NAMES: [Option<usize>; 2] = [Some("usage".len()), Some(NAME.len())];
 /// No provider's is longer.
 const LONGEST: usize = 4096;
+/// Few are longer.
+const USUAL: usize = 512;
 /// So many bytes at once are looked through for one that matters: arrays of numbers can be long.
 const BLOCK: usize = 32;
 
@@ -101,11 +103,11 @@ impl UsageScan {
     }
 
     fn within_string(&mut self, passed: &[u8], last: u8) {
-        let content = match last {
-            b'"' | b'\\' => passed.get(..passed.len() - 1).unwrap_or_default(),
-            _ => passed,
-        };
         self.matched = self.matched.and_then(|at| {
+            let content = match last {
+                b'"' | b'\\' => passed.get(..passed.len() - 1)?,
+                _ => passed,
+            };
             let rest = NAME.get(at..)?;
             rest.starts_with(content).then_some(at + content.len())
         });
@@ -129,7 +131,9 @@ impl UsageScan {
             }
             b'[' if self.depth == 0 => self.place = Place::Over,
             b'{' if named && self.taken.is_none() => {
-                self.taken = Some((self.depth, vec![b'{']));
+                let mut taken = Vec::with_capacity(USUAL);
+                taken.push(last);
+                self.taken = Some((self.depth, taken));
                 self.depth += 1;
             }
             b'{' | b'[' => self.depth = self.depth.saturating_add(1),

@@ -1,5 +1,5 @@
-//! How do lines get into a file without a request ever waiting for the disk? A thread writes them; lines for which
-//! there is no room are lost, and counted.
+//! How do lines get written without a request ever waiting for it? A thread writes them, many at a time; lines for
+//! which there is no room are lost, and counted.
 
 use std::io;
 use std::path::Path;
@@ -12,13 +12,15 @@ use prometheus::IntCounter;
 
 use super::sheet::{Sheet, Turning};
 
-/// Bytes of lines that wait for the disk.
+/// Bytes of lines that wait to be written.
 const ROOM: usize = 4 << 20;
+/// How long the first of them waits for more: to wake the thread for each costs a request more than its line.
+const GATHERING: Duration = Duration::from_millis(50);
 /// How long the end waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A file that grows by lines; dropping it writes what waits.
-pub(super) struct LineFile {
+/// Dropping it writes what waits.
+pub(super) struct Scribe {
     desk: Arc<Desk>,
     lost: IntCounter,
 }
@@ -34,6 +36,8 @@ struct State {
     text: String,
     /// The thread has lines in its hands.
     busy: bool,
+    /// Somebody waits until all is written.
+    hurry: bool,
     reopen: bool,
     closed: bool,
 }
@@ -44,17 +48,32 @@ impl State {
     }
 }
 
-impl LineFile {
+/// What is written on.
+enum Paper {
+    File(Sheet),
+    /// With everything else that is logged, at `info` and with this target.
+    Log(&'static str),
+}
+
+impl Scribe {
     /// `turning`: when the file gives way to a new one, if ever.
-    pub fn open(path: &Path, turning: Option<Turning>, lost: IntCounter) -> io::Result<Self> {
+    pub fn of_file(path: &Path, turning: Option<Turning>, lost: IntCounter) -> io::Result<Self> {
+        Self::start(Paper::File(Sheet::open(path, turning)?), lost)
+    }
+
+    pub fn of_log(target: &'static str, lost: IntCounter) -> io::Result<Self> {
+        Self::start(Paper::Log(target), lost)
+    }
+
+    fn start(paper: Paper, lost: IntCounter) -> io::Result<Self> {
         let desk = Arc::new(Desk::default());
         let writer = Writer {
             desk: Arc::clone(&desk),
-            sheet: Sheet::open(path, turning)?,
+            paper,
             lost: lost.clone(),
             failing: false,
         };
-        let thread = thread::Builder::new().name("log-file".to_owned());
+        let thread = thread::Builder::new().name("log-lines".to_owned());
         thread.spawn(move || writer.run())?;
         Ok(Self { desk, lost })
     }
@@ -65,10 +84,13 @@ impl LineFile {
         if state.text.len() + line.len() >= ROOM {
             return self.lost.inc();
         }
+        let first = state.text.is_empty();
         state.text.push_str(line);
         state.text.push('\n');
         drop(state);
-        self.desk.changed.notify_all();
+        if first {
+            self.desk.changed.notify_all();
+        }
     }
 
     /// What comes from now on goes to the file that has the name then.
@@ -81,6 +103,8 @@ impl LineFile {
     pub fn flush(&self) {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.desk.state.lock();
+        state.hurry = true;
+        self.desk.changed.notify_all();
         while !state.is_done() {
             if self
                 .desk
@@ -94,10 +118,9 @@ impl LineFile {
     }
 }
 
-impl Drop for LineFile {
+impl Drop for Scribe {
     fn drop(&mut self) {
         self.desk.state.lock().closed = true;
-        self.desk.changed.notify_all();
         self.flush();
     }
 }
@@ -105,7 +128,7 @@ impl Drop for LineFile {
 /// The thread's own.
 struct Writer {
     desk: Arc<Desk>,
-    sheet: Sheet,
+    paper: Paper,
     lost: IntCounter,
     failing: bool,
 }
@@ -122,28 +145,42 @@ impl Writer {
         }
     }
 
-    /// Takes what waits, once there is something, and whether the file is to be opened again. `None`: this is the end.
+    /// Takes what waits, a while after there is something, and whether the file is to be opened again. `None`: this is
+    /// the end.
     fn take(&self, text: &mut String) -> Option<bool> {
+        let changed = &self.desk.changed;
         let mut state = self.desk.state.lock();
         state.busy = false;
-        self.desk.changed.notify_all();
+        changed.notify_all();
         while state.is_done() {
             if state.closed {
                 return None;
             }
-            self.desk.changed.wait(&mut state);
+            state.hurry = false;
+            changed.wait(&mut state);
         }
+        let deadline = Instant::now() + GATHERING;
+        while !(state.hurry || state.reopen) {
+            if changed.wait_until(&mut state, deadline).timed_out() {
+                break;
+            }
+        }
+        state.hurry = false;
         state.busy = true;
         std::mem::swap(text, &mut state.text);
         Some(std::mem::take(&mut state.reopen))
     }
 
     fn write(&mut self, text: &str) {
-        let written = self.sheet.write(text.as_bytes());
+        let sheet = match &mut self.paper {
+            Paper::File(sheet) => sheet,
+            Paper::Log(target) => return log::info!(target: *target, "{}", text.trim_end()),
+        };
+        let written = sheet.write(text.as_bytes());
         if let Err(error) = &written {
             self.lost.inc_by(text.lines().count() as u64);
             if !self.failing {
-                let path = self.sheet.path().display();
+                let path = sheet.path().display();
                 log::error!(target: "memgate::log", "{path}: {error}; its lines are lost");
             }
         }
@@ -151,8 +188,11 @@ impl Writer {
     }
 
     fn reopen(&mut self) {
-        let opened = self.sheet.reopen();
-        let path = self.sheet.path().display();
+        let Paper::File(sheet) = &mut self.paper else {
+            return;
+        };
+        let opened = sheet.reopen();
+        let path = sheet.path().display();
         match opened {
             Ok(()) => log::info!(target: "memgate::log", "{path} is opened again"),
             Err(error) => {
@@ -179,7 +219,7 @@ mod tests {
         fs::write(&path, "before\n").unwrap();
         let lost = lost();
 
-        let file = LineFile::open(&path, None, lost.clone()).unwrap();
+        let file = Scribe::of_file(&path, None, lost.clone()).unwrap();
         for n in 0..1000 {
             file.write(&n.to_string());
         }
@@ -195,7 +235,7 @@ mod tests {
     fn a_file_that_was_moved_away_keeps_its_lines_and_the_next_go_to_a_new_one() {
         let folder = tempfile::tempdir().unwrap();
         let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
-        let file = LineFile::open(&path, None, lost()).unwrap();
+        let file = Scribe::of_file(&path, None, lost()).unwrap();
         file.write("first");
         file.flush();
 
@@ -217,7 +257,7 @@ mod tests {
         let path = folder.path().join("logs").join("log");
         let moved = folder.path().join("moved");
         fs::create_dir(path.parent().unwrap()).unwrap();
-        let file = LineFile::open(&path, None, lost()).unwrap();
+        let file = Scribe::of_file(&path, None, lost()).unwrap();
 
         fs::rename(path.parent().unwrap(), &moved).unwrap();
         file.reopen();
@@ -232,7 +272,7 @@ mod tests {
     fn lines_without_room_and_lines_that_the_disk_refuses_are_counted() {
         let lost = lost();
         // Every write there fails: there is no space left.
-        let file = LineFile::open(Path::new("/dev/full"), None, lost.clone()).unwrap();
+        let file = Scribe::of_file(Path::new("/dev/full"), None, lost.clone()).unwrap();
 
         file.write("one");
         file.write("two");

@@ -34,3 +34,25 @@ step() {
     return 1
   fi
 }
+
+# wait_for SECONDS COMMAND…: until it succeeds.
+wait_for() {
+  local tries=$(($1 * 10))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    tries=$((tries - 1))
+    [ $tries -gt 0 ] || return 1
+    sleep 0.1
+  done
+}
+
+# enter_cgroup NAME: within mounts of one's own, a group that will be the root of a systemd's tree.
+enter_cgroup() {
+  umount --lazy /sys/fs/cgroup
+  mount -t cgroup2 none /sys/fs/cgroup
+  mkdir -p "/sys/fs/cgroup/$1"
+  echo $$ >"/sys/fs/cgroup/$1/cgroup.procs"
+}
+
+# Those in it may still be ending.
+remove_cgroup() { wait_for 5 find /sys/fs/cgroup -depth -path "*/$1*" -type d -exec rmdir {} + || true; }

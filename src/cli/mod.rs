@@ -1,4 +1,4 @@
-//! The command line: `run`, `check`, `ctl`, `key`, `upgrade`, `why`, `doctor`, `demo`, `sim`.
+//! The command line: `run`, `check`, `ctl`, `key`, `upgrade`, `why`, `doctor`, `demo`, `sim`, `completions`, `man`.
 
 pub mod check;
 mod client;
@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod key;
 mod logger;
+mod manual;
 mod resolve;
 mod run;
 mod upgrade;
@@ -16,7 +17,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::{self, Env, Sources};
 use crate::sim;
@@ -53,6 +55,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// The edge simulator alone, for tests and load tests.
     Sim(Box<sim::SimArgs>),
+    /// Print what a shell needs to complete memgate's commands and options.
+    Completions { shell: Shell },
+    /// Print the manual page; `memgate man | man -l -` shows it.
+    Man,
 }
 
 /// Where the configuration comes from; flags override the file.
@@ -73,6 +79,9 @@ struct SourceArgs {
     /// The admin port's address, in place of `admin`.
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
+    /// Where `memgate ctl` speaks to it, in place of `server.control_socket`.
+    #[arg(long, value_name = "FILE")]
+    control_socket: Option<PathBuf>,
 }
 
 impl SourceArgs {
@@ -83,6 +92,7 @@ impl SourceArgs {
             litellm_urls: self.litellm_url,
             listen: self.listen,
             admin: self.admin,
+            control_socket: self.control_socket,
             env: Env::process(),
         }
     }
@@ -103,6 +113,11 @@ pub fn main() -> ExitCode {
         Command::Upgrade(args) => upgrade::upgrade(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Sim(args) => simulate(*args),
+        Command::Completions { shell } => print(&manual::completions(shell, &mut Cli::command())),
+        Command::Man => match manual::page(Cli::command()) {
+            Ok(page) => print(&page),
+            Err(error) => fail(error),
+        },
     }
 }
 
@@ -150,6 +165,14 @@ fn simulate(args: sim::SimArgs) -> ExitCode {
     match runtime.block_on(sim::run(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(format_args!("the simulator stopped: {error}")),
+    }
+}
+
+fn print(text: &[u8]) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error),
     }
 }
 

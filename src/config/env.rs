@@ -10,6 +10,8 @@ use super::source;
 pub(super) const PREFIX: &str = "os.environ/";
 /// Where systemd tells the folder of the credentials that the unit loads.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+/// What systemd puts before the names of a whole folder's files: `LoadCredential=memgate:FOLDER`.
+const FOLDER_PREFIX: &str = "memgate_";
 
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
@@ -50,7 +52,10 @@ impl Env {
             return None;
         }
         let folder = (self.0)(CREDENTIALS)?;
-        source::line(&Path::new(&folder).join(name)).ok()
+        let folder = Path::new(&folder);
+        source::line(&folder.join(name))
+            .or_else(|_none| source::line(&folder.join(format!("{FOLDER_PREFIX}{name}"))))
+            .ok()
     }
 }
 

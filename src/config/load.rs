@@ -19,6 +19,7 @@ pub struct Sources {
     pub litellm_urls: Vec<String>,
     pub listen: Vec<String>,
     pub admin: Option<String>,
+    pub control_socket: Option<PathBuf>,
     pub env: Env,
 }
 
@@ -30,6 +31,7 @@ impl Sources {
             litellm_urls: Vec::new(),
             listen: Vec::new(),
             admin: None,
+            control_socket: None,
             env,
         }
     }

@@ -1,6 +1,7 @@
 //! Our own file: every key, its default, and what happens where it cannot be read.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use memgate::clock::parse_stamp;
@@ -63,6 +64,48 @@ fn the_reference_file_loads_and_says_the_defaults() {
     assert_eq!(written.listen[0].address, default.listen[0].address);
     assert_eq!(written.auth.litellm, default.auth.litellm);
     assert_eq!(written.auth.allow_anonymous, default.auth.allow_anonymous);
+}
+
+#[test]
+fn the_file_of_the_package_serves_this_machine_alone_and_warns_of_nothing() {
+    let packaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/memgate.yaml");
+    let text = fs::read_to_string(packaged).unwrap();
+    let files = Files::new(&[]);
+    let state = files.path("");
+    let own = text.replace("/var/lib/memgate/", state.to_str().unwrap());
+    fs::write(files.path("memgate.yaml"), own).unwrap();
+    let mut sources = Sources::new(Env::from_pairs([]));
+    sources.config = Some(files.path("memgate.yaml"));
+
+    let loaded = load(&sources);
+
+    assert_eq!(loaded.warnings, []);
+    let config = loaded.config;
+    assert!(
+        config
+            .listen
+            .iter()
+            .all(|one| one.address.ip().is_loopback())
+    );
+    assert!(
+        config
+            .cookies
+            .file
+            .is_some_and(|file| file.starts_with(state))
+    );
+}
+
+#[test]
+fn a_control_socket_of_the_command_line_goes_before_the_files() {
+    let files = Files::new(&[("memgate.yaml", "server: {control_socket: of-the-file}\n")]);
+    let mut sources = files.sources();
+    sources.control_socket = Some("/run/of-the-flag".into());
+
+    let flag = load(&sources).config.server.control_socket;
+    let file = files.load().config.server.control_socket;
+
+    assert_eq!(flag.as_deref(), Some(Path::new("/run/of-the-flag")));
+    assert_eq!(file, Some(files.path("of-the-file")));
 }
 
 #[test]

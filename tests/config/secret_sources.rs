@@ -78,6 +78,21 @@ fn a_variable_goes_before_a_credential_of_its_name() {
 }
 
 #[test]
+fn a_folder_of_credentials_is_found_by_the_names_of_its_files() {
+    let files = Files::new(&[
+        ("credentials/memgate_TEAM_KEY", "sk-of-the-folder\n"),
+        ("credentials/ADMIN_KEY", "sk-by-its-name"),
+        ("credentials/memgate_ADMIN_KEY", "sk-of-the-folder"),
+    ]);
+    let folder = files.path("credentials");
+    let env = Env::from_pairs([("CREDENTIALS_DIRECTORY", folder.to_str().unwrap())]);
+
+    assert_eq!(env.var("TEAM_KEY").as_deref(), Some("sk-of-the-folder"));
+    assert_eq!(env.var("ADMIN_KEY").as_deref(), Some("sk-by-its-name"));
+    assert_eq!(env.var("OTHER_KEY"), None);
+}
+
+#[test]
 fn no_name_leads_out_of_the_credentials() {
     let files = Files::new(&[
         ("outside", "sk-of-somebody-else"),

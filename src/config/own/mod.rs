@@ -149,7 +149,7 @@ pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &
         limits: limits::read(section("limits"), notes),
         prices: prices::read(section("prices"), notes),
         trusted_proxies,
-        server: policies::server(section("server"), base, notes),
+        server: policies::server(section("server"), base, sources, notes),
         drain: life::drain(section("drain"), notes),
         reload,
         translation: translation::read(section("translation"), notes),

@@ -11,6 +11,7 @@ use super::super::reference::{Key, Refused};
 use super::super::section::{NOT_YET, Section};
 use super::super::settings::{Auth, Cookies, Retry, Server};
 use super::super::yaml::Node;
+use super::Sources;
 
 /// The edge's own cookies. Any other name identifies a person and is never shared.
 const SHAREABLE: [&str; 5] = ["cf_clearance", "__cf_bm", "_cfuvid", "__cfruid", "__cflb"];
@@ -192,7 +193,12 @@ fn keys_file(section: &mut Section, base: &Path) -> Option<KeysFile> {
     Some(KeysFile::open(path, said_at, section.notes))
 }
 
-pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Server {
+pub(super) fn server(
+    node: Option<&Node>,
+    base: &Path,
+    sources: &Sources,
+    notes: &mut Notes,
+) -> Server {
     let mut section = Section::open("server", node, SERVER, REFUSED, notes);
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     section.unset_is("threads", "the CPUs that are available");
@@ -200,7 +206,10 @@ pub(super) fn server(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Ser
         threads: section.count("threads", cpus, 1..=1024),
         work_stealing: section.flag("work_stealing", false),
         pid_file: section.file_to_write("pid_file", base),
-        control_socket: section.file("control_socket", base),
+        control_socket: sources
+            .control_socket
+            .clone()
+            .or(section.file("control_socket", base)),
         upstream_keepalive_pool_size: section.count(
             "upstream_keepalive_pool_size",
             128,

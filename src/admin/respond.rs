@@ -91,7 +91,7 @@ fn open(view: &dyn View, path: &str) -> Response<Vec<u8>> {
         "/metrics" => match view.metrics() {
             Ok(text) => answer(StatusCode::OK, PROMETHEUS, text.into_bytes()),
             Err(failure) => {
-                log::error!("metrics cannot be written: {failure}");
+                log::error!(target: "memgate::server", "metrics cannot be written: {failure}");
                 error(StatusCode::INTERNAL_SERVER_ERROR, "metrics failed")
             }
         },

@@ -126,10 +126,12 @@ impl LiteLlmApi for LiteLlmClient {
         for base in &self.bases {
             match self.ask(format!("{base}{path}"), credential.clone()).await {
                 Ok(Some(reply)) => return Ok(reply),
-                Ok(None) => log::warn!("LiteLLM at {base} failed to answer about a key"),
+                Ok(None) => {
+                    log::warn!(target: "memgate::litellm", "LiteLLM at {base} failed to answer about a key")
+                }
                 Err(error) => {
                     let error = error.without_url();
-                    log::warn!("LiteLLM at {base} cannot be asked about a key: {error}");
+                    log::warn!(target: "memgate::litellm", "LiteLLM at {base} cannot be asked about a key: {error}");
                 }
             }
         }

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{Env, Sources};
+use crate::config::{self, Env, Sources};
 use crate::sim;
 use crate::telemetry::tell_panics;
 
@@ -128,10 +128,19 @@ struct CheckArgs {
     /// Show how this model name resolves and where it would go.
     #[arg(long, value_name = "MODEL")]
     resolve: Option<String>,
+    /// Print what each key of the configuration takes, is by default and does, in Markdown.
+    #[arg(long, exclusive = true)]
+    reference: bool,
 }
 
 fn check(args: CheckArgs) -> ExitCode {
     let mut out = io::stdout().lock();
+    if args.reference {
+        return match out.write_all(config::reference().as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(error),
+        };
+    }
     let checked = check::report(&args.sources.sources(), &mut out).and_then(|loaded| {
         if let (Some(loaded), Some(model)) = (&loaded, &args.resolve) {
             resolve::describe(&loaded.config, model, &mut out)?;

@@ -3,6 +3,8 @@
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
+use super::reference::Reference;
+
 /// A character of a file, counted from one. A flag or a variable is a "file" of its own name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -87,9 +89,18 @@ impl std::error::Error for Faults {}
 pub(super) struct Notes {
     faults: Vec<Finding>,
     warnings: Vec<Finding>,
+    pub reference: Option<Reference>,
 }
 
 impl Notes {
+    /// What is read is not to be used: the reference of all keys is to be written.
+    pub fn for_the_reference() -> Self {
+        Self {
+            reference: Some(Reference::default()),
+            ..Self::default()
+        }
+    }
+
     pub fn fault(&mut self, place: &Place, message: impl Into<String>) {
         self.faults.push(Finding {
             place: place.clone(),

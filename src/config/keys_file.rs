@@ -2,39 +2,45 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
 
 use super::finding::{Faults, Notes, Place};
-use super::section::{Section, literal};
+use super::reference::Key;
+use super::section::{REQUIRED, Section};
 use super::yaml::{Document, Node, Plain, Value, parse, resolve};
 use super::{KeyLimits, source};
 
-const KNOWN: [&str; 9] = [
-    "name",
-    "sha256",
-    "user",
-    "models",
-    "limits",
-    "expires",
-    "disabled",
-    "impersonate",
-    "shared",
-];
-const LIMITS: [&str; 4] = [
-    "requests_per_minute",
-    "tokens_per_minute",
-    "concurrent_requests",
-    "usd_per_day",
+const FILE: &[Key] = &[("keys", "Each key by its digest, with what it may.")];
+const KEYS: &[Key] = &[
+    ("name", "In logs and metrics; no two keys have the same."),
+    (
+        "sha256",
+        "Of the key as it is sent; `memgate key hash` prints it.",
+    ),
+    ("user", "Whose memory it uses."),
+    ("models", "The models it may use, by name and pattern."),
+    ("limits", "What it may spend."),
+    (
+        "expires",
+        "It is refused from then on; a day is its first moment, by UTC.",
+    ),
+    ("disabled", "It is refused."),
+    (
+        "impersonate",
+        "Its clients may name a user in `user_id_mappings.custom_header`.",
+    ),
+    (
+        "shared",
+        "Many use it: the `header_patterns` of `user_id_mappings` choose the user. Not beside `user`.",
+    ),
 ];
 /// Names that other callers have.
 const TAKEN: [&str; 2] = ["master", "anonymous"];
 const LONGEST_NAME: usize = 64;
 const LONGEST_USER: usize = 256;
-const MOST_DOLLARS: f64 = 1e9;
 
 /// `auth.keys_file` and what stands in it.
 #[derive(Clone)]
@@ -97,7 +103,7 @@ fn parsed(text: &[u8], file: &Arc<str>, notes: &mut Notes) -> Option<Vec<ListedK
     Some(keys(document.ok()?, notes))
 }
 
-fn keys(document: Document, notes: &mut Notes) -> Vec<ListedKey> {
+pub(super) fn keys(document: Document, notes: &mut Notes) -> Vec<ListedKey> {
     notes.extend_faults(document.duplicates);
     let root = &document.root;
     // A file that is empty for a moment must not lock everybody out.
@@ -108,7 +114,9 @@ fn keys(document: Document, notes: &mut Notes) -> Vec<ListedKey> {
         );
         return Vec::new();
     };
-    Section::open("", Some(root), &["keys"], &[], notes);
+    let mut section = Section::open("", Some(root), FILE, &[], notes);
+    section.takes("keys", "a list of keys, each with what follows");
+    section.unset_is("keys", REQUIRED);
     if !matches!(list.value, Value::Seq(_)) {
         let kind = list.kind();
         notes.fault(
@@ -159,8 +167,8 @@ impl Seen {
 
 /// `None` where it has no name or digest, which is a fault.
 fn key(node: &Node, notes: &mut Notes) -> Option<ListedKey> {
-    let limits = limits(node.present("limits"), notes);
-    let mut section = Section::open("key", Some(node), &KNOWN, &[], notes);
+    let limits = KeyLimits::read(node.present("limits"), notes);
+    let mut section = Section::open("key", Some(node), KEYS, &[], notes);
     for needed in ["name", "sha256"] {
         if matches!(node.value, Value::Map(_)) && section.get(needed).is_none() {
             section
@@ -168,6 +176,7 @@ fn key(node: &Node, notes: &mut Notes) -> Option<ListedKey> {
                 .fault(&node.place, format!("a key without `{needed}`, add it"));
         }
     }
+    told(&mut section);
     let (name, sha256) = (name(&mut section), sha256(&mut section));
     let user = section.text("user");
     let fits = |user: &str| user.len() <= LONGEST_USER && is_line(user);
@@ -196,6 +205,22 @@ fn key(node: &Node, notes: &mut Notes) -> Option<ListedKey> {
         sha256: sha256?,
     };
     Some(key)
+}
+
+/// What the reference says of those that have a form, or a default, of their own.
+fn told(section: &mut Section) {
+    let day = "a day or a moment, such as `2027-01-31` or `2027-01-31T18:00:00Z`";
+    let name = "up to 64 of the characters A-Z a-z 0-9 . _ @ + -";
+    for (key, takes, unset) in [
+        ("name", name, REQUIRED),
+        ("sha256", "64 hexadecimal digits, in quotes", REQUIRED),
+        ("user", "a string", "`user_id_mappings.default_user_id`"),
+        ("models", "a list of names and patterns", "every model"),
+        ("expires", day, "never"),
+    ] {
+        section.takes(key, takes);
+        section.unset_is(key, unset);
+    }
 }
 
 fn name<'a>(section: &mut Section<'a, '_>) -> Option<&'a str> {
@@ -292,38 +317,4 @@ fn expires(section: &mut Section) -> Option<String> {
     } else {
         text.to_owned()
     })
-}
-
-fn limits(node: Option<&Node>, notes: &mut Notes) -> KeyLimits {
-    let mut section = Section::open("limits", node, &LIMITS, &[], notes);
-    let mut count = |key: &str, most: u64| {
-        section.get(key)?;
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        NonZeroU64::new(section.count(key, 1, 1..=most) as u64)
-    };
-    let few = u64::from(u32::MAX);
-    let narrow = |count: NonZeroU64| NonZeroU32::try_from(count).ok();
-    KeyLimits {
-        requests_per_minute: count("requests_per_minute", few).and_then(narrow),
-        tokens_per_minute: count("tokens_per_minute", u64::MAX >> 1),
-        concurrent_requests: count("concurrent_requests", few).and_then(narrow),
-        usd_per_day: dollars(&mut section),
-    }
-}
-
-fn dollars(section: &mut Section) -> Option<f64> {
-    let node = section.get("usd_per_day")?;
-    let dollars = match literal(node) {
-        Some(Value::Int(whole)) => Some(whole as f64),
-        Some(Value::Float(part)) => Some(part),
-        _ => None,
-    };
-    let dollars = dollars.filter(|dollars| *dollars > 0.0 && *dollars <= MOST_DOLLARS);
-    if dollars.is_none() {
-        section.fault(
-            "usd_per_day",
-            "takes dollars above 0, such as `50` or `2.50`",
-        );
-    }
-    dollars
 }

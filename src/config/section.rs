@@ -1,17 +1,25 @@
 //! One mapping of our own file: takes known keys out as typed values, reports everything else.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::finding::{Notes, Place};
+use super::reference::{Key, Refused};
 use super::secret::Secret;
+use super::unknown::report_unknown;
 use super::word::Word;
 use super::yaml::{Node, Plain, Value, resolve};
 use super::{source, units};
 
 /// Why a key of later versions is refused.
 pub(super) const NOT_YET: &str = "is not supported in this version, remove it";
+
+/// How the reference calls the default of a key that has none.
+pub(super) const NONE: &str = "none";
+/// And of one that must be set.
+pub(super) const REQUIRED: &str = "it is needed";
 
 /// A section and what it is called (`limits`, or nothing for the whole file).
 pub(super) struct Section<'a, 'n> {
@@ -26,10 +34,14 @@ impl<'a, 'n> Section<'a, 'n> {
     pub fn open(
         name: &'static str,
         node: Option<&'a Node>,
-        known: &[&str],
-        refused: &[(&str, &str)],
+        known: &'static [Key],
+        refused: &'static [Refused],
         notes: &'n mut Notes,
     ) -> Self {
+        if let Some(reference) = &mut notes.reference {
+            reference.open(name, known, refused);
+        }
+        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
         let node = node.filter(|node| !node.is_null());
         if let Some(node) = node {
             if !matches!(node.value, Value::Map(_)) {
@@ -38,13 +50,13 @@ impl<'a, 'n> Section<'a, 'n> {
                 } else {
                     format!("`{name}`")
                 };
-                let known = known.join(", ");
+                let known = words.join(", ");
                 notes.fault(
                     &node.place,
                     format!("{whole} is {}, it takes a mapping of {known}", node.kind()),
                 );
             }
-            report_unknown(name, node, known, refused, notes);
+            report_unknown(name, node, &words, refused, notes);
         }
         let mut section = Self { name, node, notes };
         for (key, reason) in refused {
@@ -78,6 +90,25 @@ impl<'a, 'n> Section<'a, 'n> {
         }
     }
 
+    /// For the reference, as is what follows: of a key counts what is told first.
+    pub fn takes(&mut self, key: &str, what: &str) {
+        if let Some(reference) = &mut self.notes.reference {
+            reference.takes(self.name, key, what);
+        }
+    }
+
+    /// The value that it has where it is not set.
+    pub fn defaults_to(&mut self, key: &str, value: impl fmt::Display) {
+        self.unset_is(key, &format!("`{value}`"));
+    }
+
+    /// The same in words.
+    pub fn unset_is(&mut self, key: &str, words: &str) {
+        if let Some(reference) = &mut self.notes.reference {
+            reference.unset_is(self.name, key, words);
+        }
+    }
+
     fn wrong_kind(&mut self, key: &str, expected: &str) {
         if let Some(node) = self.get(key) {
             self.fault(key, format!("is {}, it takes {expected}", shown(node)));
@@ -92,6 +123,7 @@ impl<'a, 'n> Section<'a, 'n> {
         default: T,
         read: impl Fn(&Node) -> Option<T>,
     ) -> T {
+        self.takes(key, expected);
         let Some(node) = self.get(key) else {
             return default;
         };
@@ -107,6 +139,8 @@ impl<'a, 'n> Section<'a, 'n> {
 
     /// A string with its place.
     pub fn word(&mut self, key: &str) -> Option<Word<'a>> {
+        self.takes(key, "a string");
+        self.unset_is(key, NONE);
         let node = self.get(key)?;
         let word = Word::of(node).filter(|word| !word.text.is_empty());
         if word.is_none() {
@@ -122,6 +156,7 @@ impl<'a, 'n> Section<'a, 'n> {
     }
 
     pub fn flag(&mut self, key: &str, default: bool) -> bool {
+        self.defaults_to(key, default);
         self.typed(key, "`true` or `false`", default, |node| {
             match literal(node)? {
                 Value::Bool(flag) => Some(flag),
@@ -131,6 +166,7 @@ impl<'a, 'n> Section<'a, 'n> {
     }
 
     pub fn count(&mut self, key: &str, default: usize, range: RangeInclusive<usize>) -> usize {
+        self.defaults_to(key, default);
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         self.typed(key, &expected, default, |node| match literal(node)? {
             Value::Int(n) => usize::try_from(n).ok().filter(|n| range.contains(n)),
@@ -144,6 +180,7 @@ impl<'a, 'n> Section<'a, 'n> {
         default: Duration,
         range: RangeInclusive<Duration>,
     ) -> Duration {
+        self.defaults_to(key, units::show_duration(default));
         let expected = format!(
             "a time from {} to {}, such as `{}`",
             units::show_duration(*range.start()),
@@ -156,6 +193,7 @@ impl<'a, 'n> Section<'a, 'n> {
     }
 
     pub fn size(&mut self, key: &str, default: u64, range: RangeInclusive<u64>) -> usize {
+        self.defaults_to(key, units::show_size(default));
         let expected = format!(
             "a size from {} to {}, such as `{}`",
             units::show_size(*range.start()),
@@ -170,6 +208,7 @@ impl<'a, 'n> Section<'a, 'n> {
 
     /// A price or a budget.
     pub fn dollars(&mut self, key: &str, default: f64) -> f64 {
+        self.defaults_to(key, default);
         self.typed(key, "dollars, 0 or more", default, |node| {
             let dollars = match literal(node)? {
                 Value::Int(n) => n.to_string().parse().ok()?,
@@ -182,6 +221,7 @@ impl<'a, 'n> Section<'a, 'n> {
 
     /// A share of the whole, written in percent.
     pub fn share(&mut self, key: &str, default: u8, range: RangeInclusive<u8>) -> f64 {
+        self.defaults_to(key, format_args!("{default}%"));
         let expected = format!(
             "a share from {}% to {}%, such as `{default}%`",
             range.start(),
@@ -195,6 +235,7 @@ impl<'a, 'n> Section<'a, 'n> {
 
     /// A file name, taken from the directory of the file that names it.
     pub fn file(&mut self, key: &str, base: &Path) -> Option<PathBuf> {
+        self.takes(key, "the name of a file");
         self.text(key).map(|name| base.join(name))
     }
 
@@ -208,6 +249,7 @@ impl<'a, 'n> Section<'a, 'n> {
     }
 
     pub fn secret(&mut self, key: &str) -> Option<Secret> {
+        self.takes(key, "a secret, better `os.environ/NAME` or `file:PATH`");
         let text = self.text(key)?;
         if text.bytes().all(|b| b.is_ascii_graphic()) {
             Some(Secret::new(text))
@@ -222,6 +264,8 @@ impl<'a, 'n> Section<'a, 'n> {
 
     /// The strings of a list; a single string is a list of one.
     pub fn texts(&mut self, key: &str) -> Option<Vec<Word<'a>>> {
+        self.takes(key, "a list of strings");
+        self.defaults_to(key, "[]");
         let node = self.get(key)?;
         let nodes = match &node.value {
             Value::Seq(items) => items.as_slice(),
@@ -244,8 +288,16 @@ impl<'a, 'n> Section<'a, 'n> {
     }
 
     /// One of a few words.
-    pub fn choice<T: Copy>(&mut self, key: &str, default: T, choices: &[(&str, T)]) -> T {
+    pub fn choice<T: Copy + PartialEq>(
+        &mut self,
+        key: &str,
+        default: T,
+        choices: &[(&str, T)],
+    ) -> T {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        for (word, _) in choices.iter().filter(|(_, value)| *value == default) {
+            self.defaults_to(key, word);
+        }
         self.typed(
             key,
             &format!("one of {}", words.join(", ")),
@@ -282,56 +334,4 @@ fn shown(node: &Node) -> String {
         Value::Bool(flag) => format!("`{flag}`"),
         _ => node.kind().to_owned(),
     }
-}
-
-pub(super) fn report_unknown(
-    section: &str,
-    node: &Node,
-    known: &[&str],
-    refused: &[(&str, &str)],
-    notes: &mut Notes,
-) {
-    for entry in node.entries() {
-        let Some(key) = entry.key.as_str() else {
-            notes.fault(
-                &entry.key.place,
-                format!(
-                    "a key is {}, keys are words such as `{}`",
-                    entry.key.kind(),
-                    known.first().unwrap_or(&"listen")
-                ),
-            );
-            continue;
-        };
-        if known.contains(&key) || refused.iter().any(|(refused, _)| *refused == key) {
-            continue;
-        }
-        let whose = if section.is_empty() {
-            String::new()
-        } else {
-            format!(" in `{section}`")
-        };
-        let advice = nearest(key, known).map_or_else(
-            || format!("known are {}", known.join(", ")),
-            |near| format!("did you mean `{near}`?"),
-        );
-        notes.fault(
-            &entry.key.place,
-            format!("unknown key `{key}`{whose}, {advice}"),
-        );
-    }
-}
-
-/// The known word that a mistyped one is closest to, if one is close at all.
-fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    let distance = |candidate: &str| {
-        let contained = candidate.len() > 3 && word.contains(candidate);
-        let typos = strsim::damerau_levenshtein(&word.to_lowercase(), candidate);
-        (contained || typos <= 1 + candidate.len() / 3).then_some(typos)
-    };
-    known
-        .iter()
-        .filter_map(|candidate| Some((distance(candidate)?, *candidate)))
-        .min()
-        .map(|(_, candidate)| candidate)
 }

@@ -35,8 +35,11 @@ pub(super) fn percent(text: &str) -> Option<u8> {
 /// In the largest unit that needs no fraction, as one would write it.
 pub(super) fn show_duration(value: Duration) -> String {
     let millis = value.as_millis();
+    if millis == 0 {
+        return "0s".to_owned();
+    }
     for (unit, length) in [("h", 3_600_000_u128), ("m", 60_000), ("s", 1000)] {
-        if millis > 0 && millis.is_multiple_of(length) {
+        if millis.is_multiple_of(length) {
             return format!("{}{unit}", millis / length);
         }
     }
@@ -95,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_reads_back_as_the_same_value() {
-        for text in ["250ms", "90s", "5m", "2h"] {
+        for text in ["0s", "250ms", "90s", "5m", "2h"] {
             assert_eq!(show_duration(duration(text).unwrap()), text);
         }
         for text in ["64KiB", "32MiB", "1GiB"] {

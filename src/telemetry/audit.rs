@@ -31,7 +31,9 @@ impl AuditRecord<'_> {
         }
         match serde_json::to_string(self) {
             Ok(line) => log::info!(target: "memgate::audit", "{line}"),
-            Err(error) => log::error!("audit record of {} cannot be written: {error}", self.id),
+            Err(error) => {
+                log::error!(target: "memgate::log", "audit record of {} cannot be written: {error}", self.id)
+            }
         }
     }
 }

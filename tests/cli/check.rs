@@ -36,6 +36,15 @@ fn faults_are_exit_code_1_with_a_line_each() {
 }
 
 #[test]
+fn the_reference_of_all_keys_is_printed_without_any_file() {
+    let (code, said, _) = output(&["check", "--reference"]);
+
+    assert_eq!(code, Some(0));
+    let retry = "| `retry.attempts` | a whole number from 1 to 20 | `3` |";
+    assert!(said.contains(retry), "{said}");
+}
+
+#[test]
 fn a_name_is_shown_as_it_resolves() {
     let files = folder(&[("config.yaml", MODELS)]);
     let config = path(&files, "config.yaml");

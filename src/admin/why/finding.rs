@@ -63,7 +63,7 @@ impl Finding {
         lane: Option<&LaneScene>,
         scene: &Scene,
     ) -> Self {
-        let edge = scene.edge_error(&place.at, ill.since);
+        let edge = scene.edge_error(&place.at, ill);
         let edge = edge.filter(|_| ill.what.starts_with("edge_"));
         let names = Names::of(&place.at, lane, edge);
         let shown = if place.at == LITELLM {

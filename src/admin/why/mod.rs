@@ -262,10 +262,12 @@ impl Scene {
         self.troubles.iter().find(|place| place.at == at)
     }
 
-    /// The last error of an edge on this lane since then.
-    fn edge_error(&self, lane: &str, since: SystemTime) -> Option<&EdgeErrorNote> {
+    /// The last error of an edge that belongs to this ill. The first one was read a moment before the ill began.
+    fn edge_error(&self, lane: &str, ill: &Ill) -> Option<&EdgeErrorNote> {
+        let belongs =
+            |error: &EdgeErrorNote| error.time >= ill.since || error.request_id == ill.request;
         let mut errors = self.edge_errors.iter().rev();
-        errors.find(|error| error.lane == lane && error.time >= since)
+        errors.find(|error| error.lane == lane && belongs(error))
     }
 
     fn is_fresh(&self, ill: &Ill) -> bool {

@@ -64,7 +64,8 @@ fn a_full_edge_is_told_with_its_zone_ray_people_probe_and_that_nothing_is_to_be_
     scene.lanes[1].gate = paused(38, Cause::Refused);
     scene.lanes[1].way_round = WayRound::Provider("api.anthropic.com".to_owned());
     scene.edge_errors.push(EdgeErrorNote {
-        time: at(120),
+        // An edge's answer is read before its attempt is counted.
+        time: at(120) - Duration::from_millis(1),
         lane: ROUTER.to_owned(),
         status: 503,
         code: Some(1200),

@@ -6,7 +6,7 @@ use regex::Regex;
 use super::values::Values;
 use super::{Identity, Node};
 use crate::config::models::HeaderPattern;
-use crate::config::section::report_unknown;
+use crate::config::unknown::report_unknown;
 use crate::config::yaml::Value;
 
 pub(super) fn read(node: Option<&Node>, values: &mut Values) -> Identity {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::super::address::host_name;
 use super::super::finding::{Notes, Place};
+use super::super::reference::Key;
 use super::super::section::Section;
 use super::super::settings::Egress;
 use super::super::yaml::Node;
@@ -12,9 +13,24 @@ use super::listen::socket;
 const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8767);
 const DEFAULT_ALLOWED: &str = "api.supermemory.ai";
 
+const KEYS: &[Key] = &[
+    (
+        "listen",
+        "Where LiteLLM finds it: `api_base: http://127.0.0.1:8767/v3/api.anthropic.com`.",
+    ),
+    (
+        "allow",
+        "The hosts that are reached through it. The first one is meant where a path names none; over the bypass also the providers that the model list names.",
+    ),
+];
+
 /// The port with the place where it is said. A section that is there opens it.
 pub(super) fn read(node: &Node, notes: &mut Notes) -> Option<(Place, Egress)> {
-    let mut section = Section::open("egress", Some(node), &["listen", "allow"], &[], notes);
+    let mut section = Section::open("egress", Some(node), KEYS, &[], notes);
+    section.takes("listen", "an address such as `127.0.0.1:8767`");
+    section.defaults_to("listen", SocketAddr::from(DEFAULT_LISTEN));
+    section.takes("allow", "a list of host names");
+    section.defaults_to("allow", format_args!("[{DEFAULT_ALLOWED}]"));
     let allow = allowed(&mut section);
     let (place, listen) = match section.word("listen") {
         Some(word) => (word.place, socket("egress.listen", word, section.notes)?),

@@ -3,11 +3,23 @@
 use std::time::Duration;
 
 use super::super::finding::Notes;
+use super::super::reference::Key;
 use super::super::section::Section;
 use super::super::settings::{Drain, Reload};
 use super::super::yaml::Node;
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+const DRAIN: &[Key] = &[
+    (
+        "grace",
+        "So long it still accepts, until balancers have seen that; answers say `connection: close`.",
+    ),
+    (
+        "timeout",
+        "Then it stops as soon as nothing is in flight; after this time it ends what is left with its dialect's error. A service manager must wait for longer than both together.",
+    ),
+];
 
 impl Default for Drain {
     fn default() -> Self {
@@ -19,7 +31,7 @@ impl Default for Drain {
 }
 
 pub(super) fn drain(node: Option<&Node>, notes: &mut Notes) -> Drain {
-    let mut section = Section::open("drain", node, &["grace", "timeout"], &[], notes);
+    let mut section = Section::open("drain", node, DRAIN, &[], notes);
     let default = Drain::default();
     Drain {
         grace: section.duration("grace", default.grace, Duration::ZERO..=HOUR),

@@ -4,27 +4,64 @@ use std::fs;
 use std::time::Duration;
 
 use super::super::finding::Notes;
+use super::super::reference::Key;
 use super::super::section::Section;
 use super::super::settings::Limits;
 use super::super::yaml::Node;
 
-const KNOWN: [&str; 16] = [
-    "body",
-    "bodies_in_flight",
-    "headers",
-    "head",
-    "uri",
-    "header_timeout",
-    "body_timeout",
-    "write_timeout",
-    "keepalive_timeout",
-    "connect_timeout",
-    "first_byte_timeout",
-    "idle_timeout",
-    "connections",
-    "connections_per_address",
-    "connection_requests",
-    "connection_age",
+const KEYS: &[Key] = &[
+    ("body", "One body that is held; a larger one is a 413."),
+    (
+        "bodies_in_flight",
+        "All bodies that are held, together. Half of it is for strangers, who have shown no good key yet.",
+    ),
+    ("headers", "Fields of a request's head; more are a 431."),
+    ("head", "Bytes of a request's head; more are a 431."),
+    ("uri", "Bytes of a request's target; a longer one is a 414."),
+    (
+        "header_timeout",
+        "From the connection, its TLS included, to the end of the first request's head.",
+    ),
+    (
+        "body_timeout",
+        "Without 64 KiB of progress; ten minutes in all, for uploads that stream too. Then it is a 408.",
+    ),
+    (
+        "write_timeout",
+        "For one piece of an answer to a client that reads slowly.",
+    ),
+    (
+        "keepalive_timeout",
+        "A client's silence between two requests.",
+    ),
+    (
+        "connect_timeout",
+        "To an open connection upstream, TLS included.",
+    ),
+    (
+        "first_byte_timeout",
+        "To the upstream's final response head.",
+    ),
+    (
+        "idle_timeout",
+        "Silence of an upstream in the middle of a body.",
+    ),
+    (
+        "connections",
+        "Clients' connections at one time. When there is no room, whoever waits longest goes.",
+    ),
+    (
+        "connections_per_address",
+        "Those of one address (IPv6: /64) on which no valid key was shown. An address with a valid key, or of `trusted_proxies`, is not limited.",
+    ),
+    (
+        "connection_requests",
+        "A connection ends after so many requests.",
+    ),
+    (
+        "connection_age",
+        "A connection ends with the first request after this time.",
+    ),
 ];
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const INSTANT: Duration = Duration::from_millis(1);
@@ -34,6 +71,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const RESERVED: usize = 128;
 const FEWEST: usize = 64;
 const MOST: usize = 32_768;
+const MOST_OF_ONE: usize = 1024;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -67,7 +105,7 @@ fn connections(open_files: usize) -> usize {
 
 /// So many that no stranger alone shuts everybody else out.
 fn per_address(connections: usize) -> usize {
-    (connections / 4).clamp(1, 1024)
+    (connections / 4).clamp(1, MOST_OF_ONE)
 }
 
 /// How many files this process may hold open, where the system tells.
@@ -86,8 +124,18 @@ fn soft_limit(limits: &str) -> Option<usize> {
 }
 
 pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Limits {
-    let mut section = Section::open("limits", node, &KNOWN, &[], notes);
+    let mut section = Section::open("limits", node, KEYS, &[], notes);
     let mut limits = Limits::default();
+    section.unset_is(
+        "connections",
+        &format!(
+            "half of the files that the process may open, less {RESERVED}, from {FEWEST} to {MOST}"
+        ),
+    );
+    section.unset_is(
+        "connections_per_address",
+        &format!("a quarter of `connections`, at most {MOST_OF_ONE}"),
+    );
     sizes(&mut section, &mut limits);
     times(&mut section, &mut limits);
     for (key, count, most) in [
@@ -122,7 +170,7 @@ fn sizes(section: &mut Section, limits: &mut Limits) {
             1 << 10..=1 << 40,
         ),
         ("head", &mut limits.head, 1 << 10..=1 << 20),
-        ("uri", &mut limits.uri, 256..=64 << 10),
+        ("uri", &mut limits.uri, 1 << 10..=64 << 10),
     ] {
         *size = section.size(key, *size as u64, range);
     }

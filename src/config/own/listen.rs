@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::super::address::collide;
 use super::super::finding::{Notes, Place};
-use super::super::section::{NOT_YET, Section};
+use super::super::reference::Key;
+use super::super::section::{NONE, NOT_YET, REQUIRED, Section};
 use super::super::settings::{Egress, Listener, TlsFiles};
 use super::super::tls::{self, TlsFault};
 use super::super::word::Word;
@@ -14,6 +15,35 @@ use super::{Sources, egress};
 
 const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8764);
 const DEFAULT_ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 8766);
+
+const LISTENER: &[Key] = &[
+    (
+        "address",
+        "An address and a port; `0.0.0.0` is all of IPv4, `[::]` all of both.",
+    ),
+    (
+        "tls",
+        "TLS 1.2 and 1.3 on this port, with HTTP/2 where the client offers it.",
+    ),
+    (
+        "h2c",
+        "HTTP/2 without TLS, by prior knowledge; not beside `tls`.",
+    ),
+    (
+        "proxy_protocol",
+        "For later versions; `true` is refused in this one.",
+    ),
+];
+const TLS: &[Key] = &[
+    (
+        "cert",
+        "The certificate and those that lead to its authority, in PEM; taken up again when it changes.",
+    ),
+    (
+        "key",
+        "The private key of the first certificate in `cert`, in PEM.",
+    ),
+];
 
 /// Every address the gateway listens on.
 pub(in crate::config) struct Ports {
@@ -24,6 +54,16 @@ pub(in crate::config) struct Ports {
 
 /// Flags win over the file.
 pub(super) fn read(top: &mut Section, base: &Path, sources: &Sources) -> Ports {
+    top.takes(
+        "listen",
+        "a list of addresses such as `127.0.0.1:8764`, or of mappings ([`listen`](#listen))",
+    );
+    top.defaults_to(
+        "listen",
+        format_args!("[\"{}\"]", SocketAddr::from(DEFAULT_LISTEN)),
+    );
+    top.takes("admin", "an address such as `127.0.0.1:8766`, or `off`");
+    top.defaults_to("admin", SocketAddr::from(DEFAULT_ADMIN));
     let listeners = if sources.listen.is_empty() {
         from_file(top, base)
     } else {
@@ -98,18 +138,15 @@ fn listener(address: SocketAddr) -> Listener {
 }
 
 fn mapped_listener(node: &Node, base: &Path, notes: &mut Notes) -> Option<Listener> {
-    let mut section = Section::open(
-        "listen",
-        Some(node),
-        &["address", "tls", "h2c", "proxy_protocol"],
-        &[],
-        notes,
-    );
+    let mut section = Section::open("listen", Some(node), LISTENER, &[], notes);
     if section.flag("proxy_protocol", false) {
         section.fault("proxy_protocol", NOT_YET);
     }
     let h2c = section.flag("h2c", false);
+    section.takes("address", "an address such as `127.0.0.1:8764`");
+    section.unset_is("address", REQUIRED);
     let address = section.word("address");
+    section.unset_is("tls", NONE);
     let (tls_node, address_node) = (section.get("tls"), section.get("address"));
     let tls = tls_node.and_then(|tls| tls_files(tls, base, notes));
     if h2c && tls_node.is_some() {
@@ -135,16 +172,17 @@ fn mapped_listener(node: &Node, base: &Path, notes: &mut Notes) -> Option<Listen
 }
 
 fn tls_files(node: &Node, base: &Path, notes: &mut Notes) -> Option<TlsFiles> {
-    let mut section = Section::open("listen.tls", Some(node), &["cert", "key"], &[], notes);
-    let (cert, key) = (section.file("cert", base), section.file("key", base));
-    for missing in ["cert", "key"] {
-        if section.get(missing).is_none() {
+    let mut section = Section::open("listen.tls", Some(node), TLS, &[], notes);
+    for needed in ["cert", "key"] {
+        section.unset_is(needed, REQUIRED);
+        if section.get(needed).is_none() {
             section.notes.fault(
                 &node.place,
-                format!("`listen.tls` without `{missing}`, name a PEM file"),
+                format!("`listen.tls` without `{needed}`, name a PEM file"),
             );
         }
     }
+    let (cert, key) = (section.file("cert", base), section.file("key", base));
     let files = TlsFiles {
         cert: cert?,
         key: key?,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::finding::Notes;
 use super::super::logs::{AccessLog, Log, Slow};
+use super::super::reference::Key;
 use super::super::section::Section;
 use super::super::yaml::{Node, Value};
 
@@ -12,9 +13,32 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// With a shorter one, whoever knows the names could find out which is whose.
 const SHORTEST_KEY: usize = 16;
 
+const KEYS: &[Key] = &[
+    (
+        "access",
+        "Where the lines go: with everything else that is logged, into a file that SIGUSR1 opens anew, or nowhere.",
+    ),
+    (
+        "sample",
+        "How many of the good answers have a line; whatever failed or was slow always has one.",
+    ),
+    (
+        "slow",
+        "When a request has a line with its phases besides (`memgate::slow`).",
+    ),
+    (
+        "user_key",
+        "Users are called by their HMAC-SHA256 under this key, in logs, metrics and spans; without it by their ids. At least 16 characters.",
+    ),
+];
+
+const SLOW: &[Key] = &[
+    ("first_byte", "The first byte took longer; `0s`: never."),
+    ("whole", "The whole answer took longer; `0s`: never."),
+];
+
 pub(super) fn read(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Log {
-    let known = ["access", "sample", "slow", "user_key"];
-    let mut section = Section::open("log", node, &known, &[], notes);
+    let mut section = Section::open("log", node, KEYS, &[], notes);
     let user_key = section.secret("user_key");
     if user_key
         .as_ref()
@@ -36,6 +60,8 @@ pub(super) fn read(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Log {
 fn access(section: &mut Section, base: &Path) -> AccessLog {
     let off =
         |node: &Node| matches!(node.value, Value::Bool(false)) || node.as_str() == Some("off");
+    section.takes("access", "`stderr`, `off` or the name of a file");
+    section.defaults_to("access", "stderr");
     match section.get("access") {
         None => AccessLog::Stderr,
         Some(node) if off(node) => AccessLog::Off,
@@ -56,7 +82,7 @@ fn access(section: &mut Section, base: &Path) -> AccessLog {
 }
 
 fn slow(node: Option<&Node>, notes: &mut Notes) -> Slow {
-    let mut section = Section::open("log.slow", node, &["first_byte", "whole"], &[], notes);
+    let mut section = Section::open("log.slow", node, SLOW, &[], notes);
     let default = Slow::default();
     Slow {
         first_byte: section.duration("first_byte", default.first_byte, Duration::ZERO..=HOUR),

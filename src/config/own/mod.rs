@@ -22,7 +22,8 @@ use super::env::{self, Env};
 use super::finding::Notes;
 use super::logs::Log;
 use super::prices::Prices;
-use super::section::{NOT_YET, Section};
+use super::reference::Key;
+use super::section::{NONE, NOT_YET, Section};
 use super::settings::{Auth, Cookies, Direct, Drain, Limits, Reload, Retry, Server};
 use super::source::{self, FILE_PREFIX};
 use super::traces::Traces;
@@ -33,27 +34,72 @@ use super::{Secret, Sources, UsageLog};
 use listen::Ports;
 pub(super) use upstreams::OwnLiteLlm;
 
-const SECTIONS: [&str; 20] = [
-    "listen",
-    "admin",
-    "admin_key",
-    "litellm",
-    "direct",
-    "cookies",
-    "retry",
-    "auth",
-    "limits",
-    "prices",
-    "trusted_proxies",
-    "server",
-    "translation",
-    "usage_log",
-    "egress",
-    "log",
-    "traces",
-    "memory",
-    "drain",
-    "reload",
+const SECTIONS: &[Key] = &[
+    ("listen", "Where clients connect."),
+    (
+        "admin",
+        "Health, metrics and the status page. Beyond loopback all but `/healthz`, `/readyz` and `/metrics` needs `admin_key`.",
+    ),
+    (
+        "admin_key",
+        "Opens the admin port, as a bearer token or as the password that a browser asks for.",
+    ),
+    ("litellm", "LiteLLM behind the gateway."),
+    (
+        "direct",
+        "Models that the gateway calls itself, and how it treats the edge in front of them.",
+    ),
+    (
+        "cookies",
+        "The edge's own cookies, which all requests share.",
+    ),
+    (
+        "retry",
+        "What is sent again: only what certainly was not processed.",
+    ),
+    ("auth", "Whose keys open the gateway."),
+    (
+        "limits",
+        "How much a client may send, how slowly, and over how many connections.",
+    ),
+    (
+        "prices",
+        "What tokens cost. `usd_per_day` of a key goes by it, and `usd` in the usage log.",
+    ),
+    (
+        "usage_log",
+        "What each finished request took, a line of JSON each.",
+    ),
+    (
+        "trusted_proxies",
+        "Balancers: their `X-Forwarded-For` and `X-Forwarded-Proto` are believed, and all of their clients do not count as one address.",
+    ),
+    ("server", "The process itself."),
+    (
+        "drain",
+        "Stopping, by SIGTERM or `memgate ctl drain`: `/readyz` is 503 at once.",
+    ),
+    (
+        "reload",
+        "When the files are read again: on SIGHUP, or also when one of them changes. Everything is taken up at once, or nothing where anything is wrong.",
+    ),
+    (
+        "translation",
+        "Chat completions for Anthropic's models: how they become Messages, and back.",
+    ),
+    (
+        "egress",
+        "LiteLLM's own way out, with the cookies, limit, pause and bypass of the lanes. It asks for no key, so keep it on loopback. `{}` opens it as it is by default.",
+    ),
+    (
+        "log",
+        "What is written of finished requests: a line of JSON each, without keys, cookies' values or content.",
+    ),
+    (
+        "traces",
+        "Where spans go. Every request goes up in its W3C trace, with or without them.",
+    ),
+    ("memory", "For later versions; empty in this one."),
 ];
 
 /// Our own half of a [`super::Config`].
@@ -79,7 +125,10 @@ pub(super) struct Own {
 
 /// Reads the file's tree, over which the flags of the command line win.
 pub(super) fn read(root: Option<&Node>, base: &Path, sources: &Sources, notes: &mut Notes) -> Own {
-    let mut top = Section::open("", root, &SECTIONS, &[], notes);
+    let mut top = Section::open("", root, SECTIONS, &[], notes);
+    top.takes("memory", "an empty mapping");
+    top.unset_is("memory", "`{}`");
+    top.unset_is("egress", NONE);
     let is_empty = |node: &Node| matches!(&node.value, Value::Map(entries) if entries.is_empty());
     if top.get("memory").is_some_and(|node| !is_empty(node)) {
         top.fault("memory", NOT_YET);
@@ -147,6 +196,7 @@ fn elsewhere(text: &str, base: &Path, env: &Env) -> Option<Result<String, String
 }
 
 fn trusted_proxies(top: &mut Section) -> Vec<IpNet> {
+    top.takes("trusted_proxies", "addresses or CIDRs such as `10.0.0.0/8`");
     let texts = top.texts("trusted_proxies").unwrap_or_default();
     let mut nets = Vec::new();
     for word in texts {

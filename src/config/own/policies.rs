@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::address::host_name;
 use super::super::finding::Notes;
 use super::super::keys_file::KeysFile;
+use super::super::reference::{Key, Refused};
 use super::super::section::{NOT_YET, Section};
 use super::super::settings::{Auth, Cookies, Retry, Server};
 use super::super::yaml::Node;
@@ -15,23 +16,110 @@ use super::Sources;
 /// The edge's own cookies. Any other name identifies a person and is never shared.
 const SHAREABLE: [&str; 5] = ["cf_clearance", "__cf_bm", "_cfuvid", "__cfruid", "__cflb"];
 const SHARED_BY_DEFAULT: usize = 4;
+const DEFAULT_EGRESS: &str = "default";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const INSTANT: Duration = Duration::from_millis(1);
 
+const COOKIES: &[Key] = &[
+    (
+        "share",
+        "The names that are captured and sent back; no other ever is.",
+    ),
+    ("egress", "Names the way out that the cookies belong to."),
+    (
+        "file",
+        "Where they are kept over restarts. Its folder has to be there.",
+    ),
+];
+
+const RETRY: &[Key] = &[
+    ("attempts", "On each way, the first one included."),
+    (
+        "initial_delay",
+        "The most that the second attempt waits, by chance; twice that the third. What the edge asks for comes before.",
+    ),
+    (
+        "max_delay",
+        "The longest wait before an attempt; where the edge asks for more, there is none.",
+    ),
+    (
+        "budget",
+        "Repeats, as a share of a lane's requests; three at a time are always free.",
+    ),
+];
+
+const AUTH: &[Key] = &[
+    (
+        "keys_file",
+        "memgate's own keys, by their digests alone ([below](#the-keys-file)); read again when the file changes.",
+    ),
+    (
+        "accept_master_key",
+        "`false`: the master key opens what is for operators, and no model.",
+    ),
+    (
+        "litellm",
+        "Ask LiteLLM's `/key/info` about keys that are neither; its limits and budgets hold for them.",
+    ),
+    (
+        "allow_anonymous",
+        "Serve direct models to callers without a key, if Host is a loopback name or one of `hosts`.",
+    ),
+    (
+        "hosts",
+        "Further names for `allow_anonymous`, without a port.",
+    ),
+    (
+        "failed_attempts_per_minute",
+        "Keys that are none, by address; beyond that it is a 429, and LiteLLM is asked about four at a time. Good keys always pass.",
+    ),
+];
+const SERVER: &[Key] = &[
+    ("threads", "Threads that serve clients."),
+    (
+        "work_stealing",
+        "`true`: an idle thread takes over what waits for a busy one, at about a quarter more CPU per request.",
+    ),
+    (
+        "pid_file",
+        "The process id is written there, and removed at the end.",
+    ),
+    (
+        "control_socket",
+        "Where `memgate ctl` speaks to it, mode 0660: whoever may write there may pause lanes, disable keys and stop the gateway.",
+    ),
+    (
+        "upstream_keepalive_pool_size",
+        "Idle connections upstream that are kept for the next request.",
+    ),
+];
+const REFUSED: &[Refused] = &[
+    ("upgrade_sock", NOT_YET),
+    (
+        "daemon",
+        "is refused, a service manager keeps the process; remove it",
+    ),
+    (
+        "error_log",
+        "is refused, logs go to standard error; remove it",
+    ),
+    (
+        "upstream_debug_ssl_keylog",
+        "is refused, it would write all TLS keys to a file; remove it",
+    ),
+    (
+        "max_retries",
+        "is refused, `retry.attempts` says how often; remove it",
+    ),
+];
+
 pub(super) fn cookies(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Cookies {
-    let mut section = Section::open(
-        "cookies",
-        node,
-        &["share", "egress", "file"],
-        &[("redis", NOT_YET)],
-        notes,
-    );
+    let mut section = Section::open("cookies", node, COOKIES, &[("redis", NOT_YET)], notes);
+    section.takes("share", &format!("a list of {}", SHAREABLE.join(", ")));
+    let by_default = SHAREABLE.get(..SHARED_BY_DEFAULT).unwrap_or_default();
+    section.defaults_to("share", format_args!("[{}]", by_default.join(", ")));
     let share = match section.texts("share") {
-        None => SHAREABLE
-            .iter()
-            .take(SHARED_BY_DEFAULT)
-            .map(|name| (*name).to_owned())
-            .collect(),
+        None => by_default.iter().map(|name| (*name).to_owned()).collect(),
         Some(names) => {
             let (fit, unfit): (Vec<_>, Vec<_>) = names
                 .into_iter()
@@ -45,21 +133,16 @@ pub(super) fn cookies(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Co
             fit.into_iter().map(|name| name.text.to_owned()).collect()
         }
     };
+    section.defaults_to("egress", DEFAULT_EGRESS);
     Cookies {
         share,
-        egress: section.text("egress").unwrap_or("default").to_owned(),
+        egress: section.text("egress").unwrap_or(DEFAULT_EGRESS).to_owned(),
         file: section.file_to_write("file", base),
     }
 }
 
 pub(super) fn retry(node: Option<&Node>, notes: &mut Notes) -> Retry {
-    let mut section = Section::open(
-        "retry",
-        node,
-        &["attempts", "initial_delay", "max_delay", "budget"],
-        &[],
-        notes,
-    );
+    let mut section = Section::open("retry", node, RETRY, &[], notes);
     let retry = Retry {
         attempts: u32::try_from(section.count("attempts", 3, 1..=20)).unwrap_or(1),
         initial_delay: section.duration("initial_delay", Duration::from_secs(1), INSTANT..=DAY),
@@ -79,16 +162,9 @@ pub(super) fn retry(node: Option<&Node>, notes: &mut Notes) -> Retry {
 
 /// Without the master key, which stands in LiteLLM's file.
 pub(super) fn auth(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Auth {
-    let known = [
-        "keys_file",
-        "accept_master_key",
-        "litellm",
-        "allow_anonymous",
-        "hosts",
-        "failed_attempts_per_minute",
-    ];
-    let mut section = Section::open("auth", node, &known, &[], notes);
+    let mut section = Section::open("auth", node, AUTH, &[], notes);
     let mut hosts = Vec::new();
+    section.takes("hosts", "a list of host names");
     for word in section.texts("hosts").unwrap_or_default() {
         match host_name(word.text) {
             Some(host) => hosts.push(host),
@@ -123,34 +199,9 @@ pub(super) fn server(
     sources: &Sources,
     notes: &mut Notes,
 ) -> Server {
-    const REFUSED: [(&str, &str); 5] = [
-        ("upgrade_sock", NOT_YET),
-        (
-            "daemon",
-            "is refused, a service manager keeps the process; remove it",
-        ),
-        (
-            "error_log",
-            "is refused, logs go to standard error; remove it",
-        ),
-        (
-            "upstream_debug_ssl_keylog",
-            "is refused, it would write all TLS keys to a file; remove it",
-        ),
-        (
-            "max_retries",
-            "is refused, `retry.attempts` says how often; remove it",
-        ),
-    ];
-    let known = [
-        "threads",
-        "work_stealing",
-        "pid_file",
-        "control_socket",
-        "upstream_keepalive_pool_size",
-    ];
-    let mut section = Section::open("server", node, &known, &REFUSED, notes);
+    let mut section = Section::open("server", node, SERVER, REFUSED, notes);
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    section.unset_is("threads", "the CPUs that are available");
     Server {
         threads: section.count("threads", cpus, 1..=1024),
         work_stealing: section.flag("work_stealing", false),

@@ -2,19 +2,43 @@
 
 use super::super::finding::Notes;
 use super::super::prices::{ModelPattern, Price, Prices};
-use super::super::section::Section;
+use super::super::reference::Key;
+use super::super::section::{REQUIRED, Section};
 use super::super::yaml::{Node, Value};
 
-const KINDS: [&str; 5] = [
-    "input",
-    "output",
-    "cache_read",
-    "cache_write",
-    "cache_write_1h",
+const KINDS: &[Key] = &[
+    (
+        "input",
+        "A million tokens of input that no cache gave or takes.",
+    ),
+    ("output", "A million tokens of output."),
+    ("cache_read", "A million tokens that a cache gave."),
+    (
+        "cache_write",
+        "A million tokens that a cache keeps for minutes.",
+    ),
+    (
+        "cache_write_1h",
+        "A million tokens that a cache keeps for an hour.",
+    ),
+];
+
+const KEYS: &[Key] = &[
+    (
+        "version",
+        "The day of the prices, shown at `/status`; needed with them.",
+    ),
+    (
+        "models",
+        "By the model's name, the client's or the provider's, or by its beginning and a `*`; the longest that fits wins. A model that is not here costs as much as the dearest that is, and no less than 15 for input and 75 for output.",
+    ),
 ];
 
 pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Prices {
-    let mut section = Section::open("prices", node, &["version", "models"], &[], notes);
+    let mut section = Section::open("prices", node, KEYS, &[], notes);
+    section.takes("version", "a string such as `2026-11-01`");
+    section.takes("models", "a mapping of names to prices");
+    section.unset_is("models", "`{}`");
     let version = section.text("version").map(str::to_owned);
     let models = models(section.get("models"), section.notes);
     if !models.is_empty() && section.get("version").is_none() {
@@ -51,8 +75,9 @@ fn models(node: Option<&Node>, notes: &mut Notes) -> Vec<(ModelPattern, Price)> 
 /// Where nothing else is said, what the cache gives costs as much as other input, and what it takes as much as
 /// Anthropic asks.
 fn price(node: &Node, notes: &mut Notes) -> Price {
-    let mut section = Section::open("prices.models", Some(node), &KINDS, &[], notes);
+    let mut section = Section::open("prices.models", Some(node), KINDS, &[], notes);
     for needed in ["input", "output"] {
+        section.unset_is(needed, REQUIRED);
         if matches!(node.value, Value::Map(_)) && section.get(needed).is_none() {
             section.notes.fault(
                 &node.place,
@@ -60,6 +85,9 @@ fn price(node: &Node, notes: &mut Notes) -> Price {
             );
         }
     }
+    section.unset_is("cache_read", "as `input`");
+    section.unset_is("cache_write", "1.25 × `input`");
+    section.unset_is("cache_write_1h", "2 × `input`");
     let input = section.dollars("input", 0.0);
     Price {
         input,

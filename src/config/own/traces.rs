@@ -3,6 +3,7 @@
 use http::{HeaderName, HeaderValue};
 
 use super::super::finding::Notes;
+use super::super::reference::Key;
 use super::super::section::Section;
 use super::super::settings::BaseUrl;
 use super::super::traces::{Otlp, Traces};
@@ -11,9 +12,26 @@ use super::super::yaml::{Node, Value};
 /// Of a collector's own URL, as OTLP has it.
 const PATH: &str = "/v1/traces";
 
+const KEYS: &[Key] = &[
+    (
+        "otlp",
+        "A collector that takes spans by OTLP over HTTP; a URL without a path means `/v1/traces` there.",
+    ),
+    (
+        "headers",
+        "For the collector; each value may be `os.environ/NAME`.",
+    ),
+    (
+        "sample",
+        "How many of the traces that begin here are recorded; one that comes sampled stays so.",
+    ),
+];
+
 pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Traces {
-    let known = ["otlp", "sample", "headers"];
-    let mut section = Section::open("traces", node, &known, &[], notes);
+    let mut section = Section::open("traces", node, KEYS, &[], notes);
+    section.takes("otlp", "a URL such as `http://127.0.0.1:4318`");
+    section.takes("headers", "a mapping of names to strings");
+    section.unset_is("headers", "`{}`");
     let url = collector(&mut section);
     let headers = headers(section.get("headers"), section.notes);
     if url.is_none() && !headers.is_empty() && section.get("otlp").is_none() {

@@ -3,20 +3,53 @@
 use std::collections::BTreeMap;
 
 use super::super::finding::Notes;
+use super::super::reference::Key;
 use super::super::section::Section;
 use super::super::translation::{Effort, ThinkingKind, Traits, Translation};
 use super::super::yaml::{Node, Value};
 
-const SWITCHES: [&str; 4] = ["lenient", "strict_tools", "dummy_tool", "models"];
-const TRAITS: [&str; 8] = [
-    "thinking",
-    "sampling",
-    "forced_tool_choice",
-    "efforts",
-    "prefill",
-    "structured_outputs",
-    "system_in_messages",
-    "max_tokens",
+const SWITCHES: &[Key] = &[
+    (
+        "lenient",
+        "Ignore what cannot be delivered and does no harm (`logprobs`), where a 400 would say so.",
+    ),
+    (
+        "strict_tools",
+        "Send `function.strict` up, to models that know it.",
+    ),
+    (
+        "dummy_tool",
+        "Offer a tool that does nothing where the history has calls and the request has no tools.",
+    ),
+    (
+        "models",
+        "What models can do, where memgate's own table is wrong or too old: by the beginning of the provider's model id, the longest that fits. `claude-opus-4` is `claude-opus-4-20250514` and not `claude-opus-4-8`; `claude-opus-` is both.",
+    ),
+];
+const TRAITS: &[Key] = &[
+    (
+        "thinking",
+        "How it is asked to think; `always`: it cannot be switched off.",
+    ),
+    ("sampling", "It takes `temperature`, `top_p` and `top_k`."),
+    (
+        "forced_tool_choice",
+        "`tool_choice` may be `required`, or one tool.",
+    ),
+    (
+        "efforts",
+        "Levels of `output_config.effort`; `[]`: it does not know the field.",
+    ),
+    ("prefill", "The last message may be the assistant's."),
+    (
+        "structured_outputs",
+        "It takes JSON schemas and strict tools.",
+    ),
+    (
+        "system_in_messages",
+        "`role: system` may stand within the messages.",
+    ),
+    ("max_tokens", "Sent where the client sets no limit."),
 ];
 const EFFORTS: [(&str, Effort); 5] = [
     ("low", Effort::Low),
@@ -27,7 +60,12 @@ const EFFORTS: [(&str, Effort); 5] = [
 ];
 
 pub(super) fn read(node: Option<&Node>, notes: &mut Notes) -> Translation {
-    let mut section = Section::open("translation", node, &SWITCHES, &[], notes);
+    let mut section = Section::open("translation", node, SWITCHES, &[], notes);
+    section.takes(
+        "models",
+        "a mapping of beginnings of model ids to what those models can do",
+    );
+    section.unset_is("models", "`{}`");
     Translation {
         lenient: section.flag("lenient", false),
         strict_tools: section.flag("strict_tools", false),
@@ -61,7 +99,10 @@ fn models(node: Option<&Node>, notes: &mut Notes) -> BTreeMap<String, Traits> {
 }
 
 fn traits(node: &Node, notes: &mut Notes) -> Traits {
-    let mut section = Section::open("translation.models", Some(node), &TRAITS, &[], notes);
+    let mut section = Section::open("translation.models", Some(node), TRAITS, &[], notes);
+    for (key, _) in TRAITS {
+        section.unset_is(key, "as memgate knows it");
+    }
     let flag =
         |section: &mut Section, key| section.get(key).is_some().then(|| section.flag(key, true));
     Traits {
@@ -89,6 +130,7 @@ fn thinking(section: &mut Section) -> Option<ThinkingKind> {
 
 fn efforts(section: &mut Section) -> Option<Vec<Effort>> {
     let mut efforts = Vec::new();
+    section.takes("efforts", "a list of low, medium, high, xhigh, max");
     for said in section.texts("efforts")? {
         match EFFORTS.iter().find(|(word, _)| *word == said.text) {
             Some((_, effort)) => efforts.push(*effort),

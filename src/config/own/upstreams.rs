@@ -9,11 +9,14 @@ use rustls_pki_types::pem::PemObject;
 
 use super::super::address::{host_name, split_port};
 use super::super::finding::{Notes, Place};
+use super::super::reference::Key;
 use super::super::section::Section;
 use super::super::settings::{BaseUrl, Direct, Expose, LiteLlm, Origin};
 use super::super::word::Word;
 use super::super::yaml::Node;
 use super::{Sources, lanes};
+
+const DEFAULT_DOMAIN: &str = "supermemory.ai";
 
 /// The `litellm` section; its file is read by `litellm`.
 pub(in crate::config) struct OwnLiteLlm {
@@ -23,19 +26,32 @@ pub(in crate::config) struct OwnLiteLlm {
     pub api_key_place: Option<Place>,
 }
 
+const LITELLM: &[Key] = &[
+    (
+        "config",
+        "LiteLLM's own file: models, aliases, `user_id_mappings`, master key. `--litellm-config` wins over it.",
+    ),
+    (
+        "urls",
+        "One or more replicas. `--litellm-url` wins over them.",
+    ),
+    (
+        "api_key",
+        "Replaces the client's credential towards LiteLLM; without it the client's own passes.",
+    ),
+    (
+        "expose",
+        "`inference`: only LiteLLM's inference and discovery paths; `all`: its UI and admin API too.",
+    ),
+];
+
 pub(super) fn litellm(
     node: Option<&Node>,
     base: &Path,
     sources: &Sources,
     notes: &mut Notes,
 ) -> OwnLiteLlm {
-    let mut section = Section::open(
-        "litellm",
-        node,
-        &["config", "urls", "api_key", "expose"],
-        &[],
-        notes,
-    );
+    let mut section = Section::open("litellm", node, LITELLM, &[], notes);
     let named = section.file("config", base).zip(section.place("config"));
     let flag = |path: &PathBuf| (Place::top(&"--litellm-config".into()), path.clone());
     let config = sources
@@ -60,6 +76,16 @@ pub(super) fn litellm(
 }
 
 fn urls(section: &mut Section, sources: &Sources) -> Vec<BaseUrl> {
+    let usual = BaseUrl {
+        origin: Origin {
+            tls: false,
+            host: "127.0.0.1".to_owned(),
+            port: 4000,
+        },
+        path: String::new(),
+    };
+    section.takes("urls", "a list of URLs");
+    section.defaults_to("urls", format_args!("[\"{usual}\"]"));
     let flag = Place::top(&"--litellm-url".into());
     let from_flags: Vec<Word> = sources
         .litellm_urls
@@ -72,15 +98,7 @@ fn urls(section: &mut Section, sources: &Sources) -> Vec<BaseUrl> {
         Some(from_flags)
     };
     let Some(texts) = texts else {
-        let origin = Origin {
-            tls: false,
-            host: "127.0.0.1".to_owned(),
-            port: 4000,
-        };
-        return vec![BaseUrl {
-            origin,
-            path: String::new(),
-        }];
+        return vec![usual];
     };
     if texts.is_empty() {
         section.fault(
@@ -104,18 +122,39 @@ fn urls(section: &mut Section, sources: &Sources) -> Vec<BaseUrl> {
     urls
 }
 
-pub(super) fn direct(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Direct {
-    let known = [
+const DIRECT: &[Key] = &[
+    (
         "domains",
+        "A model whose `api_base` is at or below one of these is called by memgate itself.",
+    ),
+    (
         "resolve",
+        "Like curl's `--resolve`: where these hosts are; SNI and Host stay.",
+    ),
+    (
         "ca_file",
+        "Authorities that are trusted beside the platform's own, in PEM.",
+    ),
+    (
         "bypass",
+        "Where a request goes while its lane is paused, down or full. `provider`: to the `api_base` without its `/v3/` prefix, with the model's own key and without memory; `litellm`; `none`: it waits.",
+    ),
+    (
         "bypass_sticky",
+        "So long a session stays on the bypass, for its prompt cache; `0s`: not at all.",
+    ),
+    (
         "max_concurrency",
-        "queue",
-        "circuit",
-    ];
-    let mut section = Section::open("direct", node, &known, &[], notes);
+        "Safety stop of each lane's limit, which is not felt before the first loss.",
+    ),
+    ("queue", "The line in front of a lane."),
+    ("circuit", "When a lane that keeps failing is down."),
+];
+
+pub(super) fn direct(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Direct {
+    let mut section = Section::open("direct", node, DIRECT, &[], notes);
+    section.takes("resolve", "a mapping of HOST:PORT to ADDRESS:PORT");
+    section.unset_is("resolve", "`{}`");
     let ca_file = section.file("ca_file", base);
     if let Some(file) = &ca_file {
         check_ca(&mut section, file);
@@ -135,8 +174,10 @@ pub(super) fn direct(node: Option<&Node>, base: &Path, notes: &mut Notes) -> Dir
 }
 
 fn domains(section: &mut Section) -> Vec<String> {
+    section.takes("domains", "a list of host names");
+    section.defaults_to("domains", format_args!("[{DEFAULT_DOMAIN}]"));
     let Some(texts) = section.texts("domains") else {
-        return vec!["supermemory.ai".to_owned()];
+        return vec![DEFAULT_DOMAIN.to_owned()];
     };
     let mut domains = Vec::new();
     for word in texts {

@@ -20,9 +20,9 @@ use crate::config::Listener;
 
 const BACKLOG: i32 = 4096;
 const TLS_RECORD: usize = 16 * 1024;
-/// Gathered before it is written: most answers with their heads, in one system call instead of two. Pingora's own 1,460
-/// bytes are less than many heads. Events do not wait for it.
-const ANSWER: usize = 8 * 1024;
+/// Gathered before it is written: the head and the body of most answers, in one system call instead of two. Pingora's own
+/// 1,460 bytes are less than many heads. Only an answer that says its length is gathered; events never are.
+const ANSWER: usize = 4 * 1024;
 
 /// All that are open; another list takes this one's place.
 pub(super) type Listeners = Arc<[Arc<BoundListener>]>;

@@ -152,13 +152,13 @@ async fn whoever_reads_all_but_the_usage_pays_for_what_was_read() {
     let edge = Edge::answering([]).await.unwrap();
     let litellm = litellm().await;
     let world = World::before(&edge, &litellm, "{tokens_per_minute: 200}").await;
-    let said = json!({"choices": [{"message": {"content": "x".repeat(4000)}}], "usage": {"prompt_tokens": 5}});
-    litellm.script([answer::json(200, &said).cut(At::AfterBytes(2000), How::Stall)]);
+    let said = json!({"choices": [{"message": {"content": "x".repeat(12_000)}}], "usage": {"prompt_tokens": 5}});
+    litellm.script([answer::json(200, &said).cut(At::AfterBytes(8000), How::Stall)]);
     let body = json!({"model": OTHER, "messages": []}).to_string();
 
     let mut answer = world.ask(ANNA, CHAT, body).await;
     let mut read = 0;
-    while read < 2000 {
+    while read < 8000 {
         read += soon(answer.chunk()).await.unwrap().unwrap().len();
     }
     drop(answer);

@@ -20,8 +20,11 @@ impl BaseUrl {
             return Err("the provider behind `/v3/` is plain HTTP, write `https://`".to_owned());
         }
         let rest = url.strip_prefix("https://").unwrap_or(url);
-        let behind = Self::parse(&format!("https://{rest}")).map_err(|_none| {
+        let behind = Self::parse(&format!("https://{rest}")).map_err(|problem| {
             let authority = rest.split('/').next().unwrap_or_default();
+            if authority.contains('@') {
+                return format!("the `api_base` {problem}");
+            }
             format!("`{authority}` behind `/v3/` is no provider, write a URL or host such as `api.anthropic.com`")
         })?;
         Ok(Some(behind))

@@ -1,5 +1,6 @@
 //! Does anybody ever see what is another's? Two hundred clients, each with a key, a memory and a secret of its own, on
-//! shared connections and on their own, while attempts fail, clients leave, and keys and certificates change.
+//! shared connections and on their own, while attempts fail, clients leave, and keys, certificates and the rest of the
+//! configuration change.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -151,7 +152,8 @@ impl World {
         }
     }
 
-    /// Everything reloaded again and again, each time until it is in force.
+    /// Everything reloaded again and again, each time until it is in force; the servers, and so their connections,
+    /// are others after each.
     async fn reload(&self) {
         for reload in 1..=RELOADS {
             self.spoil();
@@ -165,6 +167,10 @@ impl World {
                 };
                 soon(loaded).await;
             }
+            let first_byte = |seconds| format!("first_byte_timeout: {seconds}s");
+            let (old, new) = (first_byte(14 + reload), first_byte(15 + reload));
+            self.gateway.rewrite_own(&old, &new);
+            soon(self.gateway.reload()).await.unwrap();
         }
     }
 
@@ -429,6 +435,9 @@ async fn two_hundred_strangers_never_see_a_byte_or_a_memory_of_another() {
         .filter_map(retries)
         .sum();
     assert!(again > 0.0, "attempts were made again: {again}");
+    let reloads = [("outcome", "ok")];
+    let reloads = world.gateway.metric("config_reloads_total", &reloads).await;
+    assert_eq!(reloads, RELOADS as f64);
     let silent = [("kind", "idle_timeout")];
     let silent = world.gateway.metric("stream_errors_total", &silent).await;
     assert!(silent > 0.0, "nobody ran into a timeout");

@@ -62,12 +62,37 @@ fn a_key_is_refused_and_taken_again() {
     let disabled = status(&world);
     done(&world, &["key", "enable", "master"]);
     let enabled = status(&world);
-    let (code, said, _) = ctl(&world, &["key", "disable", "nobody"]);
 
     assert_eq!((disabled.as_str(), enabled.as_str()), ("401", "200"));
     assert!(told.contains("LiteLLM judges it"), "{told}");
-    assert_eq!(code, Some(1));
-    assert!(said.contains("no key is called nobody"), "{said}");
+}
+
+#[test]
+fn a_key_in_the_place_of_its_name_or_a_line_break_in_it_is_not_logged() {
+    let mut world = world();
+
+    for name in [
+        "sk-of-somebody-0001",
+        "litellm:x\n[uid 0, pid 1: key master off]",
+        "",
+    ] {
+        for order in ["disable", "enable"] {
+            let (code, said, _) = ctl(&world, &["key", order, name]);
+            assert_eq!(code, Some(1), "{order} {name:?}: {said}");
+            assert!(
+                said.contains("no key is called so"),
+                "{order} {name:?}: {said}"
+            );
+        }
+    }
+    done(&world, &["drain"]);
+    world.memgate.end();
+
+    let heard = &world.memgate.heard;
+    let refused = heard.iter().filter(|line| line.contains("refused: no key"));
+    assert_eq!(refused.count(), 6, "{heard:#?}");
+    let told = |line: &&String| line.contains("sk-of-somebody") || line.starts_with("[uid 0");
+    assert_eq!(heard.iter().find(told), None);
 }
 
 #[test]

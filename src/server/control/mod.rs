@@ -163,11 +163,9 @@ impl Control {
 }
 
 fn audit(sender: &str, order: &Order, said: &Result<String, String>) {
-    match (said, &order.what) {
-        (Ok(_), What::Show) => {}
-        (Ok(done), _) => log::warn!(target: "memgate::control", "{sender}: {done}"),
-        (Err(why), what) => {
-            log::warn!(target: "memgate::control", "{sender}: {what:?} refused: {why}");
-        }
+    match said {
+        Ok(_) if order.what == What::Show => {}
+        Ok(done) => log::warn!(target: "memgate::control", "{sender}: {done}"),
+        Err(why) => log::warn!(target: "memgate::control", "{sender}: refused: {why}"),
     }
 }

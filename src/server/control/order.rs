@@ -141,6 +141,10 @@ impl Hand<'_> {
     }
 
     fn key(&self, name: &str, enabled: bool) -> Result<String, String> {
+        if !self.knows_key(name) {
+            // This is logged, and a key itself may stand where its name belongs.
+            return Err("no key is called so (its name is meant, not the key)".to_owned());
+        }
         let thing = Thing::Key(name.to_owned());
         if enabled {
             return Ok(self.lay(thing, None));
@@ -151,9 +155,6 @@ impl Hand<'_> {
                 "without `auth.litellm` no key of LiteLLM's is known here: block it in LiteLLM (/key/block)"
                     .to_owned(),
             );
-        }
-        if !self.knows_key(name) {
-            return Err(format!("no key is called {name}"));
         }
         let said = self.lay(thing, Some(Setting::Off));
         let litellm = &self.snapshot.config.litellm;
@@ -168,13 +169,20 @@ impl Hand<'_> {
 
     /// LiteLLM's are known when they come.
     fn knows_key(&self, name: &str) -> bool {
+        let litellms = name.strip_prefix(LITELLMS);
+        let may_come = litellms.is_some_and(|alias| !alias.chars().any(char::is_control));
+        let held = || {
+            self.snapshot
+                .valve
+                .disables(name, self.snapshot.clock.now())
+        };
         let file = self.snapshot.config.auth.keys_file.as_ref();
         let listed = file.is_some_and(|file| file.keys.iter().any(|key| *key.name == *name));
         let used = || {
             let views = self.snapshot.accounts.views();
             views.iter().any(|view| *view.name == *name)
         };
-        listed || name == MASTER || name.starts_with(LITELLMS) || used()
+        listed || name == MASTER || may_come || held() || used()
     }
 
     fn show(&self) -> String {

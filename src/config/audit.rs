@@ -4,10 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::env::{self, Env};
 use super::finding::{Notes, Place};
+use super::keys_file::KeysFile;
 use super::models::{DirectTarget, ModelGroup};
 use super::secret::Secret;
 use super::settings::{Bypass, Config};
@@ -121,21 +120,8 @@ pub(super) fn keys(config: &Config, notes: &mut Notes) {
     if config.litellm.api_key.is_none() {
         notes.warn(&place, "LiteLLM does not know these keys, so they are good for direct models only; `litellm.api_key` would stand in for them");
     }
-    if let Some(master) = &config.auth.master_key {
-        let digest = Sha256::digest(master.reveal());
-        let same = file
-            .keys
-            .iter()
-            .find(|key| key.sha256.as_slice() == digest.as_slice());
-        if let Some(key) = same {
-            notes.fault(
-                &place,
-                format!(
-                    "`{}` is the master key, which no entry bounds, give it a key of its own",
-                    key.name
-                ),
-            );
-        }
+    if let Some(clash) = KeysFile::clash(&file.keys, config.auth.master_key.as_ref()) {
+        notes.fault(&place, clash);
     }
     let impersonates = file.keys.iter().find(|key| key.impersonate);
     if let (Some(key), None) = (impersonates, &config.identity.custom_header) {

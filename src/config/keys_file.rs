@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
+use sha2::{Digest, Sha256};
 
 use super::finding::{Faults, Notes, Place};
 use super::reference::Key;
+use super::secret::Secret;
 use super::section::{REQUIRED, Section};
 use super::yaml::{Document, Node, Plain, Value, parse, resolve};
 use super::{KeyLimits, source};
@@ -95,6 +97,16 @@ impl KeysFile {
         let mut notes = Notes::default();
         let keys = parsed(text, &file.into(), &mut notes).unwrap_or_default();
         notes.into_warnings().map(|_warnings| keys)
+    }
+
+    /// What is wrong where the master key is among these keys.
+    pub fn clash(keys: &[ListedKey], master: Option<&Secret>) -> Option<String> {
+        let digest: [u8; 32] = Sha256::digest(master?.reveal()).into();
+        let same = keys.iter().find(|key| key.sha256 == digest)?;
+        let name = &same.name;
+        Some(format!(
+            "`{name}` is the master key, which no entry bounds, give it a key of its own"
+        ))
     }
 }
 

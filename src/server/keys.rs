@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::KeysFile;
+use crate::config::{KeysFile, ListedKey, Secret};
 use crate::gateway::Snapshot;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -40,11 +40,8 @@ async fn read(path: &Path) -> Reading {
 
 fn judge(snapshot: &Snapshot, path: &Path, reading: &Reading) {
     let file = path.to_string_lossy();
-    let keys = match reading {
-        Ok(text) => KeysFile::parse(text, &file).map_err(|faults| faults.to_string()),
-        Err(error) => Err(format!("{file}: {error}")),
-    };
-    match keys {
+    let master = snapshot.config.auth.master_key.as_ref();
+    match keys(reading, &file, master) {
         Ok(keys) => {
             snapshot.keys.list(&keys);
             snapshot.metrics.keys_file_loaded(true);
@@ -55,5 +52,16 @@ fn judge(snapshot: &Snapshot, path: &Path, reading: &Reading) {
             snapshot.metrics.keys_file_loaded(false);
             log::error!(target: "memgate::auth", "the keys stay as they were: {problem}");
         }
+    }
+}
+
+/// The keys that may be taken over, by what holds at the start.
+fn keys(reading: &Reading, file: &str, master: Option<&Secret>) -> Result<Vec<ListedKey>, String> {
+    let said = |what: &String| format!("{file}: {what}");
+    let text = reading.as_ref().map_err(said)?;
+    let keys = KeysFile::parse(text, file).map_err(|faults| faults.to_string())?;
+    match KeysFile::clash(&keys, master) {
+        Some(clash) => Err(said(&clash)),
+        None => Ok(keys),
     }
 }

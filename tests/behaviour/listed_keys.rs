@@ -120,6 +120,23 @@ async fn a_changed_file_is_taken_over_and_a_bad_or_missing_one_changes_nothing()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_held_to_what_holds_at_the_start() {
+    let edge = Edge::start(EdgeOptions::default()).await.unwrap();
+    let anna = entry("anna", ANNA, "");
+    let file = keys(std::slice::from_ref(&anna));
+    let builder = TestGateway::in_front_of(&edge).own(AUTH);
+    let gateway = builder.file("keys.yaml", &file).start().await;
+
+    gateway.rewrite("keys.yaml", &keys(&[anna, entry("all", MASTER, "")]));
+    let failed = [("outcome", "failed")];
+    gateway.counts("keys_file_loads_total", &failed, 1.0).await;
+
+    assert_eq!(status(&gateway, ANNA).await.0, 200, "as it was");
+    let why = gateway.reload().await.unwrap_err();
+    assert!(why.contains("`all` is the master key"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn guesses_are_slowed_down_and_good_keys_are_not() {
     let edge = Edge::start(EdgeOptions::default()).await.unwrap();
     let clock = ManualClock::default();

@@ -345,22 +345,31 @@ async fn a_rule_answers_the_requests_it_matches_as_often_as_it_says() {
 }
 
 #[tokio::test]
-async fn a_stand_in_that_is_told_to_end_takes_nothing_new_and_finishes_what_it_has() {
+async fn a_stand_in_that_is_told_to_end_finishes_what_it_has_and_says_which_answer_is_the_last() {
     let litellm = litellm().await;
     let hold = Hold::default();
     litellm.script([answer::usual().held(&hold)]);
-    let url = format!("{}/v1/chat/completions", litellm.url());
-    let asked = tokio::spawn(client().post(url).json(&chat("hi")).send());
+    let client = client();
+    let url = |path: &str| format!("{}{path}", litellm.url());
+    let chat = client.post(url("/v1/chat/completions")).json(&chat("hi"));
+    let asked = tokio::spawn(chat.send());
     assert!(litellm.wait_until(|seen| seen.in_flight == 1, SOON).await);
 
-    tokio::join!(litellm.leave(SOON), async {
-        while TcpStream::connect(litellm.addr()).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-        hold.release();
-    });
-    let answered = asked.await.unwrap().unwrap();
+    let (last, ()) = tokio::join!(
+        async {
+            while TcpStream::connect(litellm.addr()).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+            hold.release();
+            let answered = asked.await.unwrap().unwrap();
+            assert_eq!(answered.status(), 200);
+            answered.bytes().await.unwrap();
+            // By the same connection: there is no other any more.
+            client.get(url("/v1/models")).send().await.unwrap()
+        },
+        litellm.leave(SOON)
+    );
 
-    assert_eq!(answered.status(), 200);
-    assert_eq!(answered.headers()["connection"], "close");
+    assert_eq!(last.status(), 200);
+    assert_eq!(last.headers()["connection"], "close");
 }

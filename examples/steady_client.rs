@@ -4,17 +4,21 @@
 //! It reads its orders from the JSON file that its argument names, works until the file `until` is there, lets what is under way
 //! come to its end, and writes JSON lines: each failure when it happens, a count every second.
 
+mod common;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use reqwest::{Certificate, Client, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use common::{chain, epoch};
 
 /// No answer may take longer, and no stream pause longer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -293,19 +297,4 @@ impl Kind<'_> {
 fn tail(text: &[u8]) -> String {
     let last = text.len().saturating_sub(200);
     String::from_utf8_lossy(&text[last..]).into_owned()
-}
-
-fn epoch() -> f64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0.0, |since| since.as_secs_f64())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    text
 }

@@ -3,14 +3,18 @@
 //! It reads its orders from the JSON file that its argument names and writes one JSON line per finished request; what is still
 //! open when the window closes is given up, and only counted.
 
+mod common;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, Response};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use common::{chain, epoch};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -348,19 +352,4 @@ fn kind_of_error(status: u16, text: &str) -> Kind {
 /// What a server asks for, bounded as the SDKs bound it.
 fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds.clamp(0.0, 60.0))
-}
-
-fn epoch() -> f64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0.0, |since| since.as_secs_f64())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    text
 }

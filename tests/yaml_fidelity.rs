@@ -14,8 +14,14 @@ import datetime, json, math, os, sys, yaml
 def tree(value):
     if isinstance(value, dict):
         return {key(k): tree(v) for k, v in value.items()}
+    if isinstance(value, set):
+        return {key(k): None for k in value}
+    if isinstance(value, tuple):
+        return {key(value[0]): tree(value[1])}
     if isinstance(value, list):
         return [tree(v) for v in value]
+    if isinstance(value, bytes):
+        return {"!binary": list(value)}
     if isinstance(value, (datetime.date, datetime.datetime)):
         return {"!time": True}
     if isinstance(value, bool) or value is None or isinstance(value, str):

@@ -28,7 +28,9 @@ def forged(bout: Bout) -> list[str]:
     """What of the forgeries went up to a direct model's host."""
     fields = [f"{name}: {value}" for name, value in FORGED.items()]
     check(ask(bout, "claude-h2", *fields) == 200, "not served")
-    [request] = bout.seen()
+    seen = bout.seen()
+    check(len(seen) == 1, f"{len(seen)} sent up: {[(one['method'], one['target'], [name for name, _ in one['headers']]) for one in seen]}")
+    [request] = seen
     return [f"{name}: {value}" for name, value in request["headers"] if "evil" in value or "6.6.6.6" in value or "gopher" in value]
 
 

@@ -64,7 +64,7 @@ def refused(bout: Bout, target: str, request: bytes) -> str:
 
 def nothing_reached(bout: Bout) -> None:
     seen = bout.seen()
-    check(not seen, f"the upstream saw {[(one['method'], one['target']) for one in seen]}")
+    check(not seen, f"the upstream saw {len(seen)}, the first: {seen[:1]}")
 
 
 def register(name: str, fields: list[str], body: bytes, version: str = "1.1") -> None:

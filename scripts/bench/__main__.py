@@ -40,10 +40,10 @@ def main() -> int:
         parts, over, dropped = [*parts, translation.markdown(cost)], over + translation.excess(cost), dropped + more
     if whole or options.keys:
         cost, more = keys.measure(contest)
-        parts, over, dropped = [*parts, keys.markdown(cost)], over + keys.excess(cost), dropped + more
+        parts, over, dropped = [*parts, keys.markdown(cost)], over + cost.excess(), dropped + more
     if whole or options.watching:
         cost, more = watching.measure(contest)
-        parts, over, dropped = [*parts, watching.markdown(cost)], over + watching.excess(cost), dropped + more
+        parts, over, dropped = [*parts, watching.markdown(cost)], over + cost.excess(), dropped + more
     text = "\n".join("\n".join(part) + "\n" for part in parts)
     if whole:
         samples, more = measure_cpu(contest)

@@ -4,7 +4,7 @@ import http.client
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,10 +55,10 @@ def median(samples: list[Sample]) -> float:
     return statistics.median(one.cpu_per_request for one in samples)
 
 
-def direct(rig: Rig, upstream: int, binary: Path) -> Proxy:
-    """A direct model for each kind of answer: the last part of its URL tells the upstream which."""
+def direct(rig: Rig, upstream: int, binary: Path, names: Iterable[str] | None = None, more: str = "") -> Proxy:
+    """A direct model for each kind of answer: the last part of its URL tells the upstream which. `more` is added to the configuration."""
     port = free_port()
-    names = [workload.model for workload in PAIRS] + ["events=8"]
+    names = names or [workload.model for workload in PAIRS] + ["events=8"]
     models = "".join(MODEL.format(name=name, upstream=upstream) for name in names)
     rig.write("litellm.yaml", f"model_list:\n{models}general_settings: {{master_key: {KEY}}}\nuser_id_mappings: {{default_user_id: bench}}\n")
     config = rig.write("memgate.yaml", f"""\
@@ -66,7 +66,7 @@ listen: ["127.0.0.1:{port}"]
 admin: 127.0.0.1:{free_port()}
 litellm: {{config: litellm.yaml, urls: ["http://127.0.0.1:{upstream}"]}}
 direct: {{domains: [localhost], bypass: none, ca_file: ca.pem}}
-""")
+{more}""")
     process: Process = rig.start("memgate", [binary, "run", "--config", config], {"RUST_LOG": "warn"})
     process.until_port(port)
     return Proxy("memgate", process, port)

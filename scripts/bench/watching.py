@@ -5,43 +5,33 @@ import http.server
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 from rig import Rig, free_port
 
-from .keys import MODEL, ROUTES, Cost, cost
+from . import difference
+from .difference import Cost, Side
 from .proxies import RELEASE, Proxy, start_upstream
 
-MOST_CPU = 1.05
+COST = ("everything on", 1.05)
 # Seconds between two questions: the page's own, and a Prometheus' that is eager.
 WATCHERS = {"/status": 2, "/metrics": 5}
 
 
 def measure(contest: Callable) -> tuple[Cost, int]:
     """`contest` samples several (proxy, workload) in turns, and tells how many rounds it dropped."""
-    cpu, dropped = {}, 0
     with Rig("bench-watching") as rig, collector() as (collected, spans), watched() as (admin, seen):
         secure, secure_port = start_upstream(rig, "ca.pem")
         plain, plain_port = start_upstream(rig)
-        upstreams = models(secure_port), plain_port
-        unseen = memgate(rig, "unseen", *upstreams, "admin: off\nlog: {access: off}\n", "warn")
+        models = difference.models(secure_port)
+        unseen = memgate(rig, "unseen", models, plain_port, "admin: off\nlog: {access: off}\n", "warn")
         told = f'admin: 127.0.0.1:{admin}\ntraces: {{otlp: "http://127.0.0.1:{collected}", sample: 1%}}\n'
-        everything = memgate(rig, "everything", *upstreams, told, "warn,memgate=info")
-        for route, workload in ROUTES.items():
-            workload = replace(workload, name=workload.name.replace("keys", "watched"), key=False)
-            upstream = secure if route.startswith("direct") else plain
-            samples, more = contest(rig, upstream, workload.name, {"unseen": (unseen, workload), "everything": (everything, workload)})
-            cpu[route] = cost(samples["unseen"], samples["everything"])
-            dropped += more
+        everything = memgate(rig, "everything", models, plain_port, told, "warn,memgate=info")
+        upstreams = {"direct": secure, "LiteLLM": plain}
+        cost = difference.measure(contest, rig, upstreams, COST, Side(unseen), Side(everything))
         lines = everything.process.log.stat().st_size
     if not (lines and spans and all(seen[path] for path in WATCHERS)):
         raise RuntimeError(f"nobody watched: {lines} bytes of log, {len(spans)} posts of spans, {seen}")
-    return Cost(cpu), dropped
-
-
-def models(upstream: int) -> str:
-    direct = [workload.model for route, workload in ROUTES.items() if route.startswith("direct")]
-    return "".join(MODEL.format(name=model, upstream=upstream) for model in direct)
+    return cost
 
 
 def memgate(rig: Rig, name: str, models: str, litellm: int, told: str, log: str) -> Proxy:
@@ -108,23 +98,15 @@ def watched():
 
 
 def markdown(cost: Cost) -> list[str]:
-    rows = [
-        f"| CPU µs, {route} | {unseen * 1e6:.1f} | {everything * 1e6:.1f} | **{times:.3f}×** | {MOST_CPU:.2f}× |"
-        for route, (unseen, everything, times) in cost.cpu.items()
-    ]
     return [
         "## Everything on",
         "",
         "| `POST /v1/messages` | nothing told | everything on | difference | at most |",
         "|---|---|---|---|---|",
-        *rows,
+        *cost.rows(),
         "",
         "The same requests in turns, with rounds as above; the difference is the median of the rounds' own. Nothing told: `admin: off`, `log.access: off`, no traces; what is counted is counted all the same. "
         f"Everything: an access line for each request on stderr, 1 % of the traces to a collector (`traces.otlp`), the status page open (`/status` every {WATCHERS['/status']} s) and "
         f"`/metrics` scraped every {WATCHERS['/metrics']} s.",
     ]
 
-
-def excess(cost: Cost) -> list[str]:
-    """Which costs are over what they may be."""
-    return [f"everything on, {route}: {times:.3f}×" for route, (_, _, times) in cost.cpu.items() if times > MOST_CPU]

@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rig import Rig
 from rig.processes import REPO
@@ -38,7 +39,7 @@ def main() -> int:
     os.umask(0o077)
     try:
         with Rig("steady") as rig:
-            world = World(rig, options.grace)
+            world = World(rig, options.grace, options.stream_seconds)
             try:
                 deeds, seen = run(world, options)
             except BaseException:
@@ -62,14 +63,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="10 reloads, 2 upgrades; writes nothing")
     parser.add_argument("--rate", type=int, default=500, metavar="N", help="requests a second (default 500)")
     parser.add_argument("--streams", type=int, default=200, metavar="N", help="streams at a time (default 200)")
+    parser.add_argument("--stream-seconds", type=int, default=8, metavar="N", help="how long each takes (default 8)")
     parser.add_argument("--reloads", type=int, metavar="N", help="default 100")
     parser.add_argument("--upgrades", type=int, metavar="N", help="default 5")
     parser.add_argument("--grace", default="3s", metavar="TIME", help="drain.grace (default 3s)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the result there too")
     options = parser.parse_args()
-    whole = not options.quick and options.reloads is None and options.upgrades is None and (options.rate, options.streams) == (500, 200)
+    usual = (options.rate, options.streams, options.stream_seconds) == (500, 200, 8)
+    whole = not options.quick and options.reloads is None and options.upgrades is None and usual
     options.reloads = options.reloads or (10 if options.quick else 100)
     options.upgrades = options.upgrades or (2 if options.quick else 5)
-    options.out = REPO / "docs/steady.md" if whole else None
+    options.out = options.out or (REPO / "docs/steady.md" if whole else None)
     return options
 
 
@@ -159,7 +163,7 @@ def report(options: argparse.Namespace, deeds: Deeds, seen: Seen) -> str:
         ("**failed requests and broken streams**", f"**{seen.failed}**", "refused, reset, cut, late, any status but 200, any answer without its end"),
         ("reloads", str(len(deeds.reloads)), f"in force after {took(deeds.reloads)}; by SIGHUP and `memgate ctl reload` in turn, each with other models, retries, listeners"),
         ("certificates renewed", str(len(deeds.renewals)), f"shown by new handshakes after {took(deeds.renewals)}"),
-        ("upgrades", str(len(deeds.upgrades)), f"`memgate upgrade` took {took(deeds.upgrades)}, the old one's streams of 8 s included"),
+        ("upgrades", str(len(deeds.upgrades)), f"`memgate upgrade` took {took(deeds.upgrades)}, the old one's streams of {options.stream_seconds} s included"),
         ("LiteLLM replicas stopped", str(deeds.replicas_stopped), "of two; each came back later"),
         ("jar", f"{deeds.refused_for_cookies} requests without the edge's cookies", "after the first instance had got them; each instance took over its predecessor's"),
         ("crashes", str(deeds.crashes), "by systemd's count of restarts"),

@@ -18,8 +18,8 @@ BINARY = Path(os.environ["MEMGATE_BINARY"]).resolve()
 MODELS = ["claude-direct", "claude-litellm"]
 UNIT = "memgate-steady"
 ROUTER = "api.supermemory.ai"
-# Streams of 8 s.
-PACE = ["--deltas", "36", "--event-delay", "200", "--no-digests"]
+# Between two events of a stream, and how many there are beside its deltas.
+EVENT_MS, OTHER_EVENTS = 200, 4
 
 LITELLM_YAML = """\
 model_list:
@@ -48,14 +48,17 @@ litellm: {{config: litellm.yaml, urls: ["http://127.0.0.1:{a}", "http://127.0.0.
 direct: {{bypass: none, resolve: {{"api.supermemory.ai:443": "127.0.0.1:{edge}"}}, ca_file: edge-ca.pem}}
 cookies: {{file: {folder}/cookies.json}}
 retry: {{attempts: {attempts}}}
-drain: {{grace: {grace}, timeout: 30s}}
+drain: {{grace: {grace}, timeout: {drain}s}}
 """
 
 
 class World:
-    def __init__(self, rig: Rig, grace: str):
+    def __init__(self, rig: Rig, grace: str, stream_seconds: int):
         self.rig = rig
         self.grace = grace
+        # All streams can end meanwhile.
+        self.drain = stream_seconds + 22
+        self.pace = ["--deltas", str(stream_seconds * 1000 // EVENT_MS - OTHER_EVENTS), "--event-delay", str(EVENT_MS), "--no-digests"]
         self.key = f"sk-{secrets.token_hex(16)}"
         self.ports = {name: free_port() for name in ("plain", "tls", "edge", "control", "a", "b", "admin_a", "admin_b", "extra")}
         self.upgrades = 0
@@ -76,14 +79,14 @@ class World:
         """Lets in who brings its cookies back; a new jar meets a refusal first."""
         edge = self.rig.start("edge", [
             BINARY, "sim", "--listen", f"127.0.0.1:{self.ports['edge']}", "--control", f"127.0.0.1:{self.ports['control']}",
-            "--ca-out", "edge-ca.pem", "--cookie-gate", *PACE,
+            "--ca-out", "edge-ca.pem", "--cookie-gate", *self.pace,
         ])
         edge.until_port(self.ports["control"])
 
     def start_replica(self, name: str) -> None:
         models = [word for model in MODELS for word in ("--litellm-model", model)]
         replica = self.rig.start(f"litellm-{name}", [
-            BINARY, "sim", "--listen", "127.0.0.1:0", "--litellm", f"127.0.0.1:{self.ports[name]}", "--litellm-master-key", self.key, *models, *PACE,
+            BINARY, "sim", "--listen", "127.0.0.1:0", "--litellm", f"127.0.0.1:{self.ports[name]}", "--litellm-master-key", self.key, *models, *self.pace,
         ])
         replica.until_port(self.ports[name])
         self.replicas[name] = replica
@@ -91,7 +94,7 @@ class World:
     def stop_replica(self, name: str) -> None:
         """As LiteLLM stops: it takes nothing new and finishes what it has."""
         replica = self.replicas.pop(name)
-        replica.stop(patience=30)
+        replica.stop(patience=self.drain)
         self.rig.processes.remove(replica)
 
     # certificates
@@ -129,7 +132,7 @@ class World:
         extra = f', "127.0.0.1:{self.ports["extra"]}"' if number % 2 else ""
         self.replace("litellm.yaml", LITELLM_YAML.format(key=self.key, more=newcomer))
         self.replace("memgate.yaml", MEMGATE_YAML.format(
-            **self.ports, more=extra, folder=self.rig.folder, attempts=3 + number % 3, grace=self.grace,
+            **self.ports, more=extra, folder=self.rig.folder, attempts=3 + number % 3, grace=self.grace, drain=self.drain,
         ))
 
     def replace(self, name: str, text: str) -> None:
@@ -170,6 +173,7 @@ class World:
             f"[Service]\nExecStart=\nExecStart={self.path('memgate')} run --config {self.path('memgate.yaml')} --admin ${{MEMGATE_ADMIN}}"
             " --control-socket %t/memgate-%i/control.sock\n"
             f"EnvironmentFile=\nEnvironmentFile={self.rig.folder}/%i.env\nReadWritePaths={self.rig.folder}\nPrivateTmp=no\n"
+            f"TimeoutStopSec={self.drain + 15}s\n"
             f"StandardOutput=append:{self.rig.folder}/memgate-%i.log\nStandardError=append:{self.rig.folder}/memgate-%i.log\n"
         )
         systemctl("daemon-reload")

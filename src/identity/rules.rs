@@ -105,7 +105,8 @@ impl IdentityRules {
         let custom = || self.custom(headers).filter(|_| key.impersonates);
         let matched = || self.matched(headers).filter(|_| key.shared);
         let (user, by) = if let Some(id) = custom() {
-            (MemoryUser::new(&id), By::CustomHeader)
+            let id = str::from_utf8(id.as_bytes()).ok();
+            (id.and_then(MemoryUser::new), By::CustomHeader)
         } else if let Some(id) = key.user {
             (MemoryUser::new(id), By::Key)
         } else if let Some((pattern, _)) = matched() {
@@ -134,9 +135,9 @@ impl IdentityRules {
     }
 
     /// The custom header's value; an empty one says nothing.
-    fn custom<'h>(&self, headers: &'h HeaderMap) -> Option<Cow<'h, str>> {
+    fn custom<'h>(&self, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
         let value = headers.get(self.custom_header.as_ref()?)?;
-        Some(text(value)).filter(|id| !id.trim().is_empty())
+        Some(value).filter(|id| !id.as_bytes().trim_ascii().is_empty())
     }
 
     fn matched<'h>(&self, headers: &'h HeaderMap) -> Option<(&Pattern, Cow<'h, str>)> {
@@ -246,6 +247,17 @@ mod tests {
             None,
             "who names a memory must not end up in the default one"
         );
+    }
+
+    #[test]
+    fn two_names_that_are_no_text_are_not_one_user() {
+        for name in [b"anna\xff".as_slice(), b"anna\xfe"] {
+            let mut said = HeaderMap::new();
+            let name = HeaderValue::from_bytes(name).unwrap();
+            said.insert("x-sm-user-id", name);
+
+            assert_eq!(rules().resolve(&said, Standing::ANYBODY), None);
+        }
     }
 
     #[test]

@@ -140,6 +140,9 @@ pub(super) fn connected(ctx: &mut RequestCtx, reused: bool, digest: Option<&Dige
     if let Some(metrics) = ctx.upstream_metrics() {
         metrics.connected(reused);
     }
+    if let Some(permit) = &ctx.attempt.permit {
+        permit.sent();
+    }
     let Some(feed) = ctx.feed() else { return };
     let mut feed = feed.lock();
     if ctx.direct().is_some() {

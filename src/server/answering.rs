@@ -55,7 +55,8 @@ struct Call<'c> {
 struct Question<'q> {
     address: SocketAddr,
     certificate: Option<Arc<Certificate>>,
-    path: &'static str,
+    /// Method and target.
+    asks: &'static str,
     /// Anything else than a 200 is an answer as well.
     any_status: bool,
     /// Where to see who took it; `None`: nobody else can.
@@ -74,7 +75,7 @@ impl Roll {
         let admin = self.admin.map(|address| Question {
             address,
             certificate: None,
-            path: "/healthz",
+            asks: "GET /healthz",
             any_status: false,
             calls: None,
         });
@@ -90,8 +91,11 @@ impl Roll {
         Question {
             address: listener.address,
             certificate: listener.certificate.clone(),
-            path: "/health",
-            // The egress port serves nothing of its own.
+            // The egress port serves nothing of its own, and would ask a host for any path.
+            asks: match listener.door.private {
+                true => "OPTIONS *",
+                false => "GET /health",
+            },
             any_status: listener.door.private,
             calls: Some(&self.own_calls),
         }
@@ -173,11 +177,11 @@ impl Question<'_> {
         let call = self.calls.map(|calls| calls.announce(from));
         let stream = socket.connect(to).await?;
         let head = match &self.certificate {
-            None => spoken(stream, self.path, to).await?,
+            None => spoken(stream, self.asks, to).await?,
             Some(certificate) => {
                 let name = ServerName::from(to.ip());
                 let stream = connector(certificate)?.connect(name, stream).await?;
-                spoken(stream, self.path, to).await?
+                spoken(stream, self.asks, to).await?
             }
         };
         if call.is_some_and(|call| !call.was_taken()) {
@@ -201,10 +205,10 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 /// The beginning of what is answered.
 async fn spoken(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    path: &str,
+    asks: &str,
     to: SocketAddr,
 ) -> io::Result<String> {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n\r\n");
+    let request = format!("{asks} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     stream.flush().await?;
     let (mut head, mut piece) = (Vec::new(), [0; 512]);
@@ -315,7 +319,7 @@ mod tests {
         let question = Question {
             address,
             certificate: None,
-            path: "/health",
+            asks: "GET /health",
             any_status,
             calls: Some(calls),
         };

@@ -6,6 +6,9 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
 use pingora_core::apps::{
     HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream,
 };
@@ -29,6 +32,14 @@ const TAKEN_BACK: usize = 20;
 /// Streams that we reset for the client's faults, over a connection's life.
 const FAULTY: usize = 64;
 
+/// What a connection is told beside its requests.
+enum Sign {
+    MustLeave,
+    /// The first one's.
+    HeadIsDue,
+    Closing,
+}
+
 /// One client's connection, and the loop of an HTTP/1.1 one.
 pub(super) struct Connection {
     pub proxy: Arc<HttpProxy<Proxy>>,
@@ -42,27 +53,37 @@ pub(super) struct Connection {
 impl Connection {
     /// Drives the connection until it has ended, or has to.
     pub(super) async fn until_closed(&self, served: impl Future, shutdown: &ShutdownWatch) {
-        let mut shutdown = shutdown.clone();
         let mut served = pin!(served);
-        let mut first_head = pin!(sleep(self.limits.header_timeout));
-        let (mut waits_for_head, mut lasts) = (true, true);
+        let mut signs = self.signs(shutdown.clone());
         loop {
             tokio::select! {
                 biased;
                 _ = &mut served => return,
-                () = self.guest.told_to_leave() => return,
-                () = &mut first_head, if waits_for_head => {
-                    waits_for_head = false;
-                    if !self.guest.has_spoken() {
-                        return self.was_silent();
+                Some(sign) = signs.next() => match sign {
+                    Sign::MustLeave => return,
+                    Sign::HeadIsDue if self.guest.has_spoken() => {}
+                    Sign::HeadIsDue => return self.was_silent(),
+                    Sign::Closing => {
+                        self.end.send_replace(true);
                     }
-                }
-                _ = shutdown.wait_for(|closing| *closing), if lasts => {
-                    lasts = false;
-                    self.end.send_replace(true);
-                }
+                },
             }
         }
+    }
+
+    /// What may end the connection from outside. Each is looked at when it has something to say: a stream wakes its
+    /// connection with every event.
+    fn signs(&self, mut shutdown: ShutdownWatch) -> FuturesUnordered<BoxFuture<'_, Sign>> {
+        let must_leave = self.guest.told_to_leave().map(|()| Sign::MustLeave);
+        let head_is_due = sleep(self.limits.header_timeout).map(|()| Sign::HeadIsDue);
+        let closing = async move {
+            // With an error, too: whoever could say so is gone.
+            let _ = shutdown.wait_for(|closing| *closing).await;
+            Sign::Closing
+        };
+        [must_leave.boxed(), head_is_due.boxed(), closing.boxed()]
+            .into_iter()
+            .collect()
     }
 
     /// While a drain waits for balancers, whoever asks is told to go elsewhere with the next request.

@@ -71,7 +71,7 @@ impl Ledger {
     }
 
     pub fn write(&self, record: &AccessRecord<'_>, charge: &Charge) {
-        match serde_json::to_string(&Entry::of(record, charge)) {
+        match serde_json::to_vec(&Entry::of(record, charge)) {
             Ok(line) => self.0.write(&line),
             Err(error) => log::error!(
                 target: "memgate::log",

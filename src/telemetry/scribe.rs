@@ -33,7 +33,7 @@ struct Desk {
 
 #[derive(Default)]
 struct State {
-    text: String,
+    text: Vec<u8>,
     /// The thread has lines in its hands.
     busy: bool,
     /// Somebody waits until all is written.
@@ -79,14 +79,14 @@ impl Scribe {
     }
 
     /// `line` is without its end.
-    pub fn write(&self, line: &str) {
+    pub fn write(&self, line: &[u8]) {
         let mut state = self.desk.state.lock();
         if state.text.len() + line.len() >= ROOM {
             return self.lost.inc();
         }
         let first = state.text.is_empty();
-        state.text.push_str(line);
-        state.text.push('\n');
+        state.text.extend_from_slice(line);
+        state.text.push(b'\n');
         drop(state);
         if first {
             self.desk.changed.notify_all();
@@ -135,7 +135,7 @@ struct Writer {
 
 impl Writer {
     fn run(mut self) {
-        let mut text = String::new();
+        let mut text = Vec::new();
         while let Some(reopen) = self.take(&mut text) {
             self.write(&text);
             text.clear();
@@ -147,7 +147,7 @@ impl Writer {
 
     /// Takes what waits, a while after there is something, and whether the file is to be opened again. `None`: this is
     /// the end.
-    fn take(&self, text: &mut String) -> Option<bool> {
+    fn take(&self, text: &mut Vec<u8>) -> Option<bool> {
         let changed = &self.desk.changed;
         let mut state = self.desk.state.lock();
         state.busy = false;
@@ -171,14 +171,18 @@ impl Writer {
         Some(std::mem::take(&mut state.reopen))
     }
 
-    fn write(&mut self, text: &str) {
+    fn write(&mut self, text: &[u8]) {
         let sheet = match &mut self.paper {
             Paper::File(sheet) => sheet,
-            Paper::Log(target) => return log::info!(target: *target, "{}", text.trim_end()),
+            Paper::Log(target) => {
+                let lines = String::from_utf8_lossy(text.trim_ascii_end());
+                return log::info!(target: *target, "{lines}");
+            }
         };
-        let written = sheet.write(text.as_bytes());
+        let written = sheet.write(text);
         if let Err(error) = &written {
-            self.lost.inc_by(text.lines().count() as u64);
+            self.lost
+                .inc_by(memchr::memchr_iter(b'\n', text).count() as u64);
             if !self.failing {
                 let path = sheet.path().display();
                 log::error!(target: "memgate::log", "{path}: {error}; its lines are lost");
@@ -221,7 +225,7 @@ mod tests {
 
         let file = Scribe::of_file(&path, None, lost.clone()).unwrap();
         for n in 0..1000 {
-            file.write(&n.to_string());
+            file.write(n.to_string().as_bytes());
         }
         drop(file);
 
@@ -236,15 +240,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
         let file = Scribe::of_file(&path, None, lost()).unwrap();
-        file.write("first");
+        file.write(b"first");
         file.flush();
 
         fs::rename(&path, &moved).unwrap();
-        file.write("second");
+        file.write(b"second");
         file.flush();
         file.reopen();
         file.flush();
-        file.write("third");
+        file.write(b"third");
         drop(file);
 
         assert_eq!(fs::read_to_string(&moved).unwrap(), "first\nsecond\n");
@@ -262,7 +266,7 @@ mod tests {
         fs::rename(path.parent().unwrap(), &moved).unwrap();
         file.reopen();
         file.flush();
-        file.write("late");
+        file.write(b"late");
         drop(file);
 
         assert_eq!(fs::read_to_string(moved.join("log")).unwrap(), "late\n");
@@ -274,12 +278,12 @@ mod tests {
         // Every write there fails: there is no space left.
         let file = Scribe::of_file(Path::new("/dev/full"), None, lost.clone()).unwrap();
 
-        file.write("one");
-        file.write("two");
+        file.write(b"one");
+        file.write(b"two");
         file.flush();
         assert_eq!(lost.get(), 2);
 
-        file.write(&"x".repeat(ROOM));
+        file.write(&[b'x'; ROOM]);
         assert_eq!(lost.get(), 3);
     }
 }

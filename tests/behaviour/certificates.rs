@@ -199,12 +199,7 @@ async fn the_last_day_of_a_certificate_is_a_metric() {
     let world = World::showing(&Pair::new()).await;
 
     let name = "certificate_not_after_seconds";
-    let known = async {
-        while world.gateway.metric(name, &[]).await < 1.0 {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    soon(known).await;
+    comes(async || (world.gateway.metric(name, &[]).await >= 1.0).then_some(())).await;
 
     // The year 4096, as certificates that are made without a wish have it.
     let file = world.files.cert().display().to_string();

@@ -282,6 +282,20 @@ async fn the_ports_do_not_serve_each_others_paths() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_asks_the_port_itself_goes_no_further() {
+    let edge = two_hosts().await;
+    let gateway = started(&edge).await;
+
+    let mut raw = Raw::connect(gateway.egress()).await;
+    raw.send(b"OPTIONS * HTTP/1.1\r\nhost: gateway\r\n\r\n")
+        .await;
+    let answer = raw.reply().await;
+
+    assert_eq!(answer.status, 403);
+    assert!(edge.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_is_held_so_that_an_attempt_can_be_made_again() {
     let edge = two_hosts().await;
     let gateway = with_egress(&edge, "bypass: none", "api.supermemory.ai")

@@ -291,17 +291,13 @@ async fn a_lane_with_less_room_than_is_asked_for_is_told() {
 
 /// The cause, which is noted when the request ends, a moment after its answer.
 async fn becomes_told(gateway: &TestGateway, cause: &str) -> String {
-    let shown = async {
-        loop {
-            let why = status(gateway).await["why"].take();
-            let finding = &why["findings"][0];
-            if finding["cause"] == cause && finding["people"]["failed"] == 1 {
-                return told(&why, cause);
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    soon(shown).await
+    comes(async || {
+        let why = status(gateway).await["why"].take();
+        let finding = &why["findings"][0];
+        let is_told = finding["cause"] == cause && finding["people"]["failed"] == 1;
+        is_told.then(|| told(&why, cause))
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

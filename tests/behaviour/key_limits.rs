@@ -67,13 +67,12 @@ impl World {
         let loads = [("outcome", "ok")];
         let name = "keys_file_loads_total";
         let before = self.gateway.metric(name, &loads).await;
-        let taken_over = async {
-            while self.gateway.metric(name, &loads).await <= before {
-                self.clock.advance(Duration::from_secs(1));
-                tokio::time::sleep(LOOK).await;
-            }
-        };
-        soon(taken_over).await;
+        comes(async || {
+            self.clock.advance(Duration::from_secs(1));
+            let now = self.gateway.metric(name, &loads).await;
+            (now > before).then_some(())
+        })
+        .await;
     }
 
     pub async fn ask(&self, key: &str, path: &str, body: String) -> Response {

@@ -1,5 +1,7 @@
 //! What does the program write, asked to tell all, while secrets come in by every door? Of them, nothing.
 
+mod operated;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -19,6 +21,7 @@ use tokio::net::TcpStream;
 use crate::certificates::{Pair, PairFiles};
 use crate::harness::*;
 use crate::listed_keys::{entry, keys};
+use crate::spans::Collector;
 use crate::wire::{H2, Raw, tls};
 
 /// In everything that must not be told.
@@ -30,6 +33,8 @@ const VIRTUAL: &str = "sk-virtual-zq7canary-5513";
 const LISTED: &str = "sk-mg-zq7canary-of-nobody-else-5513";
 /// By which the gateway itself asks LiteLLM.
 const SERVICE: &str = "sk-service-zq7canary-5513";
+/// Whose memory a listed key means; called by a digest where others read it.
+const LISTED_USER: &str = "user-of-the-listed-key";
 
 const PLAIN: usize = 0;
 const H2C: usize = 1;
@@ -111,7 +116,8 @@ struct World {
     litellm: LiteLlm,
     program: Program,
     pair: Pair,
-    _files: PairFiles,
+    files: PairFiles,
+    collector: Collector,
     ports: Vec<SocketAddr>,
     admin: SocketAddr,
     egress: SocketAddr,
@@ -137,7 +143,9 @@ impl World {
         let pair = Pair::new();
         let files = PairFiles::holding(&pair);
         let folder = tempfile::tempdir().unwrap();
+        let collector = Collector::start().await;
         write_config(&folder, &edge, &litellm, &files);
+        operated::write_config(&folder, &collector);
         let program = Program::start(folder);
         let ports = program.addresses("serving on", 3).await;
         let admin = program.addresses("admin port on", 1).await[0];
@@ -147,7 +155,8 @@ impl World {
             litellm,
             program,
             pair,
-            _files: files,
+            files,
+            collector,
             ports,
             admin,
             egress,
@@ -191,6 +200,18 @@ impl World {
         self.keep("over HTTP/2", &answer.headers, &answer.body);
     }
 
+    /// Comes back when a line holds this text.
+    async fn told(&self, text: &str) {
+        let is_there = || {
+            self.program
+                .wrote
+                .lock()
+                .iter()
+                .any(|line| line.contains(text))
+        };
+        assert!(becomes_true(is_there).await, "{text}");
+    }
+
     fn post(&self, port: SocketAddr, path: &str) -> reqwest::RequestBuilder {
         // Of its own connection, and so without one that was broken before.
         let client = Down::H1.client();
@@ -226,14 +247,13 @@ fn write_config(folder: &TempDir, edge: &Edge, litellm: &LiteLlm, files: &PairFi
          auth: {{keys_file: keys.yaml}}\n\
          trusted_proxies: [127.0.0.1]\n\
          cookies: {{file: jar.json}}\n\
-         server: {{work_stealing: true}}\n\
          direct: {{ca_file: ca.pem, bypass: none, resolve: {{'api.supermemory.ai:443': '{at}'}}}}\n\
          retry: {{attempts: 2, initial_delay: 1ms, max_delay: 1s}}\n"
     );
     std::fs::write(path("memgate.yaml"), own).unwrap();
     std::fs::write(path("service.key"), format!("{SERVICE}\n")).unwrap();
-    // Its name and its user are told, and its digest is not.
-    let listed = entry("listed", LISTED, ", user: listed-user");
+    // Its name is told, and its digest is not.
+    let listed = entry("listed", LISTED, &format!(", user: {LISTED_USER}"));
     std::fs::write(path("keys.yaml"), keys(&[listed])).unwrap();
     let models = MODELS.replace(PROVIDER_KEY, "sk-ant-zq7canary-provider");
     let models = models.replace(SUPERMEMORY_KEY, "sm-zq7canary-memory");
@@ -250,6 +270,8 @@ const HEADERS: &[&str] = &[
     "cookie",
     "x-sm-user-id",
     "x-sm-conversation-id",
+    // By which the master key names another user.
+    "x-memory-user-id",
     "x-supermemory-api-key",
     "x-memgate-note",
     "x-memgate-memory",
@@ -561,6 +583,8 @@ async fn by_the_admin_port(world: &mut World) {
         "/readyz",
         "/explain",
         "/explain?model=x&key=zq7canary",
+        "/explain?model=x&header=authorization:+Bearer+zq7canary&header=x-sm-user-id:+zq7canary",
+        "/explain?model=x&header=zq7canary",
         "/zq7",
     ] {
         for key in [ADMIN, CANARY] {
@@ -576,7 +600,7 @@ async fn by_the_admin_port(world: &mut World) {
 
 fn assert_clean(told: impl IntoIterator<Item = (String, String)>) {
     let digest = Fingerprint::of(LISTED).to_string();
-    let secrets = [CANARY, BASIC, MASTER, &digest];
+    let secrets = [CANARY, BASIC, MASTER, LISTED_USER, &digest];
     let has_any = |text: &str| secrets.iter().any(|one| text.contains(one));
     let leaks: Vec<String> = told
         .into_iter()
@@ -595,16 +619,21 @@ async fn of_all_that_comes_in_by_any_door_nothing_is_in_any_line_page_or_error()
     by_upgrades(&mut world).await;
     by_broken_heads(&mut world).await;
     by_answers(&mut world).await;
+    operated::by_orders(&mut world).await;
+    operated::by_faulty_files(&mut world).await;
     by_the_admin_port(&mut world).await;
     assert!(world.own.len() > 200, "{}", world.own.len());
     let amid = |(what, _): &&(String, String)| what.ends_with("amid");
     let amid = world.own.iter().filter(amid).count();
     assert!(amid > 20, "{amid} errors of ours in others' answers");
     let (lines, folder) = world.program.end().await;
+    operated::assert_clean_files(&folder, &mut world.collector);
 
     assert!(lines.len() > 500, "{}", lines.len());
     let access = lines.iter().filter(|line| line.starts_with('{'));
     assert!(access.count() > 300, "requests were made");
+    let slow = lines.iter().filter(|line| line.contains("memgate::slow"));
+    assert!(slow.count() > 20, "some of them took a moment");
     assert_clean(world.own);
     assert_clean(lines.into_iter().map(|line| ("a line".to_owned(), line)));
 

@@ -66,16 +66,11 @@ async fn it_is_not_ready_when_no_route_can_serve() {
     for _probe in 0..2 {
         drop(soon(dying.accept()).await.unwrap());
     }
-    let unready = async {
-        loop {
-            let (status, body) = readiness(&gateway).await;
-            if status == 503 {
-                return body;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    let body = soon(unready).await;
+    let body = comes(async || {
+        let (status, body) = readiness(&gateway).await;
+        (status == 503).then_some(body)
+    })
+    .await;
 
     assert_eq!(at_first, 200, "one missed probe proves nothing");
     assert_eq!(body["reasons"], json!(["no route can serve"]));

@@ -50,6 +50,19 @@ pub async fn soon<T>(what: impl std::future::Future<Output = T>) -> T {
     }
 }
 
+/// What must come and nobody reports; looked for again and again.
+pub async fn comes<T>(look: impl AsyncFn() -> Option<T>) -> T {
+    soon(async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    })
+    .await
+}
+
 /// Whether it is so in time; looked at again and again, for nobody reports it.
 pub async fn becomes_true(is_so: impl Fn() -> bool) -> bool {
     let waiting = async {

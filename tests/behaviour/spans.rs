@@ -18,13 +18,13 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// Takes what is posted: the head in lower case, and the body.
-struct Collector {
-    address: SocketAddr,
+pub struct Collector {
+    pub address: SocketAddr,
     posts: mpsc::UnboundedReceiver<(String, ExportTraceServiceRequest)>,
 }
 
 impl Collector {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (posted, posts) = mpsc::unbounded_channel();
@@ -42,6 +42,13 @@ impl Collector {
         format!(
             "traces: {{otlp: 'http://{address}', sample: {sample}, headers: {{authorization: Bearer-of-spans}}}}"
         )
+    }
+
+    /// The bodies of all posts so far.
+    pub fn told(&mut self) -> Vec<ExportTraceServiceRequest> {
+        std::iter::from_fn(|| self.posts.try_recv().ok())
+            .map(|(_, body)| body)
+            .collect()
     }
 
     /// The next post, and the spans in it.

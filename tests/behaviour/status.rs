@@ -116,15 +116,11 @@ async fn a_bypass_is_tried_at_the_start_and_its_reach_is_shown() {
         .await;
 
     for (gateway, reachable) in [(reached, true), (unreached, false)] {
-        let shown = soon(async {
-            loop {
-                let status = status(&gateway).await;
-                if let Some(shown) = lane(&status, PROVIDER)["reachable"].as_bool() {
-                    assert_eq!(lane(&status, ROUTER)["reachable"], Value::Null);
-                    return shown;
-                }
-                tokio::time::sleep(LOOK).await;
-            }
+        let shown = comes(async || {
+            let status = status(&gateway).await;
+            let shown = lane(&status, PROVIDER)["reachable"].as_bool()?;
+            assert_eq!(lane(&status, ROUTER)["reachable"], Value::Null);
+            Some(shown)
         });
         assert_eq!(shown.await, reachable);
     }

@@ -72,10 +72,22 @@ fn line<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
     Some(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
+/// A chunk's size, and what extends it: to Pingora anything up to the line's end, which goes no further.
+fn size_line<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
+    let first = rest.iter().find(|byte| b";\n".contains(byte))?;
+    if *first == b'\n' {
+        return line(rest);
+    }
+    let end = rest.windows(2).position(|two| two == b"\r\n")?;
+    let line = &rest[..end];
+    *rest = &rest[end + 2..];
+    Some(line)
+}
+
 fn chunks(rest: &mut &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
-        let line = line(rest)?;
+        let line = size_line(rest)?;
         let size = line
             .split(|byte| *byte == b';')
             .next()

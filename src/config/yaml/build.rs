@@ -1,15 +1,18 @@
 //! The meaning's half of reading YAML: events in, a tree with places out.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
 use std::sync::Arc;
 
 use libyaml_safer::{Event, EventData};
 
 use super::events::{self, MAX_NODES};
+use super::mapping::{Mapping, without_values};
 use super::node::{Entry, Node, Value};
 use super::scalar::{self, Plain};
 use crate::config::{Finding, Place};
+
+/// How YAML's own tags begin.
+const TAGS: &str = "tag:yaml.org,2002:";
 
 pub(in crate::config) struct Document {
     pub root: Node,
@@ -107,12 +110,19 @@ impl Builder<'_> {
                 ..
             } => self.scalar(tag.as_deref(), value, plain_implicit, &place),
             EventData::SequenceStart { tag, .. } => {
-                self.check_tag(tag.as_deref(), "seq", &place);
-                self.sequence()
+                let tag = self.check_tag(tag.as_deref(), &["seq", "omap", "pairs"], &place);
+                let items = self.sequence();
+                if tag.is_some_and(|tag| tag != "seq") {
+                    self.check_pairs(&items);
+                }
+                Value::Seq(items)
             }
             EventData::MappingStart { tag, .. } => {
-                self.check_tag(tag.as_deref(), "map", &place);
-                self.mapping()
+                let tag = self.check_tag(tag.as_deref(), &["map", "set"], &place);
+                match (self.mapping(), tag) {
+                    (Value::Map(entries), Some("set")) => Value::Map(without_values(entries)),
+                    (mapping, _) => mapping,
+                }
             }
             _ => Value::Null,
         };
@@ -151,20 +161,11 @@ impl Builder<'_> {
     }
 
     fn scalar(&mut self, tag: Option<&str>, text: String, plain: bool, place: &Place) -> Value {
-        let core = tag.map(|tag| tag.strip_prefix("tag:yaml.org,2002:").unwrap_or(tag));
+        let core = tag.map(|tag| tag.strip_prefix(TAGS).unwrap_or(tag));
         let value = match core {
             _ if plain || core == Some("!") => return self.plain(&text, place),
-            None | Some("str") => return Value::Str(text),
-            Some("null") => return Value::Null,
-            Some("int") => scalar::int(&text).flatten().map(Value::Int),
-            Some("float") => scalar::float(&text)
-                .or_else(|| text.replace('_', "").parse().ok())
-                .map(Value::Float),
-            Some("bool") => match scalar::resolve(&text.to_ascii_lowercase()) {
-                Plain::Value(flag @ Value::Bool(_)) => Some(flag),
-                _ => None,
-            },
-            Some(_) => None,
+            None => return Value::Str(text),
+            Some(tag) => scalar::tagged(tag, text),
         };
         value.unwrap_or_else(|| {
             let tag = core.unwrap_or_default();
@@ -189,7 +190,7 @@ impl Builder<'_> {
         Value::Null
     }
 
-    fn sequence(&mut self) -> Value {
+    fn sequence(&mut self) -> Vec<Node> {
         let mut items = Vec::new();
         while let Some(event) = self.events.next() {
             if matches!(event.data, EventData::SequenceEnd) {
@@ -197,7 +198,7 @@ impl Builder<'_> {
             }
             items.push(self.node(event));
         }
-        Value::Seq(items)
+        items
     }
 
     fn mapping(&mut self) -> Value {
@@ -274,15 +275,30 @@ impl Builder<'_> {
         }
     }
 
-    fn check_tag(&mut self, tag: Option<&str>, expected: &str, place: &Place) {
-        let Some(tag) = tag.filter(|tag| *tag != "!") else {
-            return;
-        };
-        if tag.strip_prefix("tag:yaml.org,2002:") != Some(expected) {
+    /// The tag, where it is one of these.
+    fn check_tag<'t>(
+        &mut self,
+        tag: Option<&'t str>,
+        expected: &[&str],
+        place: &Place,
+    ) -> Option<&'t str> {
+        let tag = tag.filter(|tag| *tag != "!")?;
+        let known = tag.strip_prefix(TAGS).filter(|tag| expected.contains(tag));
+        if known.is_none() {
             self.fault(
                 place,
                 format!("the tag `{tag}` cannot be used here, remove it"),
             );
+        }
+        known
+    }
+
+    /// `!!omap` and `!!pairs` are lists of pairs.
+    fn check_pairs(&mut self, items: &[Node]) {
+        for item in items {
+            if !matches!(&item.value, Value::Map(entries) if entries.len() == 1) {
+                self.fault(&item.place, "a pair is one key and its value".to_owned());
+            }
         }
     }
 
@@ -310,33 +326,5 @@ impl Builder<'_> {
             place: place.clone(),
             message: message.into(),
         });
-    }
-}
-
-#[derive(Default)]
-struct Mapping {
-    entries: Vec<Entry>,
-    places: HashMap<String, usize>,
-}
-
-impl Mapping {
-    /// Sets a key; true if it was there. Like a Python dict, the first spelling of the key stays.
-    fn put(&mut self, entry: Entry) -> bool {
-        let Some(identity) = entry.key.key_identity() else {
-            return false;
-        };
-        match self.places.entry(identity) {
-            Slot::Vacant(slot) => {
-                slot.insert(self.entries.len());
-                self.entries.push(entry);
-                false
-            }
-            Slot::Occupied(slot) => {
-                if let Some(old) = self.entries.get_mut(*slot.get()) {
-                    old.value = entry.value;
-                }
-                true
-            }
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod build;
 mod events;
+mod mapping;
 mod node;
 mod scalar;
 

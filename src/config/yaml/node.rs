@@ -22,6 +22,8 @@ pub(crate) enum Value {
     Str(String),
     /// A date or a time, as written.
     Timestamp(String),
+    /// What is no text; nobody asks for it.
+    Binary(Vec<u8>),
     Seq(Vec<Node>),
     Map(Vec<Entry>),
 }
@@ -49,6 +51,7 @@ impl Node {
             Value::Int(_) | Value::Float(_) => "a number",
             Value::Str(_) => "a string",
             Value::Timestamp(_) => "a date",
+            Value::Binary(_) => "binary data",
             Value::Seq(_) => "a list",
             Value::Map(_) => "a mapping",
         }
@@ -102,6 +105,7 @@ impl Node {
             Value::Float(number) => format!("number {number}"),
             Value::Str(text) => format!("text {text}"),
             Value::Timestamp(text) => format!("time {text}"),
+            Value::Binary(bytes) => format!("bytes {bytes:?}"),
             Value::Seq(_) | Value::Map(_) => return None,
         })
     }
@@ -119,6 +123,7 @@ impl Node {
                 .map_or_else(|| json!({"!float": number.to_string()}), |n| json!(n)),
             Value::Str(text) => json!(text),
             Value::Timestamp(_) => json!({"!time": true}),
+            Value::Binary(bytes) => json!({"!binary": bytes}),
             Value::Seq(items) => items.iter().map(Self::to_json).collect(),
             Value::Map(entries) => serde_json::Value::Object(
                 entries

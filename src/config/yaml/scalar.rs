@@ -1,5 +1,8 @@
 //! What is an unquoted word in YAML 1.1: a string, a number, a yes, a date? (PyYAML's resolver.)
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
+
 use super::Value;
 
 /// What a plain scalar stands for.
@@ -36,6 +39,36 @@ pub(in crate::config) fn resolve(text: &str) -> Plain {
         Some(false) => Plain::Impossible("a date"),
         None => Plain::Value(Value::Str(text.to_owned())),
     }
+}
+
+/// A scalar that says itself what it is, by YAML's own names. `None`: it cannot be that.
+pub(super) fn tagged(tag: &str, text: String) -> Option<Value> {
+    Some(match tag {
+        "str" => Value::Str(text),
+        "null" => Value::Null,
+        "int" => Value::Int(int(&text)??),
+        "float" => {
+            let loose = || text.replace('_', "").parse().ok();
+            Value::Float(float(&text).or_else(loose)?)
+        }
+        "bool" => match resolve(&text.to_ascii_lowercase()) {
+            Plain::Value(flag @ Value::Bool(_)) => flag,
+            _ => return None,
+        },
+        "timestamp" => timestamp(&text)?.then_some(Value::Timestamp(text))?,
+        "binary" => binary(&text)?,
+        _ => return None,
+    })
+}
+
+/// Base64; what is not of its alphabet says nothing.
+fn binary(text: &str) -> Option<Value> {
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+    let coded: Vec<u8> = text.bytes().filter(is_base64).collect();
+    text.is_ascii()
+        .then(|| STANDARD.decode(coded).ok())
+        .flatten()
+        .map(Value::Binary)
 }
 
 /// `y` and `n` are strings, and so is `tRUE`.

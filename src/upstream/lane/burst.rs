@@ -9,7 +9,9 @@ const FIRST: usize = 2;
 /// By now refusals would be here, and whoever goes is one of many.
 const MANY: usize = 128;
 /// What a round trip may take.
-const STEP: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(50));
+const STEP: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(50));
+/// A crowd slows everything down, here and there: so many times what it took.
+const MARGIN: u32 = 2;
 
 #[derive(Debug, Default)]
 pub struct Burst {
@@ -31,8 +33,8 @@ impl Burst {
             .is_none_or(|step| step.awaiting < step.window || step.ends <= now)
     }
 
-    /// `round_trip`: in which this edge refuses.
-    pub fn went(&mut self, round_trip: Duration, now: Instant) {
+    /// `round_trip`: in which this edge refuses, if it ever did.
+    pub fn went(&mut self, round_trip: Option<Duration>, now: Instant) {
         let last = self.last.replace(now);
         let quiet = last.is_some_and(|last| now.saturating_duration_since(last) >= QUIET);
         let window = match self.step {
@@ -48,7 +50,8 @@ impl Burst {
             self.step = Some(Step {
                 window,
                 awaiting: 0,
-                ends: now + round_trip.clamp(STEP.0, STEP.1),
+                ends: now
+                    + round_trip.map_or(STEP.1, |known| (known * MARGIN).clamp(STEP.0, STEP.1)),
             });
         } else if self.step.is_some_and(|step| step.ends <= now) {
             self.step = None;
@@ -83,7 +86,7 @@ impl Burst {
 mod tests {
     use super::*;
 
-    const TRIP: Duration = Duration::from_millis(5);
+    const TRIP: Duration = Duration::from_millis(25);
 
     /// How many of so many that come at once go in each round trip.
     fn rounds(burst: &mut Burst, mut crowd: usize, mut now: Instant) -> Vec<usize> {
@@ -91,7 +94,7 @@ mod tests {
         while crowd > 0 {
             let mut went = 0;
             while crowd > 0 && burst.may_go(now) {
-                burst.went(TRIP, now);
+                burst.went(Some(TRIP), now);
                 (went, crowd) = (went + 1, crowd - 1);
             }
             rounds.push(went);
@@ -102,7 +105,7 @@ mod tests {
 
     fn that_was_used_at(now: Instant) -> Burst {
         let mut burst = Burst::default();
-        burst.went(TRIP, now);
+        burst.went(Some(TRIP), now);
         burst
     }
 
@@ -130,7 +133,7 @@ mod tests {
             now += apart;
 
             assert!(burst.may_go(now));
-            burst.went(TRIP, now);
+            burst.went(Some(TRIP), now);
         }
     }
 
@@ -141,7 +144,7 @@ mod tests {
         let now = now + QUIET;
         for _ in 0..100 {
             assert!(burst.may_go(now));
-            burst.went(TRIP, now);
+            burst.went(Some(TRIP), now);
             burst.answered();
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::pause::SILENCE;
+use super::pause::{SILENCE, SILENCE_OF_A_PROBE};
 
 /// An edge sets a handful.
 const MOST_NAMES: usize = 16;
@@ -13,6 +13,7 @@ pub struct CookieGate {
     names: Vec<String>,
     /// Somebody came without, and nobody fetched them yet.
     wanting: bool,
+    /// Its number, and when no refusal of it can come any more.
     scout: Option<(u64, Instant)>,
     /// The last one that went before new cookies were captured: those after it carry them, and none of these has passed yet.
     captured_after: Option<u64>,
@@ -52,7 +53,14 @@ impl CookieGate {
 
     pub fn went(&mut self, id: u64, now: Instant) {
         if self.wanting && self.scout.is_none() {
-            self.scout = Some((id, now));
+            self.scout = Some((id, now + SILENCE_OF_A_PROBE));
+        }
+    }
+
+    /// It has its connection.
+    pub fn sent(&mut self, id: u64, now: Instant) {
+        if let Some((_, silent)) = self.scout.as_mut().filter(|scout| scout.0 == id) {
+            *silent = now + SILENCE;
         }
     }
 
@@ -103,14 +111,14 @@ impl CookieGate {
     }
 
     pub fn tick(&mut self, now: Instant) {
-        if let Some((id, _)) = self.scout
-            && self.alarm().is_some_and(|silent| silent <= now)
+        if let Some((id, silent)) = self.scout
+            && silent <= now
         {
             self.not_refused(id);
         }
     }
 
     pub fn alarm(&self) -> Option<Instant> {
-        self.scout.map(|(_, went)| went + SILENCE)
+        self.scout.map(|(_, silent)| silent)
     }
 }

@@ -7,9 +7,10 @@ use super::burst::Burst;
 use super::circuit::Circuit;
 use super::cookie_gate::CookieGate;
 use super::limit::{ConcurrencyLimit, Refused};
+use super::news::Note;
 use super::pause::{Gate, SILENCE};
 use super::sign::{Cause, Sign};
-use super::state::Note;
+use super::ticket::{Stage, Ticket};
 
 /// What holds requests back, and those that it let go.
 pub struct Edge {
@@ -34,10 +35,6 @@ impl RefusalTime {
         self.0 = Some(time.min(SILENCE).max(faded));
     }
 
-    fn round_trip(&self) -> Duration {
-        self.0.unwrap_or_default()
-    }
-
     fn silence(&self) -> Duration {
         self.0
             .map_or(SILENCE, |known| (known * 3).clamp(SILENCE / 20, SILENCE))
@@ -52,37 +49,6 @@ struct Flight {
     passed: usize,
     /// The most of these since the last pause began.
     shown: usize,
-}
-
-/// What a request in flight must remember.
-#[derive(Clone, Copy, Debug)]
-pub struct Ticket {
-    pub retry: bool,
-    id: u64,
-    epoch: u64,
-    level: usize,
-    went: Instant,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// No sign yet.
-    Out,
-    Passed,
-    Answered,
-    /// The slot is free again.
-    Back,
-}
-
-impl Ticket {
-    pub fn holds_a_slot(&self) -> bool {
-        self.stage != Stage::Back
-    }
-
-    pub fn has_passed(&self) -> bool {
-        self.stage == Stage::Passed
-    }
 }
 
 impl Edge {
@@ -132,8 +98,9 @@ impl Edge {
         let (id, level) = (self.flight.last_id, self.flight.all);
         self.limit.went(id, level, now);
         self.cookies.went(id, now);
+        let watched = !self.gate.is_open() || !self.cookies.may_go();
         if self.gate.is_open() {
-            self.burst.went(self.refusals.round_trip(), now);
+            self.burst.went(self.refusals.0, now);
         } else {
             self.burst.went_otherwise(now);
         }
@@ -143,7 +110,17 @@ impl Edge {
             epoch: self.gate.went(now),
             level,
             went: now,
+            watched,
             stage: Stage::Out,
+        }
+    }
+
+    /// It has its connection: the edge has its turn from now on.
+    pub fn sent(&mut self, ticket: &mut Ticket, now: Instant) {
+        if ticket.stage == Stage::Out {
+            ticket.went = now;
+            self.gate.sent(ticket.epoch, now);
+            self.cookies.sent(ticket.id, now);
         }
     }
 
@@ -166,6 +143,7 @@ impl Edge {
                 if self.gate.probing().is_some() || !self.cookies.may_help(ticket.id) {
                     return self.refused(ticket, *pause, now);
                 }
+                self.learn_time(ticket, now);
                 self.demanded(ticket, *captured);
             }
             Sign::Failed => return self.failed(ticket, now),
@@ -178,7 +156,7 @@ impl Edge {
     }
 
     pub fn reached(&mut self) {
-        self.gate.reached(self.limit.now());
+        self.gate.reached();
     }
 
     /// One of those that it let pass is over.
@@ -246,8 +224,7 @@ impl Edge {
 
     fn refused(&mut self, ticket: &mut Ticket, wait: Duration, now: Instant) -> Option<Duration> {
         ticket.stage = Stage::Back;
-        let time = now.saturating_duration_since(ticket.went);
-        self.refusals.learn(time);
+        self.learn_time(ticket, now);
         self.cookies.refused(ticket.id);
         self.flight.all = self.flight.all.saturating_sub(1);
         let shut = self.gate.shut(now).is_some();
@@ -276,6 +253,11 @@ impl Edge {
         }
         self.pause(wait, Cause::Refused, now);
         self.gate.shut(now).map(|(remaining, _)| remaining)
+    }
+
+    fn learn_time(&mut self, refused: &Ticket, now: Instant) {
+        let time = now.saturating_duration_since(refused.went);
+        self.refusals.learn(time);
     }
 
     fn demanded(&mut self, ticket: &Ticket, captured: bool) {

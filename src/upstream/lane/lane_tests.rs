@@ -232,6 +232,7 @@ async fn nobody_goes_another_way_because_a_lane_is_cold() {
                 return sent_away.fetch_add(1, Ordering::Relaxed);
             };
             let_go.fetch_add(1, Ordering::Relaxed);
+            permit.sent();
             clock.sleep(SECOND * 2).await;
             permit.sign(&Sign::Head);
             std::future::pending().await

@@ -10,6 +10,7 @@ mod circuit;
 mod cookie_gate;
 mod edge;
 mod limit;
+mod news;
 mod pace;
 mod pause;
 mod permit;
@@ -17,6 +18,7 @@ mod place;
 mod queue;
 mod sign;
 mod state;
+mod ticket;
 mod view;
 
 use std::convert::Infallible;
@@ -33,8 +35,10 @@ pub use place::Place;
 pub use sign::{Cause, Sign};
 pub use view::{CircuitView, GateView, LaneView, Pauses, RetriesView};
 
+use self::news::{News, Note};
 use self::queue::Spot;
-use self::state::{Decision, News, Note, State, Ticket};
+use self::state::{Decision, State};
+use self::ticket::Ticket;
 use crate::clock::{Clock, Sleep};
 
 /// What an operator may set.
@@ -118,7 +122,7 @@ impl Lane {
         entry
     }
 
-    /// Its server can be reached, as somebody found out beside it: whoever comes need not wait for the first who tries.
+    /// Its server can be reached, as somebody found out beside it: whoever comes waits less for the first who tries.
     pub fn reached(self: &Arc<Self>) {
         let now = self.clock.now();
         let mut inner = self.inner.lock();
@@ -170,6 +174,13 @@ impl Lane {
         let paused = inner.state.sign(ticket, sign, now);
         self.publish(inner, now);
         paused
+    }
+
+    fn sent(self: &Arc<Self>, ticket: &mut Ticket) {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        inner.state.sent(ticket, now);
+        self.publish(inner, now);
     }
 
     fn leave(self: &Arc<Self>, ticket: Ticket) {

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::Policy;
 use super::asker::{Asker, Patience};
+use super::news::{News, Note};
 use super::sign::Sign;
-use super::state::{Decision, News, Note, State, Ticket};
+use super::state::{Decision, State};
 use super::state_tests::policy;
+use super::ticket::Ticket;
 
 const MS: u64 = 1_000;
 const SECOND: u64 = 1_000 * MS;
@@ -186,7 +188,9 @@ impl Model {
         }
     }
 
-    fn goes(&mut self, client: u64, since: u64, ticket: Ticket) {
+    fn goes(&mut self, client: u64, since: u64, mut ticket: Ticket) {
+        // Connections are there already.
+        self.lane.sent(&mut ticket, self.time());
         let waited = self.now - since;
         self.tally.waits.entry(client).or_default().push(waited);
         self.requests.push((client, since, ticket));

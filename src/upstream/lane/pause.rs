@@ -16,7 +16,7 @@ pub const SILENCE: Duration = Duration::from_secs(1);
 const SILENCE_UNTRIED: Duration = Duration::from_millis(250);
 /// What ends a pause is a head, and connecting alone may take seconds. But a head may also take half a minute of thought,
 /// and by then everybody would have waited for nothing: nothing refuses as late as this.
-const SILENCE_OF_A_PROBE: Duration = Duration::from_secs(10);
+pub const SILENCE_OF_A_PROBE: Duration = Duration::from_secs(10);
 /// How many go at a time after the first answer ever, and how many answers allow one more: nothing is known against them,
 /// and what the edge takes is found with few refusals.
 const COLD: (usize, usize) = (32, 4);
@@ -54,8 +54,10 @@ struct Opening {
     last: Instant,
     /// Of the pause that ended; none the first time.
     cause: Option<Cause>,
-    /// Somebody had an answer since it began.
+    /// Somebody had an answer since it began, or found the server beside it.
     answered: bool,
+    /// The first one is on its way; before, it was still connecting.
+    sent: bool,
 }
 
 impl Opening {
@@ -66,6 +68,7 @@ impl Opening {
             last: now,
             cause,
             answered: false,
+            sent: false,
         }
     }
 
@@ -74,6 +77,8 @@ impl Opening {
             // A failure shows as late at every step.
             Some(Cause::Circuit) => SILENCE_OF_A_PROBE,
             Some(_) if self.is_probing() => SILENCE_OF_A_PROBE,
+            // In a crowd that comes at once connecting takes longer than a refusal.
+            None if self.is_probing() && !self.sent => SILENCE_OF_A_PROBE,
             None if self.answered => SILENCE_UNTRIED,
             // However quickly this edge refuses: it was full a moment ago.
             _ => SILENCE,
@@ -151,15 +156,11 @@ impl Gate {
         matches!(self.phase, Phase::Opening(opening) if opening.cause.is_none())
     }
 
-    /// Somebody has seen that there is a server: of a lane that nobody has tried, the first answer.
-    pub fn reached(&mut self, limit: usize) {
-        if let Phase::Opening(opening) = &mut self.phase
-            && opening.cause.is_none()
-            && opening.is_probing()
-        {
+    /// Somebody has seen that there is a server: the first one who goes is waited for no longer than those after it, for it
+    /// may be refused for want of cookies.
+    pub fn reached(&mut self) {
+        if let Phase::Opening(opening) = &mut self.phase {
             opening.answered = true;
-            opening.heads = 1;
-            self.open_at(limit);
         }
     }
 
@@ -208,6 +209,15 @@ impl Gate {
             opening.last = now;
         }
         self.epoch
+    }
+
+    /// One that was let go has its connection.
+    pub fn sent(&mut self, epoch: u64, now: Instant) {
+        if let Phase::Opening(opening) = &mut self.phase
+            && epoch == self.epoch
+        {
+            (opening.sent, opening.last) = (true, now);
+        }
     }
 
     /// Was it let go since the lane began to open as far as it is?

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::Lane;
 use super::sign::Sign;
-use super::state::Ticket;
+use super::ticket::Ticket;
 
 /// Kept to the request's end. Dropped, the slot is free and the next one goes.
 pub struct Permit {
@@ -28,6 +28,14 @@ impl Permit {
     /// because of it: a refusal that concerns the whole host pauses the lanes beside it as long.
     pub fn sign(&self, sign: &Sign) -> Option<Duration> {
         self.lane.sign(&mut self.ticket.lock(), sign)
+    }
+
+    /// The attempt has its connection. An edge can refuse from now on, not before, and the lane may wait for that.
+    pub fn sent(&self) {
+        let mut ticket = self.ticket.lock();
+        if ticket.is_watched() {
+            self.lane.sent(&mut ticket);
+        }
     }
 
     pub fn lane(&self) -> &Arc<Lane> {

@@ -6,11 +6,12 @@ use super::Policy;
 use super::asker::{Asker, Patience, Refusal};
 use super::budget::RetryBudget;
 use super::edge::Edge;
-pub use super::edge::Ticket;
+use super::news::News;
 use super::pace::Pace;
 use super::pause::SILENCE;
 use super::queue::{FairQueue, Spot};
 use super::sign::{Cause, Sign};
+use super::ticket::Ticket;
 use super::view::{GateView, LaneView, RetriesView};
 
 /// After each event nobody waits who might go.
@@ -32,27 +33,6 @@ pub enum Decision {
         until: Instant,
     },
     Refused(Refusal),
-}
-
-/// What others must be told.
-pub struct News<W> {
-    pub grants: Vec<(W, Ticket)>,
-    /// Those who would wait in vain: the lane is down, or paused beyond their patience.
-    pub dismissed: Vec<W>,
-    pub notes: Vec<Note>,
-}
-
-/// What is worth a line in the log.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Note {
-    Paused {
-        wait: Duration,
-        cause: Cause,
-        limit: usize,
-    },
-    Over {
-        limit: usize,
-    },
 }
 
 impl<W> State<W> {
@@ -125,6 +105,11 @@ impl<W> State<W> {
         }
         self.drain(now);
         paused
+    }
+
+    /// One that others watch has its connection.
+    pub fn sent(&mut self, ticket: &mut Ticket, now: Instant) {
+        self.edge.sent(ticket, now);
     }
 
     pub fn leave(&mut self, ticket: Ticket, now: Instant) {

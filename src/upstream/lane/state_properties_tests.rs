@@ -6,10 +6,12 @@ use proptest::prelude::*;
 
 use super::Policy;
 use super::asker::{Asker, Patience};
+use super::news::News;
 use super::queue::Spot;
 use super::sign::{Cause, Sign};
-use super::state::{Decision, News, State, Ticket};
+use super::state::{Decision, State};
 use super::state_tests::{asker, policy};
+use super::ticket::Ticket;
 use super::view::GateView;
 
 #[derive(Clone, Debug)]
@@ -18,6 +20,7 @@ enum Event {
     Sign(prop::sample::Index, Sign),
     Leave(prop::sample::Index),
     GiveUp(prop::sample::Index),
+    Sent(prop::sample::Index),
     Pause(Duration),
     Time(Duration),
 }
@@ -68,6 +71,7 @@ fn event() -> impl Strategy<Value = Event> {
         5 => (index(), sign()).prop_map(|(index, sign)| Event::Sign(index, sign)),
         4 => index().prop_map(Event::Leave),
         1 => index().prop_map(Event::GiveUp),
+        3 => index().prop_map(Event::Sent),
         1 => prop_oneof![0..3_000_u64, 80_000..100_000_u64].prop_map(|ms| Event::Pause(Duration::from_millis(ms))),
         3 => (0..2_000_u64).prop_map(|ms| Event::Time(Duration::from_millis(ms))),
     ]
@@ -118,6 +122,11 @@ impl Held {
                 self.lane.sign(ticket, &sign, self.now);
                 *back |= !ticket.holds_a_slot();
             }
+            Event::Sent(index) if !self.going.is_empty() => {
+                let index = index.index(self.going.len());
+                let (ticket, _) = &mut self.going[index];
+                self.lane.sent(ticket, self.now);
+            }
             Event::Leave(index) if !self.going.is_empty() => {
                 let (ticket, _) = self.going.remove(index.index(self.going.len()));
                 self.lane.leave(ticket, self.now);
@@ -131,7 +140,7 @@ impl Held {
                 self.now += time;
                 self.lane.tick(self.now);
             }
-            Event::Sign(..) | Event::Leave(_) | Event::GiveUp(_) => {}
+            Event::Sign(..) | Event::Sent(_) | Event::Leave(_) | Event::GiveUp(_) => {}
         }
         self.news();
     }

@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::asker::{Asker, Patience, Refusal};
+use super::news::{News, Note};
 use super::sign::{Cause, Sign};
-use super::state::{Decision, News, Note, State, Ticket};
+use super::state::{Decision, State};
+use super::ticket::Ticket;
 use super::view::{GateView, LaneView};
 use super::{CircuitPolicy, Policy};
 
@@ -141,6 +143,13 @@ impl World {
         self.news();
     }
 
+    /// The one that went last has its connection.
+    fn connect(&mut self) {
+        let last = self.going.last_mut().unwrap();
+        self.lane.sent(last, self.now);
+        self.news();
+    }
+
     /// The one that went last is over.
     fn leave(&mut self) {
         let last = self.going.pop().unwrap();
@@ -208,14 +217,19 @@ fn a_lane_that_nobody_tried_sends_one_scout_and_opens_at_its_head() {
 }
 
 #[test]
-fn of_a_hundred_at_once_on_a_lane_that_was_reached_a_window_full_goes_at_once() {
-    for (reached, at_once) in [(false, 1), (true, 32)] {
+fn the_first_one_on_a_lane_that_was_reached_is_waited_for_a_quarter_of_a_second() {
+    for (reached, patience) in [(false, SECOND), (true, SECOND / 4)] {
         let mut world = World::with(policy());
         if reached {
             world.lane.reached(world.now);
         }
+        assert_eq!(world.come(100), 1);
 
-        assert_eq!(world.come(100), at_once);
+        world.connect();
+
+        assert_eq!(world.lane.alarm(world.now), Some(world.now + patience));
+        world.pass_time(patience);
+        assert_eq!(world.granted().len(), 32);
     }
 }
 
@@ -235,14 +249,27 @@ fn to_be_reached_opens_no_lane_that_was_refused() {
 }
 
 #[test]
-fn who_waits_for_the_first_scout_waits_a_second_at_most() {
+fn who_waits_for_the_first_scout_waits_a_second_from_its_connection_at_most() {
     let mut world = World::with(policy());
     world.come(10);
+    world.pass_time(SECOND * 9);
+    assert_eq!(world.granted(), [0; 0], "nothing can be refused yet");
 
+    world.connect();
     assert_eq!(world.lane.alarm(world.now), Some(world.now + SECOND));
     world.pass_time(SECOND);
 
     assert_eq!(world.granted().len(), 9, "an edge refuses at once");
+}
+
+#[test]
+fn whoever_does_not_even_connect_holds_nobody_back_for_ever() {
+    let mut world = World::with(policy());
+    world.come(10);
+
+    world.pass_time(SECOND * 10);
+
+    assert_eq!(world.granted().len(), 9);
 }
 
 #[test]
@@ -964,7 +991,7 @@ fn one_goes_for_the_cookies_that_expired_and_the_others_wait_for_them() {
 }
 
 #[test]
-fn who_waits_for_cookies_waits_a_second_at_most() {
+fn who_waits_for_cookies_waits_a_second_from_the_scouts_connection_at_most() {
     let mut world = World::warm(policy());
     let without = Asker {
         lacks_cookies: true,
@@ -973,13 +1000,16 @@ fn who_waits_for_cookies_waits_a_second_at_most() {
     for _ in 0..10 {
         world.ask(&without).unwrap();
     }
+    world.pass_time(SECOND * 9);
+    assert_eq!(world.granted(), [0; 0], "nothing can be refused yet");
 
+    world.connect();
     assert_eq!(world.lane.alarm(world.now), Some(world.now + SECOND));
     world.pass_time(SECOND);
 
     // And what the lane takes to fill, after a quiet second.
-    world.pass_time(SECOND / 300);
-    world.pass_time(SECOND / 300);
+    world.pass_time(SECOND / 20);
+    world.pass_time(SECOND / 20);
 
     assert_eq!(world.granted().len(), 9);
 }

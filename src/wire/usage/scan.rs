@@ -1,14 +1,21 @@
 //! Where does a JSON answer say its usage? Found as its pieces pass, however they are cut; nothing else is kept.
 //!
-//! Only the object itself may say it: what a model wrote within its answer is deeper, or a string.
+//! Only the object itself may say it: what a model wrote within its answer is deeper, or a string. As it stands near the
+//! end as a rule, its name is searched for, and the JSON read from there on. Whether it was the answer's own is known
+//! when the object that it stood in ends.
+
+use std::sync::LazyLock;
 
 use memchr::memchr2;
+use memchr::memmem::Finder;
 
 use super::UsageSaid;
 
 /// Gemini's name, of which all others' is the beginning.
 const NAME: &[u8] = b"usageMetadata";
 const NAMES: [Option<usize>; 2] = [Some("usage".len()), Some(NAME.len())];
+/// How either begins. In a string its quote would be escaped.
+const OPENED: &[u8] = b"\"usage";
 /// No provider's is longer.
 const LONGEST: usize = 4096;
 /// Few are longer.
@@ -22,6 +29,9 @@ pub struct UsageScan {
     /// It may stand in an object of that object, too.
     nested: bool,
     place: Place,
+    /// The last byte before the piece under way.
+    before: u8,
+    /// The object that the name was found in is the first.
     depth: u32,
     /// How much of the name the string under way has matched; `None`: it is another one.
     matched: Option<usize>,
@@ -35,7 +45,13 @@ pub struct UsageScan {
 /// What the next byte belongs to.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Place {
+    /// What comes before the answer's object.
     #[default]
+    Start,
+    /// Any part of it; so many bytes of [`OPENED`] have passed.
+    Sought(usize),
+    /// What comes behind the object that the name was found in.
+    Behind,
     Between,
     String,
     /// After a backslash.
@@ -49,6 +65,7 @@ impl UsageScan {
     pub fn of_event() -> Self {
         Self {
             nested: true,
+            place: Place::Between,
             ..Self::default()
         }
     }
@@ -56,10 +73,16 @@ impl UsageScan {
     /// Takes note of a piece on its way.
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.place != Place::Over {
-            let step = self.step(bytes);
-            let (passed, rest) = bytes.split_at(step.min(bytes.len()));
-            self.take(passed);
-            self.mark(passed);
+            let rest = match self.place {
+                Place::Start | Place::Behind => self.begin(bytes),
+                Place::Sought(begun) => self.seek(begun, bytes),
+                _ => self.read(bytes),
+            };
+            let passed = bytes.get(..bytes.len() - rest.len());
+            self.before = passed
+                .and_then(<[u8]>::last)
+                .copied()
+                .unwrap_or(self.before);
             bytes = rest;
         }
     }
@@ -69,12 +92,70 @@ impl UsageScan {
         self.said
     }
 
+    /// Begins to seek in the answer's object, or anew: one that something follows was deeper.
+    fn begin<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let Some((first, rest)) = bytes.trim_ascii_start().split_first() else {
+            return &[];
+        };
+        self.said = None;
+        self.place = match (self.place, first) {
+            (Place::Start, b'{') | (Place::Behind, _) => Place::Sought(0),
+            _ => Place::Over,
+        };
+        rest
+    }
+
+    /// Passes over what is not the name.
+    fn seek<'b>(&mut self, begun: usize, bytes: &'b [u8]) -> &'b [u8] {
+        static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(OPENED));
+        let missing = OPENED.get(begun..).unwrap_or_default();
+        if begun > 0 && missing.starts_with(bytes) && missing.len() > bytes.len() {
+            self.place = Place::Sought(begun + bytes.len());
+            return &[];
+        }
+        let completed = bytes.strip_prefix(missing).filter(|_| begun > 0);
+        let found = || {
+            let mut all = NAME.find_iter(bytes).filter(|at| self.may_open(bytes, *at));
+            bytes.get(all.next()? + OPENED.len()..)
+        };
+        if let Some(rest) = completed.or_else(found) {
+            self.place = Place::String;
+            self.matched = Some(OPENED.len() - 1);
+            self.depth = 1;
+            return rest;
+        }
+        let begins = |length: &usize| {
+            let ends = OPENED
+                .get(..*length)
+                .is_some_and(|part| bytes.ends_with(part));
+            ends && self.may_open(bytes, bytes.len() - length)
+        };
+        self.place = Place::Sought((1..OPENED.len()).find(begins).unwrap_or_default());
+        &[]
+    }
+
+    /// Whether a string may begin at this quote: it may be one of its text, or its end.
+    fn may_open(&self, bytes: &[u8], at: usize) -> bool {
+        let before = at.checked_sub(1).and_then(|at| bytes.get(at));
+        let before = before.unwrap_or(&self.before);
+        matches!(before, b'{' | b',') || before.is_ascii_whitespace()
+    }
+
+    /// Reads up to the next byte that matters, with it.
+    fn read<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let step = self.step(bytes);
+        let (passed, rest) = bytes.split_at(step.min(bytes.len()));
+        self.take(passed);
+        self.mark(passed);
+        rest
+    }
+
     /// How many bytes there are up to the next one that matters, with it.
     fn step(&self, bytes: &[u8]) -> usize {
         let at = match self.place {
             Place::Between => next_mark(bytes),
             Place::String => memchr2(b'"', b'\\', bytes),
-            Place::Escape | Place::Over => Some(0),
+            _ => Some(0),
         };
         at.map_or(bytes.len(), |at| at + 1)
     }
@@ -98,7 +179,7 @@ impl UsageScan {
             Place::Escape => self.place = Place::String,
             Place::String => self.within_string(passed, last),
             Place::Between => self.between(last),
-            Place::Over => {}
+            _ => {}
         }
     }
 
@@ -146,7 +227,10 @@ impl UsageScan {
     fn close(&mut self) {
         self.depth = self.depth.saturating_sub(1);
         if self.depth == 0 {
-            self.place = Place::Over;
+            self.place = match self.nested {
+                true => Place::Over,
+                false => Place::Behind,
+            };
         }
         if let Some((_, taken)) = self.taken.take_if(|(depth, _)| *depth == self.depth) {
             self.said = UsageSaid::of(&taken).or(self.said);
@@ -172,153 +256,5 @@ fn next_mark(bytes: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::wire::usage::Usage;
-
-    fn scanned(pieces: &[&[u8]]) -> Option<UsageSaid> {
-        let mut scan = UsageScan::default();
-        for piece in pieces {
-            scan.push(piece);
-        }
-        scan.said()
-    }
-
-    fn output(json: &str) -> Option<u64> {
-        Some(scanned(&[json.as_bytes()])?.usage().output)
-    }
-
-    #[test]
-    fn the_usage_of_the_answer_itself_is_found() {
-        for json in [
-            r#"{"usage":{"output_tokens":7}}"#,
-            "{ \"id\" : \"m\",\n \"usage\" : {\n \"output_tokens\" : 7, \"a\": {\"b\": []} } , \"x\": 1}",
-            r#"{"content":[{"text":"\"usage\":{\"output_tokens\":1}"}],"usage":{"output_tokens":7}}"#,
-            r#"{"a":"usage","b":{"output_tokens":1},"usage":{"output_tokens":7}}"#,
-            r#"{"usage":null,"usage":{"output_tokens":7}}"#,
-        ] {
-            assert_eq!(output(json), Some(7), "{json}");
-        }
-    }
-
-    #[test]
-    fn what_a_model_wrote_is_not_taken_for_it() {
-        for json in [
-            r#"{"content":[{"type":"tool_use","input":{"usage":{"output_tokens":7}}}]}"#,
-            r#"{"a":{"usage":{"output_tokens":7}}}"#,
-            r#"[{"usage":{"output_tokens":7}}]"#,
-            r#""usage":{"output_tokens":7}"#,
-            r#"{"a":"usage"},{"output_tokens":7}"#,
-            r#"{"xusage":{"output_tokens":7},"usagex":{"output_tokens":7},"usa":{"output_tokens":7}}"#,
-            r#"{"\usage":{"output_tokens":7}}"#,
-            r#"{"usage":[{"output_tokens":7}]}"#,
-            r#"{"usage":"x","y":{"output_tokens":7}}"#,
-            r#"{"usage":{"output_tokens":7"#,
-        ] {
-            assert_eq!(output(json), None, "{json}");
-        }
-    }
-
-    #[test]
-    fn an_event_says_it_itself_or_one_level_deeper() {
-        let output = |json: &str| {
-            let mut scan = UsageScan::of_event();
-            json.as_bytes().chunks(3).for_each(|piece| scan.push(piece));
-            Some(scan.said()?.usage().output)
-        };
-        for json in [
-            r#"data: {"type":"x","response":{"output":[{"text":"a"}],"usage":{"output_tokens":7,"d":{"usage":{"output_tokens":1}}},"b":{}}}"#,
-            r#"{"message":{"usage":{"output_tokens":7}}}"#,
-            r#"{"usage":{"output_tokens":7}}"#,
-            r#"{"usageMetadata":{"candidatesTokenCount":7}}"#,
-        ] {
-            assert_eq!(output(json), Some(7), "{json}");
-        }
-        for json in [
-            r#"{"response":{"output":[{"input":{"usage":{"output_tokens":7}}}]}}"#,
-            r#"{"item":{"input":{"usage":{"output_tokens":7}}}}"#,
-            r#"{"usageMeta":{"output_tokens":7}}"#,
-        ] {
-            assert_eq!(output(json), None, "{json}");
-        }
-    }
-
-    #[test]
-    fn a_usage_beyond_all_measure_is_not_held() {
-        let long = format!(
-            r#"{{"usage":{{"x":"{}","output_tokens":7}}}}"#,
-            "x".repeat(LONGEST)
-        );
-
-        assert_eq!(output(&long), None);
-    }
-
-    #[test]
-    fn numbers_are_passed_over_in_blocks() {
-        for count in 0..200 {
-            let numbers = vec!["0.125"; count].join(",");
-            let json = format!(
-                r#"{{"data":[{{"embedding":[{numbers}]}}],"usage":{{"prompt_tokens":{count}}}}}"#
-            );
-            let found = scanned(&[json.as_bytes()]).unwrap().usage();
-            assert_eq!(found.input, count as u64);
-        }
-    }
-
-    /// Any JSON, with a fondness for the name.
-    fn value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(json!("usage")),
-            Just(json!(null)),
-            any::<f64>().prop_map(|number| json!(number)),
-            "[a\"\\\\{}\\[\\]:,u]{0,8}".prop_map(Value::from),
-        ];
-        let key = || prop_oneof![Just("usage".to_owned()), "[a\"\\\\]{0,3}"];
-        leaf.prop_recursive(4, 40, 5, move |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-                prop::collection::vec((key(), inner), 0..5)
-                    .prop_map(|entries| Value::Object(entries.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn it_finds_what_a_parser_finds_wherever_the_bytes_are_cut(
-            others in prop::collection::btree_map("[a-z\"]{0,3}", value(), 0..5),
-            counts in prop::option::of((0..1000u64, 0..1000u64)),
-            at in 0..6usize,
-            cuts in prop::collection::vec(0..400usize, 0..6),
-            pretty in any::<bool>(),
-        ) {
-            let mut answer: Vec<(String, Value)> = others.into_iter().collect();
-            if let Some((input, output)) = counts {
-                let usage = json!({"input_tokens": input, "output_tokens": output, "x": {"y": "}"}});
-                answer.insert(at.min(answer.len()), ("usage".to_owned(), usage));
-            }
-            let answer = Value::Object(answer.into_iter().collect());
-            let json = if pretty { format!("{answer:#}") } else { answer.to_string() };
-
-            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(json.len())).collect();
-            cuts.extend([0, json.len()]);
-            cuts.sort_unstable();
-            let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &json.as_bytes()[cut[0]..cut[1]]).collect();
-
-            let usage = counts.map(|(input, output)| Usage { input, output, ..Usage::default() });
-            prop_assert_eq!(scanned(&pieces).map(|said| said.usage()), usage, "{}", json);
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic_or_hold_much(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..64), 0..8)) {
-            let mut scan = UsageScan::default();
-            for piece in &pieces {
-                scan.push(piece);
-            }
-            prop_assert!(scan.taken.is_none_or(|(_, taken)| taken.len() <= LONGEST));
-        }
-    }
-}
+#[path = "scan_tests.rs"]
+mod tests;

@@ -158,12 +158,16 @@ def hoarders(bout: Bout) -> str:
 
 @row("floods", "clients that leave: 400 requests, each ended by RST before its answer", "the upstream is let go; the pools stay sound")
 def leavers(bout: Bout) -> str:
-    for _ in range(400):
+    bout.world.edge_h2.rule({"pace": {"delay_ms": 1000}}, body="that-leaves")
+    request = DIRECT.replace(b'"x"', b'"that-leaves"')
+    for number in range(400):
         connection = connect(("127.0.0.1", bout.gateway.plain))
-        connection.sendall(head("POST /v1/messages HTTP/1.1", f"content-length: {len(DIRECT)}") + DIRECT)
+        connection.sendall(head("POST /v1/messages HTTP/1.1", f"content-length: {len(request)}") + request)
+        # At any step of its way: some are gone before they were read, some have come as far as the edge.
+        time.sleep(number % 8 / 2000)
         reset(connection)
     end = time.monotonic() + 10
     while (held := bout.world.edge_h2.in_flight()) > 3 and time.monotonic() < end:
         time.sleep(0.2)
     check(held <= 3, f"{held} in flight upstream")
-    return "let go"
+    return f"{len(bout.seen())} came up, all let go"

@@ -55,6 +55,10 @@ enum Command {
 /// A socket closed at once answers what the client still sends with a reset, which can hide what was said last.
 const LINGER: Duration = Duration::from_millis(100);
 
+/// Streams that a client may take back before they are looked at. How many those are depends on how busy the machine is,
+/// and an edge ends a connection when it is told to, never by chance.
+const TAKEN_BACK: usize = 10_000;
+
 pub(super) async fn serve(io: Io, visit: Visit) -> Result<(), Gone> {
     let limits = visit.server.h2;
     let end = io.end();
@@ -63,6 +67,7 @@ pub(super) async fn serve(io: Io, visit: Visit) -> Result<(), Gone> {
         .initial_connection_window_size(64 << 20)
         .max_concurrent_streams(limits.concurrent_streams)
         .max_header_list_size(1 << 20)
+        .max_pending_accept_reset_streams(TAKEN_BACK)
         .handshake::<_, Bytes>(io)
         .await?;
     let (commands, mut orders) = mpsc::unbounded_channel();

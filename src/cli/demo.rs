@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::called::called;
 use super::fail;
 use crate::clock::SystemClock;
 use crate::config::{Config, Env, Sources};
@@ -206,9 +207,10 @@ fn introduce_admin(out: &mut impl Write, gateway: SocketAddr, admin: SocketAddr)
         out,
         "curl -sS 'http://{admin}/explain?model=claude-sonnet-4.5'"
     )?;
-    writeln!(out, "memgate why --admin http://{admin}")?;
+    let memgate = called();
+    writeln!(out, "{memgate} why --admin http://{admin}")?;
     writeln!(
         out,
-        "memgate doctor --url http://{gateway} --model claude-sonnet-4.5\n"
+        "{memgate} doctor --url http://{gateway} --model claude-sonnet-4.5\n"
     )
 }

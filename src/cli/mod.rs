@@ -1,5 +1,6 @@
 //! The command line: `run`, `check`, `ctl`, `key`, `upgrade`, `why`, `doctor`, `demo`, `sim`, `completions`, `man`.
 
+mod called;
 pub mod check;
 mod client;
 mod ctl;

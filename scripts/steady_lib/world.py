@@ -57,6 +57,7 @@ class World:
         self.rig = rig
         self.grace = grace
         # All streams can end meanwhile.
+        self.stream_seconds = stream_seconds
         self.drain = stream_seconds + 22
         self.pace = ["--deltas", str(stream_seconds * 1000 // EVENT_MS - OTHER_EVENTS), "--event-delay", str(EVENT_MS), "--no-digests"]
         self.key = f"sk-{secrets.token_hex(16)}"
@@ -92,9 +93,9 @@ class World:
         self.replicas[name] = replica
 
     def stop_replica(self, name: str) -> None:
-        """As LiteLLM stops: it takes nothing new and finishes what it has."""
+        """As LiteLLM stops: it takes no connections, and each that it has may ask once more before it hears that it is to go."""
         replica = self.replicas.pop(name)
-        replica.stop(patience=self.drain)
+        replica.stop(patience=self.drain + self.stream_seconds)
         self.rig.processes.remove(replica)
 
     # certificates

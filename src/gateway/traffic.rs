@@ -59,6 +59,11 @@ impl Traffic {
 }
 
 impl InFlight {
+    /// All of it, of which this is one.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.0
+    }
+
     pub fn time_up(&self) -> TimeUp {
         let traffic = Arc::clone(&self.0);
         // It hears of what happens from here on, and not of what has happened.

@@ -55,7 +55,7 @@ pub(super) async fn next_attempt(
     if let Some(feed) = ctx.feed() {
         feed.lock().rewind(Duration::ZERO, Instant::now());
         if !session.downstream_session.is_custom() {
-            relay::wrap(session, feed, &ctx.custody, ctx.in_flight.time_up());
+            relay::wrap(session, feed, &ctx.custody, &ctx.in_flight);
         }
     }
     Ok(Box::new(peer))

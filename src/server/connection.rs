@@ -124,7 +124,14 @@ impl Connection {
         let mut limit = self.limits.header_timeout;
         // A connection that was kept alive may first be silent for as long as that was promised.
         let mark = session.take_connection_user_context();
-        if mark.is_some_and(|mark| mark.is::<KeptAlive>()) {
+        let kept = mark.is_some_and(|mark| mark.is::<KeptAlive>());
+        // Whoever had an answer until now asks elsewhere: another one, just as long, would outlast the drain.
+        let patience = if kept && *shutdown.borrow() {
+            Duration::ZERO
+        } else {
+            LAST_CALL
+        };
+        if kept {
             let idle = self.limits.keepalive_timeout;
             // Whatever the client asked for.
             session.set_keepalive(Some(idle.as_secs()));
@@ -133,7 +140,7 @@ impl Connection {
         let read = tokio::select! {
             biased;
             read = timeout(limit, session.read_request()) => read,
-            () = last_call(shutdown) => return None,
+            () = last_call(shutdown, patience) => return None,
         };
         match read {
             Ok(Ok(true)) => Some(()),
@@ -151,10 +158,10 @@ impl Connection {
 }
 
 /// Resolves when nobody may ask any more.
-async fn last_call(mut shutdown: ShutdownWatch) {
+async fn last_call(mut shutdown: ShutdownWatch, patience: Duration) {
     // With an error, too: whoever could say so is gone.
     let _ = shutdown.wait_for(|closing| *closing).await;
-    sleep(LAST_CALL).await;
+    sleep(patience).await;
 }
 
 /// The connection of an exchange that failed and was told so; Pingora would close it.

@@ -6,10 +6,12 @@ use memgate::sim::answer::{self, Answer, At, How};
 use memgate::sim::{Edge, EdgeOptions, Hold, LiteLlm, LiteLlmOptions};
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::harness::*;
 use crate::logs;
 use crate::two_ways::{ROUTER_LANE, without_bypass};
+use crate::wire::Raw;
 
 /// So short a drain that nothing in flight outlasts it.
 const NO_TIME: &str = "drain: {timeout: 1ms}";
@@ -80,6 +82,52 @@ async fn a_stream_that_ends_in_time_is_whole_and_then_the_gateway_is_gone() {
 
     assert!(whole);
     assert!(String::from_utf8_lossy(&rest).contains("event: message_stop"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_begins_while_the_gateway_drains_is_the_last_of_its_connection() {
+    let edge = edge().await;
+    let gateway = TestGateway::in_front_of(&edge).start().await;
+    let hold = Hold::default();
+    edge.script([answer::usual().held(&hold)]);
+    let asked = gateway.post("/v1/messages").body(turn("x").to_string());
+    let asked = tokio::spawn(asked.send());
+    assert!(becomes_true(|| edge.stats().posts == 1).await);
+
+    gateway.gateway().traffic.begin_drain();
+    hold.release();
+    let answer = soon(asked).await.unwrap().unwrap();
+
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["connection"], "close");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_had_a_long_answer_gets_no_other_one_by_that_connection() {
+    let edge = edge().await;
+    let gateway = TestGateway::in_front_of(&edge);
+    let gateway = gateway.own("drain: {timeout: 10m}").start().await;
+    edge.script([answer::usual().between(Duration::from_millis(40))]);
+    let mut client = Raw::connect(gateway.address()).await;
+    let body = streamed(MODEL, "x");
+    let length = format!("content-length: {}\r\n", body.len());
+    client.post("/v1/messages", &length).await;
+    client.send(body.as_bytes()).await;
+    soon(async { while !client.has_said().await {} }).await;
+
+    let stopped = stopping(gateway);
+    let answer = client.reply().await;
+    // Sooner than whoever had no answer would have to go.
+    let ended = timeout(Duration::from_millis(800), client.ended()).await;
+    soon(stopped).await.unwrap();
+
+    assert_ne!(
+        answer.header("connection"),
+        "close",
+        "it was not known then"
+    );
+    assert!(String::from_utf8_lossy(&answer.body).contains("event: message_stop"));
+    assert_eq!(ended, Ok(true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

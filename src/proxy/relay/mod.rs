@@ -25,18 +25,24 @@ pub(crate) use feed::{Decision, Expired, Feed, Judge, Patience, Rest};
 use session::Relay;
 pub(crate) use waiting::{AGAIN, CLOSED};
 
-use crate::gateway::TimeUp;
+use crate::gateway::InFlight;
 
 /// What the hooks and the wrapped session share; both run on one task, so the lock never waits.
 pub(crate) type SharedFeed = Arc<Mutex<Feed>>;
 
 /// Puts a relay between Pingora and the client. Keep-alive and time-outs of the client's session must
 /// be set before.
-pub(crate) fn wrap(session: &mut Session, feed: &SharedFeed, custody: &Custody, time_up: TimeUp) {
+pub(crate) fn wrap(
+    session: &mut Session,
+    feed: &SharedFeed,
+    custody: &Custody,
+    in_flight: &InFlight,
+) {
     // The box changes hands, not what is in it.
     let client = replace(&mut session.downstream_session, Box::new(vacant()));
     let mut relay = Relay::new(client, Arc::clone(feed), custody.clone());
-    relay.time_up = Some(time_up);
+    relay.time_up = Some(in_flight.time_up());
+    relay.traffic = Some(Arc::clone(in_flight.traffic()));
     *session.downstream_session = ServerSession::Custom(Box::new(relay));
 }
 

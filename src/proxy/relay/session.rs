@@ -1,6 +1,7 @@
 //! The session that stands between Pingora's loop and the client's own session: what Pingora asks of it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -17,7 +18,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::Sleep;
 
 use super::{Custody, SharedFeed};
-use crate::gateway::TimeUp;
+use crate::gateway::{TimeUp, Traffic};
 use crate::proxy::body::Pace;
 
 /// Whether the protocol is to be switched, which Pingora loses where the switch comes before the request's end
@@ -43,6 +44,8 @@ pub(super) struct Relay {
     pub(super) timer: Option<Pin<Box<Sleep>>>,
     /// `None` where nobody would wait for it.
     pub(super) time_up: Option<TimeUp>,
+    /// `None` where nothing is proxied.
+    pub(super) traffic: Option<Arc<Traffic>>,
 }
 
 impl Drop for Relay {
@@ -73,6 +76,7 @@ impl Relay {
             pace: Pace::new(body_timeout, Instant::now()),
             timer: None,
             time_up: None,
+            traffic: None,
         }
     }
 

@@ -196,8 +196,10 @@ impl Relay {
         let to_old = self.client().req_header().version == Version::HTTP_10;
         // HTTP/1.0 knows no chunks: the end of the connection is the answer's.
         let until_close = to_old && head.remove_header(&TRANSFER_ENCODING).is_some();
+        // By now the gateway may be about to stop.
+        let leaves = self.traffic.as_ref().is_some_and(|all| all.is_draining());
         // Pingora gives the client's connection up after an upload that it could not end.
-        if until_close || self.feed.lock().is_cut() {
+        if until_close || leaves || self.feed.lock().is_cut() {
             self.client_mut().set_keepalive(None);
         }
     }

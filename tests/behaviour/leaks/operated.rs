@@ -67,8 +67,8 @@ pub(super) async fn by_orders(world: &mut World) {
             UnixStream::connect(world.program.folder.path().join("control.sock")).unwrap();
         let line = line.to_owned();
         let said = tokio::task::spawn_blocking(move || {
-            writeln!(socket, "{line}").unwrap();
-            // It may be cut off before all of it was read.
+            // What is too long is answered, and cut off, before all of it is read or even written.
+            let _ = writeln!(socket, "{line}");
             let mut said = Vec::new();
             let _ = socket.read_to_end(&mut said);
             said
